@@ -1,0 +1,51 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { ActiveActiveSettings } from "../config/settings";
+import { activeActiveParts, type ReadFile } from "../topology/stack";
+import { CitusCluster } from "./citusCluster";
+import { image } from "./image";
+import { network } from "./network";
+import { password } from "./password";
+
+export interface ActiveActiveArgs {
+  readonly settings: ActiveActiveSettings;
+  /** Gives the text of a project file by its path. */
+  readonly read: ReadFile;
+  /** Password of `postgres` on every node. @default generated once, kept in the state */
+  readonly superuserPassword?: pulumi.Input<string>;
+  /** Workers whose lost shards may be re-created empty, comma-separated. @default none */
+  readonly acceptLoss?: string;
+}
+
+/** Several independent Citus clusters on one network; the application spreads its tenants over them. */
+export class ActiveActive extends pulumi.ComponentResource {
+  /** Connection URI of each cluster's coordinator by the cluster's name, a secret, once every shard has taken a write. */
+  readonly uris: pulumi.Output<Record<string, string>>;
+  /** Where this machine reaches each cluster's coordinator. */
+  readonly endpoints: Readonly<Record<string, string>>;
+  /** Container names of each cluster's nodes, coordinator first. */
+  readonly nodes: Readonly<Record<string, readonly string[]>>;
+
+  constructor(name: string, args: ActiveActiveArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("citus:index:ActiveActive", name, {}, opts);
+    const { settings, acceptLoss } = args;
+    const { dataOnDestroy, images } = settings;
+    const parts = activeActiveParts(settings, args.read);
+    const shared = {
+      network: network(this, "network", parts.network),
+      image: image(this, "citus-image", images.citus),
+      holderImage: image(this, "holder-image", images.holder),
+      superuserPassword: password(this, "superuser-password", args.superuserPassword),
+      dataOnDestroy,
+      ...(acceptLoss !== undefined && { acceptLoss }),
+    };
+
+    const clusters = Object.entries(parts.clusters).map(
+      ([cluster, options]) => [cluster, new CitusCluster(cluster, { ...options, ...shared }, { parent: this })] as const,
+    );
+
+    this.uris = pulumi.secret(pulumi.all(Object.fromEntries(clusters.map(([cluster, { uri }]) => [cluster, uri]))));
+    this.endpoints = Object.fromEntries(clusters.map(([cluster, { endpoint }]) => [cluster, endpoint]));
+    this.nodes = Object.fromEntries(clusters.map(([cluster, { nodes }]) => [cluster, nodes]));
+    this.registerOutputs({ uris: this.uris, endpoints: this.endpoints, nodes: this.nodes });
+  }
+}

@@ -1,0 +1,59 @@
+import * as pulumi from "@pulumi/pulumi";
+import { planCitus, type CitusOptions } from "../topology/citus";
+import { connectionUri } from "../topology/connectionUri";
+import { container } from "./container";
+import { password } from "./password";
+import { identities, program } from "./program";
+
+export interface CitusClusterArgs extends CitusOptions {
+  /** Name of the Docker network that the nodes join. */
+  readonly network: pulumi.Input<string>;
+  /** Image of Citus. @default citusdata/citus:13.2.0 */
+  readonly image?: pulumi.Input<string>;
+  /** Image of each node's holder; any small one with `sleep`. @default debian:trixie-slim */
+  readonly holderImage?: pulumi.Input<string>;
+  /** Password of `postgres` on every node, also on a coordinator from elsewhere. @default generated once, kept in the state */
+  readonly superuserPassword?: pulumi.Input<string>;
+  /** What the set-up waits for, such as the Patroni group that is the coordinator and the HAProxy in front of it. @default the cluster's own nodes */
+  readonly setupAfter?: pulumi.Input<pulumi.Resource>[];
+  /** Workers whose lost shards may be re-created empty, comma-separated. @default none: a lost shard stops the update */
+  readonly acceptLoss?: string;
+  /** Whether a destroy drops the nodes' data. @default "drop" */
+  readonly dataOnDestroy?: "drop" | "keep";
+}
+
+/** A Citus cluster: workers, and a coordinator of its own or one from elsewhere, registered and with its schema. */
+export class CitusCluster extends pulumi.ComponentResource {
+  /** Container names of the cluster's own nodes, coordinator first. */
+  readonly nodes: readonly string[];
+  /** Where this machine reaches the coordinator. */
+  readonly endpoint: string;
+  /** Connection URI of the coordinator, a secret, once every shard has taken a write. */
+  readonly uri: pulumi.Output<string>;
+
+  constructor(name: string, args: CitusClusterArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("citus:index:CitusCluster", name, {}, opts);
+    const plan = planCitus(name, args);
+    const { network, image = "citusdata/citus:13.2.0", holderImage = "debian:trixie-slim", dataOnDestroy = "drop" } = args;
+    const superuserPassword = password(this, `${name}-superuser-password`, args.superuserPassword);
+    // PGPASSWORD lets nodes reach each other after a restart: the image itself keeps it on the first boot only.
+    const secrets = { POSTGRES_PASSWORD: superuserPassword, PGPASSWORD: superuserPassword };
+
+    const own = [...(plan.coordinator === undefined ? [] : [plan.coordinator]), ...plan.workers];
+    const nodes = own.map((node) => container(this, `${name}-${node.name.slice(args.prefix?.length ?? 0)}`, node, { network, image, holderImage, secrets, dataOnDestroy }));
+    const setup = program(this, `${name}-setup`, "main", {
+      spec: plan.setup,
+      environment: {
+        PGPASSWORD: superuserPassword,
+        CITUS_CONTAINERS: identities(nodes),
+        ...(args.acceptLoss !== undefined && { CITUS_ACCEPT_LOSS: args.acceptLoss }),
+      },
+      dependsOn: [...nodes, ...(args.setupAfter ?? [])],
+    });
+
+    this.nodes = own.map((node) => node.name);
+    this.endpoint = `${plan.setup.endpoint.host}:${plan.setup.endpoint.port}`;
+    this.uri = pulumi.secret(pulumi.all([superuserPassword, setup.stdout]).apply(([secret]) => connectionUri(plan.setup.endpoint, secret)));
+    this.registerOutputs({ uri: this.uri });
+  }
+}

@@ -1,0 +1,136 @@
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import { toMebibytes } from "../config/size";
+import { holderName, ROLE_LABEL, STACK_LABEL, type ContainerPlan } from "../topology/plan";
+
+/** What a container needs beside its plan: things that exist only while Pulumi runs. */
+export interface ContainerInputs {
+  /** Name of the Docker network. */
+  readonly network: pulumi.Input<string>;
+  /** Image of the container, a name or an id. */
+  readonly image: pulumi.Input<string>;
+  /** Image of the holder; needed for a container that is held. */
+  readonly holderImage?: pulumi.Input<string>;
+  /** Environment variables that are secrets. */
+  readonly secrets?: Readonly<Record<string, pulumi.Input<string>>>;
+  /** Whether a destroy drops the container's volume or leaves it to the next update. @default "drop" */
+  readonly dataOnDestroy?: "drop" | "keep";
+  /** What has to exist before the container starts. */
+  readonly dependsOn?: pulumi.Input<pulumi.Resource>[];
+}
+
+/**
+ * Declares a container, its volume and, for a database member, its holder, as children of a component. The one place
+ * where containers are declared: what every container has in common is here.
+ *
+ * A holder owns the network and PID namespaces of its member: the address outlives the member, so that a dead member
+ * refuses connections at once instead of being silent, and the holder sees the member's processes end.
+ */
+export function container(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, inputs: ContainerInputs): docker.Container {
+  const { network, image, secrets = {}, dataOnDestroy = "drop", dependsOn = [] } = inputs;
+  const volume =
+    plan.volume &&
+    new docker.Volume(`${resourceName}-data`, { name: plan.volume.name }, { parent, retainOnDelete: dataOnDestroy === "keep" });
+  const home = plan.held ? { holder: holder(parent, resourceName, plan, inputs) } : { network };
+
+  const variables: [string, pulumi.Input<string>][] = [...Object.entries(plan.environment), ...Object.entries(secrets)];
+  const names = variables.map(([name]) => name).sort();
+  return new docker.Container(
+    resourceName,
+    {
+      ...runtime(plan.name, plan.role),
+      ...("holder" in home
+        ? { networkMode: pulumi.interpolate`container:${home.holder.id}`, pidMode: pulumi.interpolate`container:${home.holder.id}` }
+        : { ...addressed(plan, home.network) }),
+      image,
+      ...(plan.entrypoint && { entrypoints: [...plan.entrypoint] }),
+      ...(plan.command && { command: [...plan.command] }),
+      ...(plan.user !== undefined && { user: plan.user }),
+      envs: variables.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => pulumi.interpolate`${name}=${value}`),
+      uploads: plan.files.map(({ path, content }) => ({ file: path, content })),
+      ...(volume && plan.volume && { volumes: [{ volumeName: volume.name, containerPath: plan.volume.path }] }),
+      ...limited(plan),
+      healthcheck: {
+        tests: ["CMD", ...plan.healthCheck.command],
+        interval: `${plan.healthCheck.intervalSeconds}s`,
+        timeout: `${plan.healthCheck.timeoutSeconds}s`,
+        retries: plan.healthCheck.retries,
+        startPeriod: `${plan.healthCheck.startPeriodSeconds}s`,
+      },
+      stopSignal: plan.stopSignal,
+      stopTimeout: plan.stopGraceSeconds,
+      // Unset, the provider kills on delete and replace, whatever stopTimeout says.
+      destroyGraceSeconds: plan.stopGraceSeconds,
+    },
+    {
+      parent,
+      dependsOn,
+      // The provider takes edits of these without doing them.
+      replaceOnChanges: ["healthcheck", "tmpfs", "init"],
+      ignoreChanges: [
+        ...plan.files.flatMap(({ firstBoot }, index) => (firstBoot === true ? [`uploads[${index}].content`] : [])),
+        ...(plan.firstBootVariables ?? []).map((name) => `envs[${names.indexOf(name)}]`),
+      ],
+    },
+  );
+}
+
+function holder(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, { network, holderImage }: ContainerInputs): docker.Container {
+  if (holderImage === undefined) throw new Error(`${plan.name}: holderImage is not set; a database member needs one, for example debian:trixie-slim`);
+  return new docker.Container(
+    `${resourceName}-holder`,
+    {
+      ...runtime(holderName(plan.name), "holder"),
+      ...addressed(plan, network),
+      image: holderImage,
+      // With `init` the holder reaps what the member's processes leave behind in the PID namespace that they share.
+      init: true,
+      entrypoints: ["sleep", "infinity"],
+      // sleep ends at once; there is nothing to finish.
+      stopTimeout: 5,
+      destroyGraceSeconds: 5,
+    },
+    { parent, replaceOnChanges: ["healthcheck", "tmpfs", "init"] },
+  );
+}
+
+/** What every container has. */
+function runtime(name: string, role: string): { name: string } & Pick<docker.ContainerArgs, "restart" | "logDriver" | "logOpts" | "labels"> {
+  return {
+    name,
+    restart: "unless-stopped",
+    logDriver: "json-file",
+    logOpts: { "max-file": "3", "max-size": "10m" },
+    labels: [
+      { label: ROLE_LABEL, value: role },
+      { label: STACK_LABEL, value: stackLabel() },
+    ],
+  };
+}
+
+/** The value of {@link STACK_LABEL} for the stack that runs. */
+export function stackLabel(): string {
+  return `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}`;
+}
+
+/** What a container has that owns its network namespace. */
+function addressed(plan: ContainerPlan, network: pulumi.Input<string>): Pick<docker.ContainerArgs, "hostname" | "networksAdvanced" | "ports"> {
+  return {
+    hostname: plan.name,
+    networksAdvanced: [{ name: network, aliases: [plan.name] }],
+    // Sorted and complete: any other form is a change at the next update.
+    ...(plan.ports.length > 0 && {
+      ports: [...plan.ports].sort((a, b) => a.internal - b.internal).map(({ internal, external, ip }) => ({ internal, external, ip, protocol: "tcp" })),
+    }),
+  };
+}
+
+function limited({ limits }: ContainerPlan): Pick<docker.ContainerArgs, "memory" | "memorySwap" | "cpus" | "shmSize"> {
+  const memory = limits.memory === undefined ? undefined : toMebibytes(limits.memory);
+  return {
+    // memorySwap beside memory: Docker would double it, and the provider would want it gone at every update.
+    ...(memory !== undefined && { memory, memorySwap: memory }),
+    ...(limits.cpus !== undefined && { cpus: String(limits.cpus) }),
+    ...(limits.shm !== undefined && { shmSize: toMebibytes(limits.shm) }),
+  };
+}

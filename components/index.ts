@@ -1,0 +1,7 @@
+export { ActiveActive, type ActiveActiveArgs } from "./activeActive";
+export { ActivePassive, type ActivePassiveArgs } from "./activePassive";
+export { CitusCluster, type CitusClusterArgs } from "./citusCluster";
+export { EtcdCluster, type EtcdClusterArgs } from "./etcdCluster";
+export { HAProxy, type HAProxyArgs } from "./haproxy";
+export { PatroniGroup, type PatroniGroupArgs } from "./patroniGroup";
+export { PatroniImage, type PatroniImageArgs } from "./patroniImage";

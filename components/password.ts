@@ -1,0 +1,18 @@
+import * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+
+/** A password as a secret: the given one, or one that is generated once and kept in the state, encrypted. */
+export function password(parent: pulumi.ComponentResource, resourceName: string, given?: pulumi.Input<string>): pulumi.Output<string> {
+  if (given !== undefined) return pulumi.secret(given);
+  const generated = new command.local.Command(
+    resourceName,
+    {
+      interpreter: ["node", "-e"],
+      create: 'process.stdout.write(require("node:crypto").randomBytes(24).toString("base64url"))',
+      logging: "none",
+      addPreviousOutputInEnv: false,
+    },
+    { parent, additionalSecretOutputs: ["stdout"] },
+  );
+  return pulumi.secret(generated.stdout);
+}

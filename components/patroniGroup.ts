@@ -1,0 +1,62 @@
+import * as pulumi from "@pulumi/pulumi";
+import { planPatroni, type PatroniOptions } from "../topology/patroni";
+import { container } from "./container";
+import { password } from "./password";
+import { identities, program } from "./program";
+
+export interface PatroniGroupArgs extends PatroniOptions {
+  /** Name of the Docker network that the members join; etcd has to be on it. */
+  readonly network: pulumi.Input<string>;
+  /** Host and client port of each etcd member, such as `EtcdCluster.hosts`. */
+  readonly etcdHosts: readonly string[];
+  /** What the members wait for, such as `EtcdCluster.containers`: Patroni that starts before etcd waits 5 s. @default none */
+  readonly startAfter?: pulumi.Input<pulumi.Resource>[];
+  /** Image with `patroni` on the PATH and PostgreSQL in Debian's place, such as `PatroniImage.image`. */
+  readonly image: pulumi.Input<string>;
+  /** Image of each member's holder; any small one with `sleep`. @default debian:trixie-slim */
+  readonly holderImage?: pulumi.Input<string>;
+  /** Password of `postgres`. @default generated once, kept in the state */
+  readonly superuserPassword?: pulumi.Input<string>;
+  /** Password of `replicator`, which standbys stream with. @default generated once, kept in the state */
+  readonly replicationPassword?: pulumi.Input<string>;
+  /** Password of `rewinder`, which `pg_rewind` connects with. @default generated once, kept in the state */
+  readonly rewindPassword?: pulumi.Input<string>;
+  /** Whether a destroy drops the members' data. @default "drop" */
+  readonly dataOnDestroy?: "drop" | "keep";
+}
+
+/** A highly available PostgreSQL: a leader and streaming standbys under Patroni, with or without Citus. */
+export class PatroniGroup extends pulumi.ComponentResource {
+  /** Container names of the members, which are their host names on the network. */
+  readonly members: readonly string[];
+  /** Patroni's name of the cluster, once it has a leader and every standby streams. */
+  readonly scope: pulumi.Output<string>;
+  /** Password of `postgres`, a secret. */
+  readonly superuserPassword: pulumi.Output<string>;
+
+  constructor(name: string, args: PatroniGroupArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("citus:index:PatroniGroup", name, {}, opts);
+    const plan = planPatroni(name, args.etcdHosts, args);
+    const { network, image, holderImage = "debian:trixie-slim", dataOnDestroy = "drop" } = args;
+    const superuserPassword = password(this, `${name}-superuser-password`, args.superuserPassword);
+    const secrets = {
+      PATRONI_SUPERUSER_PASSWORD: superuserPassword,
+      PATRONI_REPLICATION_PASSWORD: password(this, `${name}-replication-password`, args.replicationPassword),
+      PATRONI_REWIND_PASSWORD: password(this, `${name}-rewind-password`, args.rewindPassword),
+    };
+
+    const members = plan.members.map((member, index) =>
+      container(this, `${name}-${index + 1}`, member, { network, image, holderImage, secrets, dataOnDestroy, ...(args.startAfter && { dependsOn: args.startAfter }) }),
+    );
+    const setup = program(this, `${name}-setup`, "main", {
+      spec: plan.setup,
+      environment: { CITUS_CONTAINERS: identities(members) },
+      dependsOn: members,
+    });
+
+    this.members = plan.members.map((member) => member.name);
+    this.scope = setup.stdout.apply(() => plan.setup.scope);
+    this.superuserPassword = superuserPassword;
+    this.registerOutputs({ scope: this.scope });
+  }
+}

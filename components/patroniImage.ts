@@ -1,0 +1,26 @@
+import { readFileSync } from "node:fs";
+import * as path from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { PATRONI_DOCKERFILE, planPatroniImage } from "../topology/patroniImage";
+import { program, PROJECT_DIRECTORY } from "./program";
+
+export interface PatroniImageArgs {
+  /** The image that Patroni is put on: Debian-based, with PostgreSQL or Citus, such as `citusdata/citus:13.2.0`. */
+  readonly base: string;
+}
+
+/** An image of Patroni, built on this machine with `docker build` and tagged by its content. */
+export class PatroniImage extends pulumi.ComponentResource {
+  /** The image's tag, once it is built. */
+  readonly image: pulumi.Output<string>;
+
+  constructor(name: string, args: PatroniImageArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("citus:index:PatroniImage", name, {}, opts);
+    const plan = planPatroniImage(args.base, readFileSync(path.join(PROJECT_DIRECTORY, PATRONI_DOCKERFILE), "utf8"));
+
+    const build = program(this, `${name}-build`, "patroniImage", { spec: plan, dependsOn: [] });
+
+    this.image = build.stdout.apply(() => plan.tag);
+    this.registerOutputs({ image: this.image });
+  }
+}

@@ -1,0 +1,77 @@
+import type { ActiveActiveSettings, ActivePassiveSettings } from "./settings";
+
+/** Names of a count of workers (`worker1`, `worker2`, …), or the names as they were given. */
+export function workerNames(workers: number | readonly string[], stem: string): string[] {
+  return typeof workers === "number" ? Array.from({ length: workers }, (_, index) => `${stem}${index + 1}`) : [...workers];
+}
+
+/** Workers of one active-active cluster; those of cluster `a` are `worker_a1`, `worker_a2`, … */
+export function clusterWorkerNames(cluster: string, workers: number | readonly string[]): string[] {
+  return workerNames(workers, `worker_${cluster}`);
+}
+
+const FIRST_PORT = 5432;
+const PORT_STRIDE = 1000;
+const HIGHEST_SLOT = Math.floor((65535 - FIRST_PORT) / PORT_STRIDE);
+
+/**
+ * The coordinator's port of every cluster. A cluster named by one letter owns the thousand of its letter (`a` 5432, `b`
+ * 6432, …), whatever other clusters come and go; other names take the lowest thousands that are free, in order of name.
+ */
+export function clusterPorts(clusters: ActiveActiveSettings["clusters"]): Record<string, number> {
+  const ports: Record<string, number> = {};
+  const unplaced: string[] = [];
+  for (const [name, { port }] of Object.entries(clusters)) {
+    if (port !== undefined) ports[name] = port;
+    else if (/^[a-z]$/.test(name)) ports[name] = FIRST_PORT + PORT_STRIDE * (name.charCodeAt(0) - "a".charCodeAt(0));
+    else unplaced.push(name);
+  }
+  const taken = new Set(Object.values(ports));
+  let slot = 0;
+  for (const name of unplaced.sort()) {
+    while (taken.has(FIRST_PORT + PORT_STRIDE * slot) && slot < HIGHEST_SLOT) slot += 1;
+    ports[name] = FIRST_PORT + PORT_STRIDE * slot;
+    slot += 1;
+  }
+  return ports;
+}
+
+/**
+ * The published port of each worker. Workers whose names end in distinct numbers are published at the coordinator's
+ * port plus that number, so that removing one leaves the others where they are; others follow in their order.
+ */
+export function workerPorts(workers: readonly string[], coordinatorPort: number): number[] {
+  const numbers = workers.map((name) => Number(/(\d+)$/.exec(name)?.[1] ?? 0));
+  const distinct = new Set(numbers).size === numbers.length && numbers.every((number) => number > 0 && number < PORT_STRIDE);
+  return workers.map((_, index) => coordinatorPort + (distinct ? (numbers[index] ?? 0) : index + 1));
+}
+
+/** A port that a stack publishes on this machine. */
+export interface PublishedPort {
+  /** The port's number on this machine. */
+  readonly port: number;
+  /** Who publishes it. */
+  readonly owner: string;
+  /** The setting that decides it. */
+  readonly key: string;
+}
+
+/** Every port that a stack publishes, in order of declaration. */
+export function publishedPorts(settings: ActiveActiveSettings | ActivePassiveSettings): PublishedPort[] {
+  if (settings.topology === "active-passive") {
+    const { leader, standbys, statistics } = settings.ports;
+    return [
+      { port: leader, owner: "haproxy", key: "ports.leader" },
+      { port: standbys, owner: "haproxy", key: "ports.standbys" },
+      { port: statistics, owner: "haproxy", key: "ports.statistics" },
+    ];
+  }
+  const ports = clusterPorts(settings.clusters);
+  return Object.entries(settings.clusters).flatMap(([name, { workers }]) => {
+    const coordinatorPort = ports[name] as number;
+    const names = clusterWorkerNames(name, workers);
+    const key = `clusters.${name}.port`;
+    const published = workerPorts(names, coordinatorPort).map((port, index) => ({ port, owner: names[index] as string, key }));
+    return [{ port: coordinatorPort, owner: `coord_${name}`, key }, ...published];
+  });
+}

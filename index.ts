@@ -1,0 +1,35 @@
+import { readFileSync } from "node:fs";
+import * as path from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { ActiveActive, ActivePassive } from "./components";
+import { decodeConfig, parseSettings } from "./config/parse";
+import { dangersOf, plainPasswordDanger } from "./config/safety";
+import type { PasswordKey } from "./config/settings";
+
+const config = new pulumi.Config();
+const { settings, passwords: given } = parseSettings(decodeConfig(pulumi.runtime.allConfig(), config.name), `Pulumi.${pulumi.getStack()}.yaml`);
+const passwordKeys = Object.keys(given) as PasswordKey[];
+const passwords = Object.fromEntries(passwordKeys.map((key) => [key, config.requireSecret(key)]));
+
+const secretKeys = JSON.parse(process.env["PULUMI_CONFIG_SECRET_KEYS"] ?? "[]") as string[];
+const plainPasswords = passwordKeys.filter((key) => !secretKeys.includes(`${config.name}:${key}`));
+for (const { key, consequence } of [...dangersOf(settings), ...plainPasswords.map(plainPasswordDanger)]) void pulumi.log.warn(`${key}: ${consequence}`);
+
+const acceptLoss = process.env["CITUS_ACCEPT_LOSS"];
+const inputs = {
+  read: (file: string): string => readFileSync(path.resolve(__dirname, file), "utf8"),
+  ...(acceptLoss !== undefined && { acceptLoss }),
+};
+const stack =
+  settings.topology === "active-active"
+    ? new ActiveActive(settings.topology, { settings, ...passwords, ...inputs })
+    : new ActivePassive(settings.topology, { settings, passwords, ...inputs });
+
+/** Connection URIs, a secret: by cluster in active-active; `leader` and `standbys` in active-passive. */
+export const uris: pulumi.Output<Record<string, string>> = stack.uris;
+/** Addresses on this machine, by the same names. */
+export const endpoints: Readonly<Record<string, string>> = stack.endpoints;
+/** Container names: by cluster in active-active; `coordinators`, `workers` and `etcd` in active-passive. */
+export const nodes: Readonly<Record<string, readonly string[]>> = stack.nodes;
+/** HAProxy's statistics page, in active-passive. */
+export const statisticsUrl: string | undefined = stack instanceof ActivePassive ? stack.statisticsUrl : undefined;

@@ -1,0 +1,43 @@
+import { spawn } from "node:child_process";
+import { text } from "node:stream/consumers";
+import type { PatroniImagePlan } from "../topology/patroniImage";
+
+/**
+ * Builds the Patroni image that its standard input plans, unless it is present. `docker build` by command works with
+ * every image store of Docker, which the provider's own build does not.
+ */
+async function main(): Promise<void> {
+  const { tag, base, dockerfile } = JSON.parse(await text(process.stdin)) as PatroniImagePlan;
+  if ((await docker(["image", "inspect", "--format", "{{.Id}}", tag])).code === 0) {
+    console.log(`${tag}: present`);
+    return;
+  }
+  console.log(`${tag}: building on ${base}`);
+  const started = Date.now();
+  const { code, output } = await docker(["build", "--build-arg", `BASE=${base}`, "--tag", tag, "-"], dockerfile);
+  if (code !== 0) {
+    const reason = output.trim().split("\n").slice(-5).join("\n");
+    throw new Error(`The Patroni image could not be built on ${base}. Set images.patroni to an image with Patroni, or mend the reason:\n${reason}`);
+  }
+  console.log(`${tag}: built in ${((Date.now() - started) / 1000).toFixed(0)} s`);
+}
+
+/** Runs docker and gives its exit code and everything it printed; code 127 if there is no docker. */
+function docker(args: readonly string[], input = ""): Promise<{ code: number; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn("docker", args, { stdio: ["pipe", "pipe", "pipe"] });
+    let output = "";
+    const collect = (chunk: Buffer): void => void (output += chunk.toString());
+    child.stdout.on("data", collect);
+    child.stderr.on("data", collect);
+    child.on("error", ({ message }) => resolve({ code: 127, output: `${output}${message}` }));
+    child.on("close", (code) => resolve({ code: code ?? 1, output }));
+    child.stdin.on("error", () => undefined);
+    child.stdin.end(input);
+  });
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+});

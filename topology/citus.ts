@@ -1,0 +1,116 @@
+import { clusterWorkerNames, workerPorts } from "../config/names";
+import type { Limits } from "../config/settings";
+import { dataDirectory } from "./dataDirectory";
+import { alterSystem, databaseParameters, type Parameters } from "./parameters";
+import type { CitusClusterPlan, ContainerPlan, Endpoint, NodeAddress, PortPlan, Role } from "./plan";
+
+/** What decides a Citus cluster's plan. */
+export interface CitusOptions {
+  /** Workers: a count, named `worker_<name>1`, …, or their names. @default 3 */
+  readonly workers?: number | readonly string[];
+  /**
+   * Where this machine reaches the coordinator, if something else provides it, such as a Patroni group with
+   * `citus: { group: 0 }` behind HAProxy. @default the cluster has a coordinator of its own, `coord_<name>`
+   */
+  readonly coordinator?: Pick<Endpoint, "host" | "port">;
+  /** Port of the cluster's own coordinator on this machine; workers follow on the ports after it. @default no port is published, and the set-up needs one */
+  readonly port?: number;
+  /** Address that the ports bind. @default 127.0.0.1 */
+  readonly bindAddress?: string;
+  /** Shards of a distributed table. @default 32 */
+  readonly shardCount?: number;
+  /** Placements of each shard. @default 1 */
+  readonly replicationFactor?: number;
+  /** PostgreSQL and Citus parameters of all nodes. @default none beside the product's */
+  readonly parameters?: Parameters;
+  /** Parameters of the cluster's own coordinator, winning over `parameters`. @default none */
+  readonly coordinatorParameters?: Parameters;
+  /** Parameters of workers, winning over `parameters`. @default none */
+  readonly workerParameters?: Parameters;
+  /** Libraries to preload beside the product's. @default none */
+  readonly preloadLibraries?: readonly string[];
+  /** SQL that creates the tables, idempotent, and the tables to distribute with their columns. @default no tables */
+  readonly schema?: { readonly sql: string; readonly tables: Readonly<Record<string, string>> };
+  /** PostgreSQL's major version in the image. @default 17 */
+  readonly postgresMajor?: number;
+  /** Put before every name. @default none */
+  readonly prefix?: string;
+  /** Limits of the coordinator and of each worker. @default none */
+  readonly limits?: { readonly coordinator?: Limits; readonly worker?: Limits };
+}
+
+const POSTGRES_PORT = 5432;
+
+/** Plans a Citus cluster: its own coordinator unless something else provides one, workers, and their set-up. */
+export function planCitus(name: string, options: CitusOptions = {}): CitusClusterPlan {
+  const { workers = 3, shardCount = 32, replicationFactor = 1, prefix = "", bindAddress = "127.0.0.1", port } = options;
+  const { parameters = {}, coordinatorParameters = {}, workerParameters = {}, preloadLibraries = [], limits = {} } = options;
+  const own = options.coordinator === undefined;
+  const endpoint = options.coordinator ?? (port === undefined ? undefined : { host: reachable(bindAddress), port });
+  if (endpoint === undefined) {
+    throw new Error(`CitusCluster ${name}: port is not set; the set-up reaches the coordinator through a published port, for example 5432`);
+  }
+  const workerNames = clusterWorkerNames(name, workers);
+  if (replicationFactor > workerNames.length) {
+    throw new Error(`CitusCluster ${name}: replicationFactor is ${replicationFactor}, but there are ${workerNames.length} workers; use at most as many`);
+  }
+  const citus = { shardCount, replicationFactor };
+  const ofCoordinator = databaseParameters({ citus, preloadLibraries, overrides: [parameters, coordinatorParameters] });
+  const ofWorkers = databaseParameters({ citus, preloadLibraries, overrides: [parameters, workerParameters] });
+  const postgresMajor = options.postgresMajor ?? 17;
+  const workerPublished = port === undefined ? [] : workerPorts(workerNames, port);
+  const publish = (external: number | undefined): PortPlan[] => (external === undefined ? [] : [{ internal: POSTGRES_PORT, external, ip: bindAddress }]);
+
+  const coordinator = own ? planNode(`${prefix}coord_${name}`, "coordinator", ofCoordinator, publish(port), limits.coordinator, postgresMajor) : undefined;
+  const workerPlans = workerNames.map((worker, index) =>
+    planNode(`${prefix}${worker}`, "worker", ofWorkers, publish(workerPublished[index]), limits.worker, postgresMajor),
+  );
+  return {
+    name,
+    ...(coordinator !== undefined && { coordinator }),
+    workers: workerPlans,
+    setup: {
+      kind: "citus",
+      cluster: `${prefix}${name}`,
+      endpoint: { ...endpoint, user: "postgres", database: "postgres" },
+      ...(coordinator !== undefined && { coordinator: address(coordinator) }),
+      workers: workerPlans.map(address),
+      ...citus,
+      coordinatorParameters: own ? ofCoordinator : {},
+      workerParameters: ofWorkers,
+      extensions: ["pg_stat_statements"],
+      schema: options.schema ?? { sql: "", tables: {} },
+      timeoutSeconds: 600,
+    },
+  };
+}
+
+/** The address of this machine that reaches a port bound to `bindAddress`. */
+export function reachable(bindAddress: string): string {
+  if (bindAddress === "0.0.0.0") return "127.0.0.1";
+  return bindAddress === "::" ? "::1" : bindAddress;
+}
+
+function address({ name }: ContainerPlan): NodeAddress {
+  return { host: name, port: POSTGRES_PORT, container: name };
+}
+
+function planNode(name: string, role: Role, parameters: Parameters, ports: readonly PortPlan[], limits: Limits | undefined, postgresMajor: number): ContainerPlan {
+  const { mount, pgdata } = dataDirectory(postgresMajor);
+  const statements = Object.entries(parameters).map(([parameter, value]) => `${alterSystem(parameter, value)};\n`);
+  return {
+    name,
+    role,
+    held: true,
+    environment: { PGDATA: pgdata },
+    // The image's entrypoint runs it once, in a fresh data directory, before it creates the extension.
+    files: [{ path: "/docker-entrypoint-initdb.d/000-parameters.sql", content: statements.join(""), firstBoot: true }],
+    volume: { name: `${name}-data`, path: mount },
+    ports,
+    limits: { shm: "256 MB", ...limits },
+    // Over TCP: the server that the entrypoint runs while it initialises listens on the socket only.
+    healthCheck: { command: ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"], intervalSeconds: 5, timeoutSeconds: 3, retries: 3, startPeriodSeconds: 60 },
+    stopSignal: "SIGINT",
+    stopGraceSeconds: 60,
+  };
+}

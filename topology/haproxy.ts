@@ -1,0 +1,116 @@
+import type { Limits } from "../config/settings";
+import { REST_PORT } from "./patroni";
+import type { ContainerPlan } from "./plan";
+
+/** What decides the plan of an HAProxy in front of a Patroni group. */
+export interface HAProxyOptions {
+  /** Names of the Patroni members on the network. */
+  readonly members: readonly string[];
+  /** Port on the machine for SQL to the leader. @default 5000 */
+  readonly leaderPort?: number;
+  /** Port on the machine for reads from standbys. @default 5001 */
+  readonly standbysPort?: number;
+  /** Port on the machine for the statistics page. @default 7000 */
+  readonly statisticsPort?: number;
+  /** Address that the ports bind. @default 127.0.0.1 */
+  readonly bindAddress?: string;
+  /** Put before the container's name. @default none */
+  readonly prefix?: string;
+  /** Limits of the container. @default none */
+  readonly limits?: Limits;
+}
+
+const INSIDE = { leader: 5000, standbys: 5001, statistics: 7000 } as const;
+const DIRECTORY = "/usr/local/etc/haproxy";
+
+/** Plans an HAProxy that follows the leader of a Patroni group; `cutSessions` is the text of `assets/haproxy/cut.lua`. */
+export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: string): ContainerPlan {
+  const { members, leaderPort = 5000, standbysPort = 5001, statisticsPort = 7000, bindAddress = "127.0.0.1", prefix = "", limits = {} } = options;
+  if (members.length === 0) throw new Error(`HAProxy ${name}: members is empty; it must name at least one member of a Patroni group`);
+  return {
+    name: `${prefix}${name}`,
+    role: "haproxy",
+    held: false,
+    environment: {},
+    files: [
+      { path: `${DIRECTORY}/haproxy.cfg`, content: haproxyConfiguration(members) },
+      { path: `${DIRECTORY}/cut.lua`, content: cutSessions },
+    ],
+    ports: [
+      { internal: INSIDE.leader, external: leaderPort, ip: bindAddress },
+      { internal: INSIDE.standbys, external: standbysPort, ip: bindAddress },
+      { internal: INSIDE.statistics, external: statisticsPort, ip: bindAddress },
+    ],
+    limits,
+    healthCheck: { command: ["bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/${INSIDE.statistics}`], intervalSeconds: 10, timeoutSeconds: 3, retries: 3, startPeriodSeconds: 5 },
+    // SIGUSR1, the image's own, waits until the last client has left.
+    stopSignal: "SIGTERM",
+    stopGraceSeconds: 10,
+  };
+}
+
+/**
+ * haproxy.cfg. Checks ask Patroni over REST who leads. There is no `on-marked-down shutdown-sessions`: it leaves a
+ * session whose connect is in flight without any timer, so that its client hangs; cut.lua closes sessions later.
+ */
+export function haproxyConfiguration(members: readonly string[]): string {
+  const servers = members
+    .map((member) => `    server ${member} ${member}:5432 check port ${REST_PORT} resolvers docker init-addr last,libc,none`)
+    .join("\n");
+  return `global
+    maxconn 2000
+    log stdout format raw local0 notice
+    lua-load ${DIRECTORY}/cut.lua
+
+defaults
+    mode tcp
+    log global
+    retries 0
+    timeout connect 250ms
+    timeout check 250ms
+    timeout client 1h
+    timeout server 1h
+    option clitcpka
+    option srvtcpka
+
+resolvers docker
+    nameserver docker 127.0.0.11:53
+    resolve_retries 3
+    timeout resolve 500ms
+    timeout retry 500ms
+    hold valid 2s
+
+frontend leader
+    bind *:${INSIDE.leader}
+    default_backend leader
+
+frontend standbys
+    bind *:${INSIDE.standbys}
+    use_backend leader if { nbsrv(standbys) eq 0 }
+    default_backend standbys
+
+backend leader
+    option httpchk
+    http-check send meth OPTIONS uri /primary
+    http-check expect status 200
+    default-server inter 250ms fastinter 100ms downinter 100ms fall 1 rise 1
+${servers}
+
+backend standbys
+    balance leastconn
+    option httpchk
+    http-check send meth OPTIONS uri /replica
+    http-check expect status 200
+    default-server inter 1s fastinter 250ms downinter 500ms fall 1 rise 1
+${servers}
+
+frontend statistics
+    mode http
+    bind *:${INSIDE.statistics}
+    http-request return status 200 content-type text/plain string "ok" if { path /health }
+    stats enable
+    stats uri /
+    stats refresh 5s
+    timeout client 30s
+`;
+}

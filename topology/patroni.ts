@@ -1,0 +1,128 @@
+import { stringify } from "yaml";
+import type { Limits } from "../config/settings";
+import { dataDirectory } from "./dataDirectory";
+import { databaseParameters, type Parameters } from "./parameters";
+import type { ContainerPlan, PatroniPlan, PatroniSpec } from "./plan";
+
+/** What decides a Patroni group's plan. */
+export interface PatroniOptions {
+  /** Number of members: one leader, the others standbys. @default 3 */
+  readonly members?: number;
+  /** Patroni's name of the cluster in etcd. @default the component's name */
+  readonly scope?: string;
+  /** The Citus group that the members form; 0 is the coordinator. @default none: PostgreSQL without Citus */
+  readonly citus?: { readonly group: number; readonly shardCount: number; readonly replicationFactor: number };
+  /** PostgreSQL parameters. @default none beside the product's */
+  readonly parameters?: Parameters;
+  /** Libraries to preload beside the product's. @default none */
+  readonly preloadLibraries?: readonly string[];
+  /** PostgreSQL's major version in the image. @default 17 */
+  readonly postgresMajor?: number;
+  /** Put before every name. @default none */
+  readonly prefix?: string;
+  /** Limits of each member. @default none */
+  readonly limits?: Limits;
+}
+
+/** The port of Patroni's REST API inside the network. */
+export const REST_PORT = 8008;
+const POSTGRES_PORT = 5432;
+const DIRECTORY = "/etc/patroni";
+
+/** Plans a Patroni group: members `<name>-1`, `<name>-2`, … over the etcd cluster at `etcdHosts`. */
+export function planPatroni(name: string, etcdHosts: readonly string[], options: PatroniOptions = {}): PatroniPlan {
+  const { members = 3, prefix = "", scope = `${prefix}${name}`, citus } = options;
+  if (members < 1) throw new Error(`PatroniGroup ${name}: members is ${members}; it must be at least 1`);
+  const names = Array.from({ length: members }, (_, index) => `${prefix}${name}-${index + 1}`);
+  const setup: PatroniSpec = {
+    kind: "patroni",
+    scope,
+    ...(citus !== undefined && { citusGroup: citus.group }),
+    members: names.map((member) => ({ host: member, port: POSTGRES_PORT, container: member })),
+    dynamicConfiguration: dynamicConfiguration(),
+    parameters: databaseParameters({
+      ...(citus !== undefined && { citus }),
+      ...(options.preloadLibraries !== undefined && { preloadLibraries: options.preloadLibraries }),
+      overrides: [options.parameters ?? {}],
+    }),
+    timeoutSeconds: 300,
+  };
+  return { members: names.map((member) => planMember(member, scope, etcdHosts, setup, options)), setup };
+}
+
+/** Patroni's settings that live in etcd, where a failover keeps them; the PostgreSQL parameters come beside them. */
+function dynamicConfiguration(): Record<string, unknown> {
+  return {
+    ttl: 20, // The lowest that Patroni takes.
+    loop_wait: 1,
+    retry_timeout: 3,
+    maximum_lag_on_failover: 1_048_576,
+    // A crashed leader fails over instead of being restarted: a standby is ready sooner.
+    primary_start_timeout: 0,
+    synchronous_mode: "quorum",
+    synchronous_node_count: 1,
+    // The leader goes on while etcd is away, as long as it reaches every member.
+    failsafe_mode: true,
+    postgresql: {
+      use_pg_rewind: true,
+      use_slots: true,
+      pg_hba: ["local all all trust", "host replication replicator all scram-sha-256", "host all all all scram-sha-256"],
+    },
+  };
+}
+
+function planMember(name: string, scope: string, etcdHosts: readonly string[], setup: PatroniSpec, options: PatroniOptions): ContainerPlan {
+  const { postgresMajor = 17, citus, limits = {} } = options;
+  const { mount, pgdata } = dataDirectory(postgresMajor);
+  const patroni = {
+    scope,
+    namespace: "/service",
+    name,
+    restapi: { listen: `0.0.0.0:${REST_PORT}`, connect_address: `${name}:${REST_PORT}` },
+    etcd3: { hosts: etcdHosts },
+    ...(citus !== undefined && { citus: { database: "postgres", group: citus.group } }),
+    postgresql: {
+      listen: `0.0.0.0:${POSTGRES_PORT}`,
+      connect_address: `${name}:${POSTGRES_PORT}`,
+      // Patroni renames a data directory that it replaces, so it must not be the mount itself.
+      data_dir: pgdata === mount ? `${mount}/pgdata` : pgdata,
+      bin_dir: `/usr/lib/postgresql/${postgresMajor}/bin`,
+      pgpass: "/tmp/pgpass",
+      // Without it the first standby waits for a spread checkpoint, up to a minute.
+      basebackup: [{ checkpoint: "fast" }],
+    },
+  };
+  const { postgresql, ...dcs } = setup.dynamicConfiguration;
+  const bootstrap = {
+    bootstrap: {
+      dcs: { ...dcs, postgresql: { ...(postgresql as object), parameters: setup.parameters } },
+      initdb: [{ encoding: "UTF8" }, { locale: "C.UTF-8" }, "data-checksums"],
+    },
+  };
+  return {
+    name,
+    role: citus === undefined ? "member" : citus.group === 0 ? "coordinator" : "worker",
+    held: true,
+    entrypoint: ["patroni"],
+    command: [DIRECTORY],
+    user: "postgres",
+    environment: {
+      // patronictl then needs no options.
+      PATRONICTL_CONFIG_FILE: `${DIRECTORY}/patroni.yml`,
+      PATRONI_SUPERUSER_USERNAME: "postgres",
+      PATRONI_REPLICATION_USERNAME: "replicator",
+      PATRONI_REWIND_USERNAME: "rewinder",
+    },
+    files: [
+      { path: `${DIRECTORY}/patroni.yml`, content: stringify(patroni) },
+      { path: `${DIRECTORY}/bootstrap.yml`, content: stringify(bootstrap), firstBoot: true },
+    ],
+    volume: { name: `${name}-data`, path: mount },
+    ports: [],
+    limits: { shm: "256 MB", ...limits },
+    healthCheck: { command: ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"], intervalSeconds: 5, timeoutSeconds: 3, retries: 3, startPeriodSeconds: 60 },
+    // SIGINT, the image's own, would end Patroni without a clean hand-over.
+    stopSignal: "SIGTERM",
+    stopGraceSeconds: 60,
+  };
+}

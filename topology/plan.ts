@@ -1,0 +1,202 @@
+import type { Limits } from "../config/settings";
+
+/*
+ * The vocabulary of plans: plain data that says what will exist, before anything does. Components turn it into
+ * resources, set-up programs reconcile live clusters to it, the command line reads it.
+ */
+
+/** What a container is for. */
+export type Role = "coordinator" | "worker" | "member" | "etcd" | "haproxy";
+
+/** A port that a container publishes on the machine. */
+export interface PortPlan {
+  /** The port inside the container. */
+  readonly internal: number;
+  /** The port on the machine. */
+  readonly external: number;
+  /** The address on the machine. */
+  readonly ip: string;
+}
+
+/** A file that is put into a container before it starts. */
+export interface FilePlan {
+  /** Absolute path in the container. */
+  readonly path: string;
+  readonly content: string;
+  /**
+   * The file is read only while a data directory is being created; from then on the set-up keeps the live settings.
+   * A change of such a file leaves the container alone.
+   */
+  readonly firstBoot?: boolean;
+}
+
+/** A check that Docker runs inside a container. */
+export interface HealthCheckPlan {
+  readonly command: readonly string[];
+  readonly intervalSeconds: number;
+  readonly timeoutSeconds: number;
+  readonly retries: number;
+  readonly startPeriodSeconds: number;
+}
+
+/** One container as it should be. */
+export interface ContainerPlan {
+  /** The container's name, its host name and its alias on the network. */
+  readonly name: string;
+  readonly role: Role;
+  /** A database member gets a holder, which owns its address and its PID namespace. */
+  readonly held: boolean;
+  /** Not set: the image's own. */
+  readonly entrypoint?: readonly string[];
+  readonly command?: readonly string[];
+  readonly user?: string;
+  /** Without secrets: those are added by the component that knows them. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Variables that are read only while a data directory is being created; a change of one leaves the container alone. */
+  readonly firstBootVariables?: readonly string[];
+  readonly files: readonly FilePlan[];
+  /** The volume that keeps the container's data, and where it is mounted. */
+  readonly volume?: { readonly name: string; readonly path: string };
+  readonly ports: readonly PortPlan[];
+  readonly limits: Limits;
+  readonly healthCheck: HealthCheckPlan;
+  /** The signal that ends the container gracefully. */
+  readonly stopSignal: "SIGINT" | "SIGTERM" | "SIGUSR1";
+  /** How long a graceful stop may take, in seconds, before Docker kills the container. */
+  readonly stopGraceSeconds: number;
+}
+
+/** A database member as the set-up reaches it: by its address on the network, and by its container for a restart. */
+export interface NodeAddress {
+  /** Host name on the network. */
+  readonly host: string;
+  readonly port: number;
+  /** The container of the member (not of its holder). */
+  readonly container: string;
+}
+
+/** Where this machine reaches PostgreSQL. The password comes in `PGPASSWORD`, never in a plan. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly database: string;
+}
+
+/** What the set-up of a Patroni group brings about. */
+export interface PatroniSpec {
+  readonly kind: "patroni";
+  /** Patroni's scope, the name of the group in messages. */
+  readonly scope: string;
+  /** The Citus group, where the members belong to one. Patroni's tools then ask for it. */
+  readonly citusGroup?: number;
+  readonly members: readonly NodeAddress[];
+  /** Patroni's dynamic configuration, without the PostgreSQL parameters. */
+  readonly dynamicConfiguration: Readonly<Record<string, unknown>>;
+  /** All PostgreSQL parameters of the dynamic configuration; one that is not here is taken out. */
+  readonly parameters: Readonly<Record<string, string>>;
+  /** How long the whole set-up may take. */
+  readonly timeoutSeconds: number;
+}
+
+/** What the set-up of a Citus cluster brings about. */
+export interface CitusSpec {
+  readonly kind: "citus";
+  /** The cluster's name in messages. */
+  readonly cluster: string;
+  /** The coordinator as this machine reaches it. */
+  readonly endpoint: Endpoint;
+  /**
+   * The coordinator's own container. Absent where a Patroni group is the coordinator: Patroni then registers it,
+   * creates the extension and keeps its parameters.
+   */
+  readonly coordinator?: NodeAddress;
+  readonly workers: readonly NodeAddress[];
+  readonly shardCount: number;
+  readonly replicationFactor: number;
+  /** Parameters of the coordinator; one that is set live and not here is reset. Empty where Patroni is the coordinator. */
+  readonly coordinatorParameters: Readonly<Record<string, string>>;
+  /** Parameters of each worker; one that is set live and not here is reset. */
+  readonly workerParameters: Readonly<Record<string, string>>;
+  readonly extensions: readonly string[];
+  readonly schema: {
+    /** Idempotent SQL that creates the tables. */
+    readonly sql: string;
+    /** Tables to distribute, colocated, each with its distribution column. */
+    readonly tables: Readonly<Record<string, string>>;
+  };
+  readonly timeoutSeconds: number;
+}
+
+/** What the set-up of an etcd cluster brings about: every member of the plan is a healthy member, and no other. */
+export interface EtcdSpec {
+  readonly kind: "etcd";
+  readonly members: readonly {
+    /** The member's name in etcd, its container's name and its host name on the network. */
+    readonly name: string;
+    /** How the other members reach it. */
+    readonly peerUrl: string;
+  }[];
+  readonly timeoutSeconds: number;
+}
+
+/** What a set-up program reads on its standard input. */
+export type SetupSpec = EtcdSpec | PatroniSpec | CitusSpec;
+
+/** One Citus cluster of a stack. */
+export interface CitusClusterPlan {
+  readonly name: string;
+  /** The coordinator's own container; absent where a Patroni group is the coordinator. */
+  readonly coordinator?: ContainerPlan;
+  readonly workers: readonly ContainerPlan[];
+  readonly setup: CitusSpec;
+}
+
+/** A Patroni group. */
+export interface PatroniPlan {
+  readonly members: readonly ContainerPlan[];
+  readonly setup: PatroniSpec;
+}
+
+/** An etcd cluster. */
+export interface EtcdPlan {
+  readonly members: readonly ContainerPlan[];
+  /** Host and client port of each member. */
+  readonly hosts: readonly string[];
+  readonly setup: EtcdSpec;
+}
+
+/** A whole stack. */
+export interface StackPlan {
+  readonly topology: "active-active" | "active-passive";
+  /** The Docker network's name. */
+  readonly network: string;
+  readonly clusters: readonly CitusClusterPlan[];
+  /** Absent in active-active. */
+  readonly etcd?: EtcdPlan;
+  /** Absent in active-active. */
+  readonly coordinators?: PatroniPlan;
+  /** Absent in active-active. */
+  readonly haproxy?: ContainerPlan;
+}
+
+/** Every container of a stack that runs a program of its own (holders are left out). */
+export function containersOf(plan: StackPlan): ContainerPlan[] {
+  return [
+    ...(plan.etcd?.members ?? []),
+    ...(plan.coordinators?.members ?? []),
+    ...plan.clusters.flatMap(({ coordinator, workers }) => [...(coordinator === undefined ? [] : [coordinator]), ...workers]),
+    ...(plan.haproxy === undefined ? [] : [plan.haproxy]),
+  ];
+}
+
+/** The container that holds a database member's address and PID namespace. */
+export function holderName(member: string): string {
+  return `${member}-holder`;
+}
+
+/** The label that carries a container's stack, `organization/project/stack` as Pulumi names it. */
+export const STACK_LABEL = "io.citus-sharding.stack";
+
+/** The label that carries what a container is for: a {@link Role} or `holder`. */
+export const ROLE_LABEL = "io.citus-sharding.role";

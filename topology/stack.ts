@@ -1,0 +1,108 @@
+import { clusterPorts, workerNames } from "../config/names";
+import { postgresMajorOf } from "../config/image";
+import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "../config/settings";
+import { planCitus, reachable, type CitusOptions } from "./citus";
+import { planEtcd, type EtcdOptions } from "./etcd";
+import { planHAProxy, type HAProxyOptions } from "./haproxy";
+import { planPatroni, type PatroniOptions } from "./patroni";
+import type { StackPlan } from "./plan";
+
+/** Files that a plan is made with: their text, by their path relative to the project. */
+export type ReadFile = (path: string) => string;
+
+/** The path of the Lua task that HAProxy loads. */
+export const CUT_SESSIONS = "assets/haproxy/cut.lua";
+
+/** The Citus clusters of an active-active stack, by name: what the component and the plan are made from. */
+export function activeActiveParts(settings: ActiveActiveSettings, read: ReadFile): { network: string; clusters: Record<string, CitusOptions> } {
+  const ports = clusterPorts(settings.clusters);
+  const clusters = Object.entries(settings.clusters).map(([name, { workers }]): [string, CitusOptions] => [
+    name,
+    { ...citusOptions(settings, read), workers, port: ports[name] as number },
+  ]);
+  return { network: `${settings.prefix}citus-active-active`, clusters: Object.fromEntries(clusters) };
+}
+
+/** The parts of an active-passive stack, each with its component's name. */
+export interface ActivePassiveParts {
+  readonly network: string;
+  readonly etcd: { readonly name: string; readonly options: EtcdOptions };
+  readonly coordinators: { readonly name: string; readonly options: PatroniOptions };
+  readonly haproxy: { readonly name: string; readonly options: Omit<HAProxyOptions, "members"> };
+  readonly cluster: { readonly name: string; readonly options: CitusOptions };
+}
+
+/** The parts of an active-passive stack: what the components and the plan are made from. */
+export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFile): ActivePassiveParts {
+  const { prefix, scope, bindAddress, shardCount, replicationFactor, limits, ports } = settings;
+  const { port: _, ...citus } = citusOptions(settings, read);
+  return {
+    network: `${prefix}citus-active-passive`,
+    etcd: { name: "etcd", options: { members: settings.etcdMembers, prefix, limits: limits.etcd } },
+    coordinators: {
+      name: "coord",
+      options: {
+        members: settings.coordinators,
+        scope,
+        prefix,
+        citus: { group: 0, shardCount, replicationFactor },
+        parameters: { ...settings.parameters, ...settings.coordinatorParameters },
+        preloadLibraries: settings.preloadLibraries,
+        postgresMajor: postgresMajor(settings),
+        limits: limits.coordinator,
+      },
+    },
+    haproxy: {
+      name: "haproxy",
+      options: { leaderPort: ports.leader, standbysPort: ports.standbys, statisticsPort: ports.statistics, bindAddress, prefix, limits: limits.haproxy },
+    },
+    cluster: {
+      name: scope,
+      options: { ...citus, workers: workerNames(settings.workers, "worker"), coordinator: { host: reachable(bindAddress), port: ports.leader } },
+    },
+  };
+}
+
+/** Plans a whole stack from its settings. `read` gives the text of a project file. */
+export function planStack(settings: Settings, read: ReadFile): StackPlan {
+  if (settings.topology === "active-active") {
+    const { network, clusters } = activeActiveParts(settings, read);
+    return { topology: settings.topology, network, clusters: Object.entries(clusters).map(([name, options]) => planCitus(name, options)) };
+  }
+  const parts = activePassiveParts(settings, read);
+  const etcd = planEtcd(parts.etcd.name, parts.etcd.options);
+  const coordinators = planPatroni(parts.coordinators.name, etcd.hosts, parts.coordinators.options);
+  const members = coordinators.members.map(({ name }) => name);
+  return {
+    topology: settings.topology,
+    network: parts.network,
+    etcd,
+    coordinators,
+    haproxy: planHAProxy(parts.haproxy.name, { ...parts.haproxy.options, members }, read(CUT_SESSIONS)),
+    clusters: [planCitus(parts.cluster.name, parts.cluster.options)],
+  };
+}
+
+function citusOptions(settings: Settings, read: ReadFile): CitusOptions {
+  const { prefix, bindAddress, shardCount, replicationFactor, parameters, coordinatorParameters, workerParameters, preloadLibraries, schema, limits } = settings;
+  return {
+    prefix,
+    bindAddress,
+    shardCount,
+    replicationFactor,
+    parameters,
+    coordinatorParameters,
+    workerParameters,
+    preloadLibraries,
+    schema: { sql: read(schema.file), tables: schema.tables },
+    postgresMajor: postgresMajor(settings),
+    limits: { coordinator: limits.coordinator, worker: limits.worker },
+  };
+}
+
+/** The PostgreSQL major of a stack's database image; the settings' rules have made sure that one is known. */
+function postgresMajor(settings: Settings): number {
+  const major = settings.postgresMajor ?? postgresMajorOf(settings.images.citus);
+  if (major === undefined) throw new Error(`postgresMajor is not set, and the tag of ${settings.images.citus} does not tell it`);
+  return major;
+}
