@@ -19,6 +19,13 @@ export interface ContainerInputs {
   readonly dependsOn?: pulumi.Input<pulumi.Resource>[];
 }
 
+const REPLACEMENT = {
+  // The provider takes edits of these without doing them.
+  replaceOnChanges: ["healthcheck", "tmpfs", "init"],
+  // Two containers cannot have one name, and two members cannot share a volume.
+  deleteBeforeReplace: true,
+};
+
 /**
  * Declares a container, its volume and, for a database member, its holder, as children of a component. The one place
  * where containers are declared: what every container has in common is here.
@@ -52,10 +59,10 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
       ...limited(plan),
       healthcheck: {
         tests: ["CMD", ...plan.healthCheck.command],
-        interval: `${plan.healthCheck.intervalSeconds}s`,
-        timeout: `${plan.healthCheck.timeoutSeconds}s`,
+        interval: duration(plan.healthCheck.intervalSeconds),
+        timeout: duration(plan.healthCheck.timeoutSeconds),
         retries: plan.healthCheck.retries,
-        startPeriod: `${plan.healthCheck.startPeriodSeconds}s`,
+        startPeriod: duration(plan.healthCheck.startPeriodSeconds),
       },
       stopSignal: plan.stopSignal,
       stopTimeout: plan.stopGraceSeconds,
@@ -65,8 +72,7 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
     {
       parent,
       dependsOn,
-      // The provider takes edits of these without doing them.
-      replaceOnChanges: ["healthcheck", "tmpfs", "init"],
+      ...REPLACEMENT,
       ignoreChanges: [
         ...plan.files.flatMap(({ firstBoot }, index) => (firstBoot === true ? [`uploads[${index}].content`] : [])),
         ...(plan.firstBootVariables ?? []).map((name) => `envs[${names.indexOf(name)}]`),
@@ -90,7 +96,7 @@ function holder(parent: pulumi.ComponentResource, resourceName: string, plan: Co
       stopTimeout: 5,
       destroyGraceSeconds: 5,
     },
-    { parent, replaceOnChanges: ["healthcheck", "tmpfs", "init"] },
+    { parent, ...REPLACEMENT },
   );
 }
 
@@ -133,4 +139,9 @@ function limited({ limits }: ContainerPlan): Pick<docker.ContainerArgs, "memory"
     ...(limits.cpus !== undefined && { cpus: String(limits.cpus) }),
     ...(limits.shm !== undefined && { shmSize: toMebibytes(limits.shm) }),
   };
+}
+
+/** A time as Docker prints it, so that reading it back is no change: 90 is `1m30s`. */
+function duration(seconds: number): string {
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
 }
