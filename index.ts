@@ -25,11 +25,8 @@ const stack =
     ? new ActiveActive(settings.topology, { settings, ...passwords, ...inputs })
     : new ActivePassive(settings.topology, { settings, passwords, ...inputs });
 
-/** Connection URIs, a secret: by cluster in active-active; `leader` and `standbys` in active-passive. */
-export const uris: pulumi.Output<Record<string, string>> = stack.uris;
-/** Addresses on this machine, by the same names. */
-export const endpoints: Readonly<Record<string, string>> = stack.endpoints;
-/** Container names: by cluster in active-active; `coordinators`, `workers` and `etcd` in active-passive. */
-export const nodes: Readonly<Record<string, readonly string[]>> = stack.nodes;
-/** HAProxy's statistics page, in active-passive. */
-export const statisticsUrl: string | undefined = stack instanceof ActivePassive ? stack.statisticsUrl : undefined;
+/**
+ * The stack's outputs: connection URIs (a secret), addresses on this machine, container names. By cluster in active-active;
+ * in active-passive `leader` and `standbys`, with HAProxy's statistics page beside them.
+ */
+export = stack.outputs;

@@ -16,14 +16,19 @@ export interface ActiveActiveArgs {
   readonly acceptLoss?: string;
 }
 
-/** Several independent Citus clusters on one network; the application spreads its tenants over them. */
-export class ActiveActive extends pulumi.ComponentResource {
-  /** Connection URI of each cluster's coordinator by the cluster's name, a secret, once every shard has taken a write. */
+/** What an active-active stack tells, by the cluster's name. */
+export interface ActiveActiveOutputs {
+  /** Connection URI of each cluster's coordinator, a secret, once every shard has taken a write. */
   readonly uris: pulumi.Output<Record<string, string>>;
   /** Where this machine reaches each cluster's coordinator. */
   readonly endpoints: Readonly<Record<string, string>>;
   /** Container names of each cluster's nodes, coordinator first. */
   readonly nodes: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Several independent Citus clusters on one network; the application spreads its tenants over them. */
+export class ActiveActive extends pulumi.ComponentResource {
+  readonly outputs: ActiveActiveOutputs;
 
   constructor(name: string, args: ActiveActiveArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:ActiveActive", name, {}, opts);
@@ -43,9 +48,11 @@ export class ActiveActive extends pulumi.ComponentResource {
       ([cluster, options]) => [cluster, new CitusCluster(cluster, { ...options, ...shared }, { parent: this })] as const,
     );
 
-    this.uris = pulumi.secret(pulumi.all(Object.fromEntries(clusters.map(([cluster, { uri }]) => [cluster, uri]))));
-    this.endpoints = Object.fromEntries(clusters.map(([cluster, { endpoint }]) => [cluster, endpoint]));
-    this.nodes = Object.fromEntries(clusters.map(([cluster, { nodes }]) => [cluster, nodes]));
-    this.registerOutputs({ uris: this.uris, endpoints: this.endpoints, nodes: this.nodes });
+    this.outputs = {
+      uris: pulumi.secret(pulumi.all(Object.fromEntries(clusters.map(([cluster, { uri }]) => [cluster, uri])))),
+      endpoints: Object.fromEntries(clusters.map(([cluster, { endpoint }]) => [cluster, endpoint])),
+      nodes: Object.fromEntries(clusters.map(([cluster, { nodes }]) => [cluster, nodes])),
+    };
+    this.registerOutputs({ ...this.outputs });
   }
 }

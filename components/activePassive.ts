@@ -21,8 +21,8 @@ export interface ActivePassiveArgs {
   readonly acceptLoss?: string;
 }
 
-/** One Citus cluster whose coordinator is a Patroni group over etcd, behind HAProxy. */
-export class ActivePassive extends pulumi.ComponentResource {
+/** What an active-passive stack tells. */
+export interface ActivePassiveOutputs {
   /** Connection URIs through HAProxy, a secret, once every shard has taken a write: of the leader, and for reads from standbys. */
   readonly uris: pulumi.Output<Record<string, string>>;
   /** Where this machine reaches the leader, and the standbys. */
@@ -31,6 +31,11 @@ export class ActivePassive extends pulumi.ComponentResource {
   readonly statisticsUrl: string;
   /** Container names of all nodes, by what they are. */
   readonly nodes: Readonly<Record<"coordinators" | "workers" | "etcd", readonly string[]>>;
+}
+
+/** One Citus cluster whose coordinator is a Patroni group over etcd, behind HAProxy. */
+export class ActivePassive extends pulumi.ComponentResource {
+  readonly outputs: ActivePassiveOutputs;
 
   constructor(name: string, args: ActivePassiveArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:ActivePassive", name, {}, opts);
@@ -79,10 +84,12 @@ export class ActivePassive extends pulumi.ComponentResource {
 
     const standbys = { ...haproxy.standbys, user: "postgres", database: "postgres" };
     const standbysUri = pulumi.all([shared.superuserPassword, cluster.uri]).apply(([secret]) => connectionUri(standbys, secret));
-    this.uris = pulumi.secret(pulumi.all({ leader: cluster.uri, standbys: standbysUri }));
-    this.endpoints = { leader: cluster.endpoint, standbys: `${standbys.host}:${standbys.port}` };
-    this.statisticsUrl = haproxy.statisticsUrl;
-    this.nodes = { coordinators: coordinators.members, workers: cluster.nodes, etcd: etcd.members };
-    this.registerOutputs({ uris: this.uris, endpoints: this.endpoints, statisticsUrl: this.statisticsUrl, nodes: this.nodes });
+    this.outputs = {
+      uris: pulumi.secret(pulumi.all({ leader: cluster.uri, standbys: standbysUri })),
+      endpoints: { leader: cluster.endpoint, standbys: `${standbys.host}:${standbys.port}` },
+      statisticsUrl: haproxy.statisticsUrl,
+      nodes: { coordinators: coordinators.members, workers: cluster.nodes, etcd: etcd.members },
+    };
+    this.registerOutputs({ ...this.outputs });
   }
 }

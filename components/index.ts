@@ -1,5 +1,5 @@
-export { ActiveActive, type ActiveActiveArgs } from "./activeActive";
-export { ActivePassive, type ActivePassiveArgs } from "./activePassive";
+export { ActiveActive, type ActiveActiveArgs, type ActiveActiveOutputs } from "./activeActive";
+export { ActivePassive, type ActivePassiveArgs, type ActivePassiveOutputs } from "./activePassive";
 export { CitusCluster, type CitusClusterArgs } from "./citusCluster";
 export { EtcdCluster, type EtcdClusterArgs } from "./etcdCluster";
 export { HAProxy, type HAProxyArgs } from "./haproxy";
