@@ -33,7 +33,7 @@ export function databaseParameters({ citus, preloadLibraries = [], overrides }: 
       // Rows of a two-phase commit whose coordinator died stay locked this long; the default is a minute.
       "citus.recover_2pc_interval": "5s",
     }),
-    ...Object.assign({}, ...overrides),
+    ...overrides.reduce((merged, parameters) => ({ ...merged, ...parameters }), {}),
     ...(citus !== undefined && {
       "citus.shard_count": String(citus.shardCount),
       "citus.shard_replication_factor": String(citus.replicationFactor),

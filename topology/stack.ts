@@ -35,7 +35,6 @@ export interface ActivePassiveParts {
 /** The parts of an active-passive stack: what the components and the plan are made from. */
 export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFile): ActivePassiveParts {
   const { prefix, scope, bindAddress, shardCount, replicationFactor, limits, ports } = settings;
-  const { port: _, ...citus } = citusOptions(settings, read);
   return {
     network: `${prefix}citus-active-passive`,
     etcd: { name: "etcd", options: { members: settings.etcdMembers, prefix, limits: limits.etcd } },
@@ -58,7 +57,7 @@ export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFi
     },
     cluster: {
       name: scope,
-      options: { ...citus, workers: workerNames(settings.workers, "worker"), coordinator: { host: reachable(bindAddress), port: ports.leader } },
+      options: { ...citusOptions(settings, read), workers: workerNames(settings.workers, "worker"), coordinator: { host: reachable(bindAddress), port: ports.leader } },
     },
   };
 }

@@ -1,0 +1,316 @@
+import { readFileSync } from "node:fs";
+import * as path from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { parse } from "yaml";
+import { underMocks, valueOf, type Registered } from "./mocks";
+
+const CONTAINER = "docker:index/container:Container";
+const COMMAND = "command:local:Command";
+
+/** The configuration of a committed stack file, as the engine hands it to the program. */
+function stackConfig(stack: string): Record<string, string> {
+  const file = parse(readFileSync(path.resolve(__dirname, `../../Pulumi.${stack}.yaml`), "utf8")) as { config: Record<string, unknown> };
+  return Object.fromEntries(Object.entries(file.config).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]));
+}
+
+interface Run {
+  readonly resources: Registered[];
+  readonly outputs: Record<string, unknown>;
+  readonly warnings: string[];
+}
+
+async function run(stack: string, more: Record<string, string> = {}, secretKeys: string[] = []): Promise<Run> {
+  vi.resetModules();
+  const warnings: string[] = [];
+  vi.spyOn(pulumi.log, "warn").mockImplementation((message) => {
+    warnings.push(message);
+    return Promise.resolve();
+  });
+  vi.stubEnv("PULUMI_CONFIG_SECRET_KEYS", JSON.stringify(secretKeys)); // As the language host sets it; the SDK's own setter keeps it elsewhere.
+  const { result, resources } = await underMocks(stack, async () => {
+    pulumi.runtime.setAllConfig({ ...stackConfig(stack), ...more });
+    return (await import("../../index.js")) as unknown as { default: Record<string, unknown> };
+  });
+  return { resources, outputs: result.default, warnings };
+}
+
+const ofType = (resources: readonly Registered[], type: string): Registered[] => resources.filter((resource) => resource.type === type);
+const count = (resources: readonly Registered[]): Record<string, number> =>
+  resources.reduce<Record<string, number>>((counts, { type }) => ({ ...counts, [type]: (counts[type] ?? 0) + 1 }), {});
+const named = (resources: readonly Registered[], name: string): Registered => {
+  const found = resources.filter((resource) => resource.name === name && !resource.type.startsWith("citus:"));
+  expect(found, `resources named ${name}`).toHaveLength(1);
+  return found[0] as Registered;
+};
+
+/** What has to hold in every stack. */
+function commonTests(get: () => Run): void {
+  test("no two resources share a URN", () => {
+    const urns = get().resources.map(({ type, name }) => `${type}::${name}`);
+    expect([...new Set(urns)]).toHaveLength(urns.length);
+  });
+
+  test("no two containers, volumes or networks share a name", () => {
+    for (const type of [CONTAINER, "docker:index/volume:Volume", "docker:index/network:Network"]) {
+      const names = ofType(get().resources, type).map(({ inputs }) => inputs["name"]);
+      expect(names).not.toContain(undefined);
+      expect([...new Set(names)]).toHaveLength(names.length);
+    }
+  });
+
+  test("no published port twice, and every one on 127.0.0.1", () => {
+    const ports = ofType(get().resources, CONTAINER).flatMap(({ inputs }) => (inputs["ports"] ?? []) as { external: number; ip: string }[]);
+    expect(new Set(ports.map(({ ip }) => ip))).toEqual(new Set(["127.0.0.1"]));
+    expect(new Set(ports.map(({ external }) => external)).size).toBe(ports.length);
+  });
+
+  test("every container restarts, limits its log, carries its stack and gets a graceful stop", () => {
+    for (const { name, inputs } of ofType(get().resources, CONTAINER)) {
+      expect(inputs, name).toMatchObject({
+        restart: "unless-stopped",
+        logDriver: "json-file",
+        logOpts: { "max-file": "3", "max-size": "10m" },
+        labels: [{ label: "io.citus-sharding.role" }, { label: "io.citus-sharding.stack", value: expect.stringMatching(/^organization\/citus-sharding\//) as string }],
+      });
+      expect(inputs["destroyGraceSeconds"], name).toBe(inputs["stopTimeout"]);
+      expect(inputs["destroyGraceSeconds"], name).toBeGreaterThanOrEqual(5);
+    }
+  });
+
+  test("every database member lives in its holder's namespaces, has a volume, and a minute to shut down", () => {
+    const members = ofType(get().resources, CONTAINER).filter(({ inputs }) => "networkMode" in inputs);
+    expect(members.length).toBeGreaterThan(0);
+    for (const { name, inputs } of members) {
+      const holder = named(get().resources, `${name}-holder`);
+      expect(inputs["networkMode"]).toBe(`container:${name}-holder-id`);
+      expect(inputs["pidMode"]).toBe(`container:${name}-holder-id`);
+      expect(inputs).not.toHaveProperty("ports");
+      expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, entrypoints: ["sleep", "infinity"] });
+      expect(inputs["destroyGraceSeconds"]).toBe(60);
+      expect(inputs["volumes"]).toEqual([{ volumeName: `${String(inputs["name"])}-data`, containerPath: "/var/lib/postgresql/data" }]);
+      expect(inputs["healthcheck"]).toMatchObject({ tests: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"] });
+    }
+  });
+
+  test("passwords are secret wherever they go", async () => {
+    const withPassword = get().resources.flatMap(({ name, inputs, secrets }) => leaves(inputs).filter(({ value }) => /output of .*password/.test(value)).map((leaf) => ({ name, secrets, ...leaf })));
+    expect(withPassword.length).toBeGreaterThan(0);
+    for (const { name, path: leaf, secrets } of withPassword) expect(secrets.some((secret) => covers(secret, leaf)), `${name} ${leaf}`).toBe(true);
+    expect(await pulumi.isSecret(get().outputs["uris"] as pulumi.Output<unknown>)).toBe(true);
+  });
+
+  test("set-up commands carry no secret on the command line, and no path of this machine", () => {
+    for (const { inputs } of ofType(get().resources, COMMAND)) {
+      expect(inputs["create"]).not.toContain("output of");
+      expect(inputs["dir"] ?? ".").toBe(".");
+      expect(inputs["addPreviousOutputInEnv"]).toBe(false);
+    }
+  });
+}
+
+/** Whether a secret at one path makes the value at another path secret. */
+function covers(secret: string, leaf: string): boolean {
+  return leaf === secret || leaf.startsWith(`${secret}.`) || leaf.startsWith(`${secret}[`);
+}
+
+function leaves(value: unknown, path = ""): { path: string; value: string }[] {
+  if (Array.isArray(value)) return value.flatMap((item, index) => leaves(item, `${path}[${index}]`));
+  if (typeof value === "object" && value !== null) return Object.entries(value).flatMap(([key, item]) => leaves(item, path === "" ? key : `${path}.${key}`));
+  return typeof value === "string" ? [{ path, value }] : [];
+}
+
+describe("Pulumi.active-active.yaml", () => {
+  let stack: Run;
+  beforeAll(async () => (stack = await run("active-active")));
+  commonTests(() => stack);
+
+  test("is exactly these resources", () => {
+    expect(count(stack.resources)).toEqual({
+      "citus:index:ActiveActive": 1,
+      "citus:index:CitusCluster": 2,
+      "docker:index/network:Network": 1,
+      "docker:index/remoteImage:RemoteImage": 2,
+      "docker:index/volume:Volume": 8,
+      [CONTAINER]: 16,
+      [COMMAND]: 3,
+    });
+  });
+
+  test("publishes a coordinator and its workers on consecutive ports", () => {
+    const published = Object.fromEntries(
+      ofType(stack.resources, CONTAINER).flatMap(({ inputs }) => ((inputs["ports"] ?? []) as { external: number }[]).map(({ external }) => [inputs["hostname"], external])),
+    );
+    expect(published).toEqual({
+      coord_a: 5432, worker_a1: 5433, worker_a2: 5434, worker_a3: 5435,
+      coord_b: 6432, worker_b1: 6433, worker_b2: 6434, worker_b3: 6435,
+    });
+  });
+
+  test("a worker is exactly this", () => {
+    const worker = named(stack.resources, "b-worker_b2");
+    expect(worker.inputs).toEqual({
+      name: "worker_b2",
+      image: "sha256:citusdata/citus:13.2.0",
+      restart: "unless-stopped",
+      logDriver: "json-file",
+      logOpts: { "max-file": "3", "max-size": "10m" },
+      labels: [
+        { label: "io.citus-sharding.role", value: "worker" },
+        { label: "io.citus-sharding.stack", value: "organization/citus-sharding/active-active" },
+      ],
+      networkMode: "container:b-worker_b2-holder-id",
+      pidMode: "container:b-worker_b2-holder-id",
+      envs: ["PGDATA=/var/lib/postgresql/data", "PGPASSWORD=output of superuser-password", "POSTGRES_PASSWORD=output of superuser-password"],
+      uploads: [{ file: "/docker-entrypoint-initdb.d/000-parameters.sql", content: expect.stringContaining("ALTER SYSTEM SET \"citus\".\"shard_replication_factor\" = '2';\n") as unknown }],
+      volumes: [{ volumeName: "worker_b2-data", containerPath: "/var/lib/postgresql/data" }],
+      shmSize: 256,
+      healthcheck: { tests: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"], interval: "5s", timeout: "3s", retries: 3, startPeriod: "1m0s" },
+      stopSignal: "SIGINT",
+      stopTimeout: 60,
+      destroyGraceSeconds: 60,
+    });
+    expect(worker.secrets).toContain("envs");
+  });
+
+  test("a cluster is set up over its coordinator's port, with the password in the environment", () => {
+    const setup = named(stack.resources, "b-setup");
+    expect(setup.inputs["environment"]).toEqual({
+      PGPASSWORD: "output of superuser-password",
+      CITUS_CONTAINERS: "b-coord_b-id b-worker_b1- b-worker_b2- b-worker_b3-", // Twelve characters of each id.
+    });
+    expect(setup.secrets).toContain("environment");
+    expect(JSON.parse(setup.inputs["stdin"] as string)).toMatchObject({
+      kind: "citus",
+      cluster: "b",
+      endpoint: { host: "127.0.0.1", port: 6432, user: "postgres", database: "postgres" },
+      coordinator: { host: "coord_b", port: 5432, container: "coord_b" },
+      workers: [{ host: "worker_b1" }, { host: "worker_b2" }, { host: "worker_b3" }],
+      shardCount: 32,
+      replicationFactor: 2,
+      coordinatorParameters: { max_connections: "300", shared_preload_libraries: "citus,pg_stat_statements", wal_level: "logical" },
+      schema: { tables: { rooms: "room_id", room_members: "room_id", messages: "room_id" } },
+    });
+  });
+
+  test("tells URIs, endpoints and nodes by cluster", async () => {
+    expect(await valueOf(stack.outputs["uris"] as pulumi.Output<unknown>)).toEqual({
+      a: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:5432/postgres",
+      b: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:6432/postgres",
+    });
+    expect(stack.outputs["endpoints"]).toEqual({ a: "127.0.0.1:5432", b: "127.0.0.1:6432" });
+    expect(stack.outputs["nodes"]).toEqual({ a: ["coord_a", "worker_a1", "worker_a2", "worker_a3"], b: ["coord_b", "worker_b1", "worker_b2", "worker_b3"] });
+  });
+
+  test("warns of what replication factor 2 is not", () => {
+    expect(stack.warnings).toEqual([expect.stringMatching(/^replicationFactor: .*not writes/)]);
+  });
+
+  test("one line adds a cluster or a worker", async () => {
+    const { resources } = await run("active-active", { "citus-sharding:clusters": JSON.stringify({ a: { workers: 3 }, b: { workers: 4 }, c: {} }) });
+    const published = ofType(resources, CONTAINER).flatMap(({ inputs }) => ((inputs["ports"] ?? []) as { external: number }[]).map(({ external }) => external));
+    expect(published.sort()).toEqual([5432, 5433, 5434, 5435, 6432, 6433, 6434, 6435, 6436, 7432, 7433, 7434, 7435]);
+  });
+});
+
+describe("Pulumi.active-passive.yaml", () => {
+  let stack: Run;
+  beforeAll(async () => (stack = await run("active-passive")));
+  commonTests(() => stack);
+
+  test("is exactly these resources", () => {
+    expect(count(stack.resources)).toEqual({
+      "citus:index:ActivePassive": 1,
+      "citus:index:CitusCluster": 1,
+      "citus:index:EtcdCluster": 1,
+      "citus:index:HAProxy": 1,
+      "citus:index:PatroniGroup": 1,
+      "citus:index:PatroniImage": 1,
+      "docker:index/network:Network": 1,
+      "docker:index/remoteImage:RemoteImage": 4,
+      "docker:index/volume:Volume": 9,
+      [CONTAINER]: 16,
+      [COMMAND]: 7,
+    });
+  });
+
+  test("publishes HAProxy's three ports and nothing else", () => {
+    const published = ofType(stack.resources, CONTAINER).filter(({ inputs }) => "ports" in inputs);
+    expect(published.map(({ name, inputs }) => [name, inputs["ports"]])).toEqual([
+      ["haproxy-proxy", [5000, 5001, 7000].map((port) => ({ internal: port, external: port, ip: "127.0.0.1", protocol: "tcp" }))],
+    ]);
+  });
+
+  test("a coordinator runs Patroni, which ends gracefully on SIGTERM, and patronictl finds its configuration", () => {
+    const { inputs, secrets } = named(stack.resources, "coord-2");
+    expect(inputs).toMatchObject({
+      name: "coord-2",
+      image: expect.stringMatching(/^citus-sharding\/patroni:[0-9a-f]{12}$/) as string,
+      entrypoints: ["patroni"],
+      command: ["/etc/patroni"],
+      user: "postgres",
+      stopSignal: "SIGTERM",
+      stopTimeout: 60,
+    });
+    const envs = inputs["envs"] as string[];
+    expect(envs).toContain("PATRONICTL_CONFIG_FILE=/etc/patroni/patroni.yml");
+    expect(envs.filter((variable) => variable.includes("PASSWORD="))).toHaveLength(3);
+    expect(secrets).toContain("envs");
+    expect(envs).not.toEqual(expect.arrayContaining([expect.stringMatching(/^PGPASSWORD=/)])); // It would win over the replication password.
+  });
+
+  test("the etcd members bootstrap as one cluster and keep their data", () => {
+    const { inputs } = named(stack.resources, "etcd-3");
+    expect(inputs["envs"]).toContain("ETCD_INITIAL_CLUSTER=etcd-1=http://etcd-1:2380,etcd-2=http://etcd-2:2380,etcd-3=http://etcd-3:2380");
+    expect(inputs["volumes"]).toEqual([{ volumeName: "etcd-3-data", containerPath: "/var/lib/etcd" }]);
+    expect(inputs["networksAdvanced"]).toEqual([{ name: "citus-active-passive", aliases: ["etcd-3"] }]);
+  });
+
+  test("Citus is set up through HAProxy, with the coordinator left to Patroni", () => {
+    const spec = JSON.parse(named(stack.resources, "citusap-setup").inputs["stdin"] as string) as Record<string, unknown>;
+    expect(spec).toMatchObject({ kind: "citus", endpoint: { host: "127.0.0.1", port: 5000 }, workers: [{ host: "worker1" }, { host: "worker2" }, { host: "worker3" }], replicationFactor: 1, coordinatorParameters: {} });
+    expect(spec).not.toHaveProperty("coordinator");
+    const patroni = JSON.parse(named(stack.resources, "coord-setup").inputs["stdin"] as string) as Record<string, unknown>;
+    expect(patroni).toMatchObject({ kind: "patroni", scope: "citusap", citusGroup: 0, parameters: { "citus.shard_count": "32", "citus.shard_replication_factor": "1", max_connections: "300" } });
+  });
+
+  test("tells URIs, endpoints, the statistics page and nodes", async () => {
+    expect(await valueOf(stack.outputs["uris"] as pulumi.Output<unknown>)).toEqual({
+      leader: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:5000/postgres",
+      standbys: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:5001/postgres",
+    });
+    expect(stack.outputs["statisticsUrl"]).toBe("http://127.0.0.1:7000/");
+    expect(stack.outputs["nodes"]).toEqual({ coordinators: ["coord-1", "coord-2", "coord-3"], workers: ["worker1", "worker2", "worker3"], etcd: ["etcd-1", "etcd-2", "etcd-3"] });
+    expect(stack.warnings).toEqual([]);
+  });
+
+  test("passwords that were given are used, are secret, and replace the generated ones", async () => {
+    const given = { superuserPassword: "s p", replicationPassword: "123", rewindPassword: "w" };
+    const config = Object.fromEntries(Object.entries(given).map(([key, value]) => [`citus-sharding:${key}`, value]));
+    const { resources, warnings } = await run("active-passive", config, Object.keys(config));
+    expect(warnings).toEqual([]);
+    expect(ofType(resources, COMMAND)).toHaveLength(4);
+    const { inputs, secrets } = named(resources, "coord-1");
+    const envs = inputs["envs"] as string[];
+    expect(envs).toEqual(expect.arrayContaining(["PATRONI_SUPERUSER_PASSWORD=s p", "PATRONI_REPLICATION_PASSWORD=123", "PATRONI_REWIND_PASSWORD=w"]));
+    expect(secrets).toContain("envs");
+  });
+
+  test("a password in plain text is a warning", async () => {
+    const { warnings } = await run("active-passive", { "citus-sharding:superuserPassword": "plain" });
+    expect(warnings).toEqual([expect.stringMatching(/^superuserPassword: .*plain text.*--secret superuserPassword/)]);
+  });
+
+  test("wrong settings stop before any resource", async () => {
+    vi.resetModules();
+    const { resources, result } = await underMocks("active-passive", async () => {
+      pulumi.runtime.setAllConfig({ ...stackConfig("active-passive"), "citus-sharding:etcdMembers": "4" });
+      return import("../../index.js").then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    });
+    expect(String(result)).toMatch(/etcdMembers = 4: must be odd/);
+    expect(ofType(resources, CONTAINER)).toEqual([]);
+  });
+});
