@@ -139,7 +139,7 @@ describe("Pulumi.active-active.yaml", () => {
 
   test("publishes a coordinator and its workers on consecutive ports", () => {
     const published: Record<string, unknown> = Object.fromEntries(
-      ofType(stack.resources, CONTAINER).flatMap(({ inputs }) => ((inputs["ports"] ?? []) as { external: number }[]).map(({ external }) => [inputs["hostname"], external])),
+      ofType(stack.resources, CONTAINER).flatMap(({ inputs }) => ((inputs["ports"] ?? []) as { external: number }[]).map(({ external }) => [inputs["hostname"] as string, external] as const)),
     );
     expect(published).toEqual({
       coord_a: 5432, worker_a1: 5433, worker_a2: 5434, worker_a3: 5435,

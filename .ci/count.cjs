@@ -1,0 +1,27 @@
+// Adds up test results: `count.cjs <status> <result file>…`. Names what was skipped, ends with the line that is read, and
+// exits non-zero if a test failed or if something failed that left no result behind (types, lint, a hook).
+const { existsSync, readFileSync } = require("node:fs");
+
+const [status, ...files] = process.argv.slice(2);
+const totals = { passed: 0, failed: 0, skipped: 0 };
+for (const file of files) {
+  if (!existsSync(file)) {
+    console.log(`no result: ${file.split("/").at(-1)}`);
+    totals.failed += 1;
+    continue;
+  }
+  const { testResults } = JSON.parse(readFileSync(file, "utf8"));
+  for (const { assertionResults } of testResults) {
+    for (const { status: outcome, fullName } of assertionResults) {
+      if (outcome === "passed") totals.passed += 1;
+      else if (outcome === "failed") totals.failed += 1;
+      else {
+        totals.skipped += 1;
+        console.log(`skipped: ${fullName}`);
+      }
+    }
+  }
+}
+if (status !== "0" && totals.failed === 0) totals.failed = 1;
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+process.exitCode = totals.failed === 0 ? 0 : 1;

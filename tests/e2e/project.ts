@@ -1,0 +1,144 @@
+import { execFile, execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { Client } from "pg";
+import { parse, stringify } from "yaml";
+
+const ROOT = path.resolve(__dirname, "../..");
+
+/** Counts of an update by what was done: `{ create: 3, same: 40 }`. */
+export type Changes = Readonly<Record<string, number>>;
+
+/** Whether an image is present on this machine. */
+export function hasImage(image: string): boolean {
+  try {
+    execFileSync("docker", ["image", "inspect", image], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Runs docker and gives what it printed. */
+export function docker(...args: string[]): string {
+  return execFileSync("docker", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
+}
+
+/** Runs statements over one connection and gives the rows of each. */
+export async function query(uri: string, ...statements: string[]): Promise<Record<string, unknown>[][]> {
+  const client = new Client({ connectionString: uri, connectionTimeoutMillis: 5000 });
+  client.on("error", () => undefined); // A node that is restarted ends its sessions; the statement reports it.
+  await client.connect();
+  try {
+    const results: Record<string, unknown>[][] = [];
+    for (const statement of statements) results.push((await client.query<Record<string, unknown>>(statement)).rows);
+    return results;
+  } finally {
+    await client.end();
+  }
+}
+
+/** Tries until an attempt does not throw, for at most `timeoutMs`; then the last error is thrown. */
+export async function eventually<T>(timeoutMs: number, attempt: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+/** A temporary copy of the project with a file backend of its own, driven by the real Pulumi CLI. */
+export class Project {
+  readonly directory: string;
+  private readonly environment: NodeJS.ProcessEnv;
+
+  /** `program` is the folder of the Pulumi program in the project. */
+  constructor(
+    readonly stack: string,
+    private readonly program = ".",
+  ) {
+    this.directory = mkdtempSync(path.join(tmpdir(), "citus-sharding-e2e-"));
+    const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: ROOT, encoding: "utf8" }).trim().split("\n");
+    for (const file of files) cpSync(path.join(ROOT, file), path.join(this.directory, file));
+    symlinkSync(path.join(ROOT, "node_modules"), path.join(this.directory, "node_modules"));
+    this.environment = {
+      ...process.env,
+      PULUMI_BACKEND_URL: `file://${mkdtempSync(path.join(this.directory, "state-"))}`,
+      PULUMI_CONFIG_PASSPHRASE: "end to end",
+      PULUMI_NODEJS_TRANSPILE_ONLY: "true",
+    };
+  }
+
+  /** Merges keys into the stack's configuration file; undefined takes one out. */
+  configure(settings: Readonly<Record<string, unknown>>): void {
+    const file = path.join(this.directory, this.program, `Pulumi.${this.stack}.yaml`);
+    const project = (parse(readFileSync(path.join(this.directory, this.program, "Pulumi.yaml"), "utf8")) as { name: string }).name;
+    const content = (parse(safeRead(file)) ?? {}) as { config?: Record<string, unknown> };
+    const config = { ...content.config };
+    for (const [key, value] of Object.entries(settings)) {
+      if (value === undefined) delete config[`${project}:${key}`];
+      else config[`${project}:${key}`] = value;
+    }
+    writeFileSync(file, stringify({ ...content, config }));
+  }
+
+  /** Runs the Pulumi CLI in the program's folder. Rejects with everything it printed. */
+  pulumi(...args: string[]): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const options = { cwd: path.join(this.directory, this.program), env: this.environment, maxBuffer: 64 * 1024 * 1024 };
+      execFile("pulumi", [...args, "--non-interactive", "--stack", this.stack], options, (error, stdout, stderr) =>
+        error === null ? resolve(stdout) : reject(new Error(`pulumi ${args.join(" ")}\n${stdout}\n${stderr}`)),
+      );
+    });
+  }
+
+  /** Creates the stack. */
+  async create(): Promise<void> {
+    await this.pulumi("stack", "init");
+  }
+
+  /** Updates the stack and counts what was done. */
+  async up(): Promise<Changes> {
+    await this.pulumi("up", "--yes", "--skip-preview");
+    const history = JSON.parse(await this.pulumi("stack", "history", "--json", "--page-size", "1")) as { resourceChanges: Changes }[];
+    return history[0]?.resourceChanges ?? {};
+  }
+
+  /** The stack's outputs with their secrets. */
+  async outputs<T>(): Promise<T> {
+    return JSON.parse(await this.pulumi("stack", "output", "--json", "--show-secrets")) as T;
+  }
+
+  /** Names of what carries this project's prefix on the machine: containers, networks and volumes. */
+  leftovers(prefix: string): string[] {
+    const names = [docker("ps", "-a", "--format", "{{.Names}}"), docker("network", "ls", "--format", "{{.Name}}"), docker("volume", "ls", "--format", "{{.Name}}")];
+    return names.flatMap((list) => list.split("\n")).filter((name) => name.startsWith(prefix));
+  }
+
+  /** Destroys what is left of the stack and removes the copy. */
+  async dispose(prefix: string): Promise<void> {
+    await this.pulumi("destroy", "--yes", "--skip-preview").catch(() => undefined);
+    for (const name of docker("ps", "-a", "--format", "{{.Names}}").split("\n")) if (name.startsWith(prefix)) docker("rm", "-f", name);
+    for (const name of this.leftovers(prefix)) {
+      try {
+        docker("volume", "rm", "-f", name);
+      } catch {
+        docker("network", "rm", name);
+      }
+    }
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+function safeRead(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
