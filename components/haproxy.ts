@@ -1,11 +1,9 @@
-import { readFileSync } from "node:fs";
-import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { reachable } from "../topology/citus";
 import { planHAProxy, type HAProxyOptions } from "../topology/haproxy";
 import { CUT_SESSIONS } from "../topology/stack";
 import { container } from "./container";
-import { PROJECT_DIRECTORY } from "./program";
+import { readPackageFile } from "./program";
 
 export interface HAProxyArgs extends HAProxyOptions {
   /** Name of the Docker network that the members are on. */
@@ -27,7 +25,7 @@ export class HAProxy extends pulumi.ComponentResource {
 
   constructor(name: string, args: HAProxyArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:HAProxy", name, {}, opts);
-    const plan = planHAProxy(name, args, readFileSync(path.join(PROJECT_DIRECTORY, CUT_SESSIONS), "utf8"));
+    const plan = planHAProxy(name, args, readPackageFile(CUT_SESSIONS));
     const { network, image = "haproxy:3.0.11" } = args;
 
     const proxy = container(this, `${name}-proxy`, plan, { network, image });

@@ -1,8 +1,6 @@
-import { readFileSync } from "node:fs";
-import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { PATRONI_DOCKERFILE, planPatroniImage } from "../topology/patroniImage";
-import { program, PROJECT_DIRECTORY } from "./program";
+import { program, readPackageFile } from "./program";
 
 export interface PatroniImageArgs {
   /** The image that Patroni is put on: Debian-based, with PostgreSQL or Citus, such as `citusdata/citus:13.2.0`. */
@@ -16,7 +14,7 @@ export class PatroniImage extends pulumi.ComponentResource {
 
   constructor(name: string, args: PatroniImageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:PatroniImage", name, {}, opts);
-    const plan = planPatroniImage(args.base, readFileSync(path.join(PROJECT_DIRECTORY, PATRONI_DOCKERFILE), "utf8"));
+    const plan = planPatroniImage(args.base, readPackageFile(PATRONI_DOCKERFILE));
 
     const build = program(this, `${name}-build`, "patroniImage", { spec: plan, dependsOn: [] });
 

@@ -1,9 +1,19 @@
+import { existsSync, readFileSync } from "node:fs";
 import * as path from "node:path";
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 
-/** The folder of this project, wherever it is installed. */
-export const PROJECT_DIRECTORY = path.resolve(__dirname, "..");
+/** The folder of this package, wherever it is installed: the nearest one above with a package.json. */
+export const PACKAGE_DIRECTORY = packageDirectory(__dirname);
+
+function packageDirectory(directory: string): string {
+  return existsSync(path.join(directory, "package.json")) ? directory : packageDirectory(path.dirname(directory));
+}
+
+/** The text of a file of this package. */
+export function readPackageFile(file: string): string {
+  return readFileSync(path.join(PACKAGE_DIRECTORY, file), "utf8");
+}
 
 /** What a program of `setup/` is run with. */
 export interface ProgramInputs {
@@ -22,15 +32,20 @@ export function program(parent: pulumi.ComponentResource, resourceName: string, 
   return new command.local.Command(
     resourceName,
     {
-      create: `node --import tsx setup/${file}.ts`,
+      create: programCommand(file),
       // Relative to the program that runs, so that the state holds no path of this machine.
-      dir: path.relative(process.cwd(), PROJECT_DIRECTORY) || ".",
+      dir: path.relative(process.cwd(), PACKAGE_DIRECTORY) || ".",
       stdin: JSON.stringify(spec),
       environment: { ...environment },
       addPreviousOutputInEnv: false,
     },
     { parent, dependsOn },
   );
+}
+
+/** How a program is run: its source in a checkout, what was compiled of it in an installed package. */
+function programCommand(file: string): string {
+  return path.extname(__filename) === ".ts" ? `node --import tsx setup/${file}.ts` : `node dist/setup/${file}.js`;
 }
 
 /** An environment variable that changes when one of the containers is another one: a re-created node needs its set-up. */
