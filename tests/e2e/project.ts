@@ -103,8 +103,8 @@ export class Project {
   }
 
   /** Updates the stack and counts what was done. */
-  async up(): Promise<Changes> {
-    await this.pulumi("up", "--yes", "--skip-preview");
+  async up(...options: string[]): Promise<Changes> {
+    await this.pulumi("up", "--yes", "--skip-preview", ...options);
     const history = JSON.parse(await this.pulumi("stack", "history", "--json", "--page-size", "1")) as { resourceChanges: Changes }[];
     return history[0]?.resourceChanges ?? {};
   }

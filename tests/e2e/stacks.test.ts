@@ -167,7 +167,7 @@ describe.skipIf(!hasImage(CITUS)).each(cases)("$stack", ({ stack, prefix, settin
   test("a container that was removed by hand comes back with its data at the next up", async () => {
     const worker = nodes().find((name) => /worker(_a)?2$/.test(name)) as string;
     docker("rm", "-f", worker);
-    await project.up();
+    await project.up("--refresh");
     expect(nodes()).toContain(worker);
     expect(await writeEveryShard()).toBe(12);
     await expectAllRows();
