@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { ActiveActive, ActivePassive } from "./components";
-import { decodeConfig, parseSettings } from "./config/parse";
+import { decodeConfig, parseSettings, SettingsError, type ParsedSettings } from "./config/parse";
 import { dangersOf, plainPasswordDanger } from "./config/safety";
 import type { PasswordKey } from "./config/settings";
 
 const config = new pulumi.Config();
-const { settings, passwords: given } = parseSettings(decodeConfig(pulumi.runtime.allConfig(), config.name), `Pulumi.${pulumi.getStack()}.yaml`);
+const { settings, passwords: given } = readSettings();
 const passwordKeys = Object.keys(given) as PasswordKey[];
 const passwords = Object.fromEntries(passwordKeys.map((key) => [key, config.requireSecret(key)]));
 
@@ -30,3 +30,12 @@ const stack =
  * in active-passive `leader` and `standbys`, with HAProxy's statistics page beside them.
  */
 export = stack.outputs;
+
+/** The stack's settings. What is wrong with them is shown as it is, without a stack trace. */
+function readSettings(): ParsedSettings {
+  try {
+    return parseSettings(decodeConfig(pulumi.runtime.allConfig(), config.name), `The configuration of stack ${pulumi.getStack()}`);
+  } catch (error) {
+    throw error instanceof SettingsError ? new pulumi.RunError(error.message) : error;
+  }
+}
