@@ -126,18 +126,26 @@ describe.skipIf(!hasImage(CITUS)).each(cases)("$stack", ({ stack, prefix, settin
     expect(await writeEveryShard()).toBe(12);
   });
 
-  test("a worker that cannot be drained stays", async () => {
-    await sql("create table undrainable (room_id bigint, body text)");
-    await sql("select create_distributed_table('undrainable', 'room_id', colocate_with => 'none', shard_count => 3)");
-    try {
-      project.configure(workers(1));
-      await expect(project.up()).rejects.toThrow(/worker/);
-      expect(nodes().filter((name) => /worker(_a)?[123]$/.test(name))).toHaveLength(3);
-    } finally {
-      await sql("drop table undrainable");
-      project.configure(workers(3));
-    }
+  test("a worker that cannot be drained stays, and the next up goes on", async () => {
+    project.configure(workers(4));
     await project.up();
+    // The other workers refuse every table, and so every shard that would move there.
+    const onOthers = async (...commands: string[]): Promise<void> => {
+      const body = ["set local citus.enable_ddl_propagation to off", ...commands].map((command) => `${command};`).join(" ");
+      const results = await sql(`select run.success, run.result from pg_dist_node, lateral master_run_on_worker(array[nodename], array[nodeport], array['do $do$ begin ${body.replaceAll("'", "''")} end $do$'], true) run
+        where groupid > 0 and nodename <> '${fourthWorker}'`);
+      expect(results.map(({ success }) => success), JSON.stringify(results)).toEqual([true, true, true]);
+    };
+    await onOthers("create function refuse() returns event_trigger language plpgsql as 'begin raise exception ''no table here''; end'", "create event trigger refuse on ddl_command_start when tag in ('CREATE TABLE') execute function refuse()");
+
+    project.configure(workers(3));
+    await expect(project.up()).rejects.toThrow(new RegExp(`draining ${fourthWorker}.*no table here`));
+    expect(nodes()).toContain(fourthWorker);
+    await expectAllRows();
+
+    await onOthers("drop event trigger refuse", "drop function refuse()");
+    await project.up();
+    expect(nodes()).not.toContain(fourthWorker);
     await expectAllRows();
   });
 
