@@ -5,7 +5,7 @@ import { recording, underMocks, valueOf, type Options, type Registered } from ".
 
 const CONTAINER = "docker:index/container:Container";
 const containers = (resources: readonly Registered[]): Registered[] => resources.filter(({ type }) => type === CONTAINER);
-const containerNames = (resources: readonly Registered[]): unknown[] => containers(resources).map(({ inputs }) => inputs["name"]).sort();
+const containerNames = (resources: readonly Registered[]): string[] => containers(resources).map(({ inputs }) => inputs["name"] as string).sort();
 const optionsOf = (recorded: readonly Options[], name: string): pulumi.CustomResourceOptions => recorded.find((entry) => entry.name === name)?.options ?? {};
 
 /** Names of the resources that another one waits for. */

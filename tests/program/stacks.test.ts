@@ -209,7 +209,7 @@ describe("Pulumi.active-active.yaml", () => {
   test("one line adds a cluster or a worker", async () => {
     const { resources } = await run("active-active", { "citus-sharding:clusters": JSON.stringify({ a: { workers: 3 }, b: { workers: 4 }, c: {} }) });
     const published = ofType(resources, CONTAINER).flatMap(({ inputs }) => ((inputs["ports"] ?? []) as { external: number }[]).map(({ external }) => external));
-    expect(published.sort()).toEqual([5432, 5433, 5434, 5435, 6432, 6433, 6434, 6435, 6436, 7432, 7433, 7434, 7435]);
+    expect(published.sort((one, other) => one - other)).toEqual([5432, 5433, 5434, 5435, 6432, 6433, 6434, 6435, 6436, 7432, 7433, 7434, 7435]);
   });
 });
 
