@@ -10,9 +10,10 @@ export function clusterWorkerNames(cluster: string, workers: number | readonly s
   return workerNames(workers, `worker_${cluster}`);
 }
 
-const FIRST_PORT = 5432;
-const PORT_STRIDE = 1000;
-const HIGHEST_SLOT = Math.floor((65535 - FIRST_PORT) / PORT_STRIDE);
+/** The coordinator's port of the first cluster; the others follow a stride apart. */
+export const FIRST_PORT = 5432;
+export const PORT_STRIDE = 1000;
+export const HIGHEST_PORT = 65535;
 
 /**
  * The coordinator's port of every cluster. A cluster named by one letter owns the thousand of its letter (`a` 5432, `b`
@@ -29,7 +30,7 @@ export function clusterPorts(clusters: ActiveActiveSettings["clusters"]): Record
   const taken = new Set(Object.values(ports));
   let slot = 0;
   for (const name of unplaced.sort()) {
-    while (taken.has(FIRST_PORT + PORT_STRIDE * slot) && slot < HIGHEST_SLOT) slot += 1;
+    while (taken.has(FIRST_PORT + PORT_STRIDE * slot)) slot += 1;
     ports[name] = FIRST_PORT + PORT_STRIDE * slot;
     slot += 1;
   }
@@ -56,7 +57,7 @@ export interface PublishedPort {
   readonly key: string;
 }
 
-/** Every port that a stack publishes, in order of declaration. */
+/** Every port that a stack publishes; in active-active, those of clusters whose port the user decided come last. */
 export function publishedPorts(settings: ActiveActiveSettings | ActivePassiveSettings): PublishedPort[] {
   if (settings.topology === "active-passive") {
     const { leader, standbys, statistics } = settings.ports;
@@ -67,7 +68,8 @@ export function publishedPorts(settings: ActiveActiveSettings | ActivePassiveSet
     ];
   }
   const ports = clusterPorts(settings.clusters);
-  return Object.entries(settings.clusters).flatMap(([name, { workers }]) => {
+  const clusters = Object.entries(settings.clusters).sort(([, a], [, b]) => Number(a.port !== undefined) - Number(b.port !== undefined));
+  return clusters.flatMap(([name, { workers }]) => {
     const coordinatorPort = ports[name] as number;
     const names = clusterWorkerNames(name, workers);
     const key = `clusters.${name}.port`;

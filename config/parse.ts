@@ -1,6 +1,8 @@
-import { z } from "zod";
+import { closest } from "./closest";
 import { ruleProblems } from "./rules";
+import { childOf, schemaTree, takesText, type SchemaNode } from "./schemaTree";
 import { settingsSchemas, type PasswordKey, type Settings, type Topology } from "./settings";
+import type { z } from "zod";
 
 /** One thing that is wrong with what a user set. */
 export interface Problem {
@@ -8,7 +10,7 @@ export interface Problem {
   readonly key: string;
   /** What is wrong and what would be right. */
   readonly message: string;
-  /** The value that was given; absent for a key that is missing, and for secrets. */
+  /** The value that was given; absent for a key that is missing or unknown, and for secrets. */
   readonly value?: unknown;
 }
 
@@ -31,55 +33,65 @@ export interface ParsedSettings {
   readonly passwords: Readonly<Partial<Record<PasswordKey, string>>>;
 }
 
-const PASSWORDS: readonly PasswordKey[] = ["superuserPassword", "replicationPassword", "rewindPassword"];
+const PASSWORDS: readonly string[] = ["superuserPassword", "replicationPassword", "rewindPassword"] satisfies PasswordKey[];
+const TOPOLOGIES = Object.keys(settingsSchemas) as Topology[];
 
 /**
- * Decodes a stack's configuration as Pulumi hands it over: every value a text, objects as JSON. Keys of other
- * namespaces are left out. A key whose schema is a text keeps its text, so a password of digits stays what it is.
+ * Decodes a stack's configuration as Pulumi hands it over: every top-level value a text, objects as JSON in which
+ * `pulumi config set --path` leaves fractions and JSON as texts. A text becomes what its key's schema wants, and stays
+ * a text where that is one, so that a password of digits stays what it is. Keys of other namespaces are left out.
  */
 export function decodeConfig(config: Readonly<Record<string, string>>, namespace: string): Record<string, unknown> {
   const own = Object.entries(config).filter(([key]) => key.startsWith(`${namespace}:`));
-  const decoded = Object.fromEntries(own.map(([key, text]) => [key.slice(namespace.length + 1), text]));
-  const schema = schemaOf(decoded["topology"]);
-  return Object.fromEntries(
-    Object.entries(decoded).map(([key, text]) => {
-      const keySchema = schema?.shape[key as keyof typeof schema.shape];
-      return [key, keySchema === undefined || isText(keySchema) ? text : decodeJson(text)];
-    }),
-  );
+  const texts = Object.fromEntries(own.map(([key, text]) => [key.slice(namespace.length + 1), text]));
+  const topology = topologyOf(texts);
+  return topology === undefined ? texts : (decode(schemaTree(topology), texts) as Record<string, unknown>);
 }
 
 /**
- * Turns decoded configuration into {@link Settings}.
+ * Turns decoded configuration into {@link Settings}. `secretKeys` are top-level keys whose values are secrets beside
+ * the passwords.
  *
- * @throws {@link SettingsError} with every problem found, if there is one.
+ * @throws {@link SettingsError} with every problem found, if there is one. Secrets are not in it.
  */
-export function parseSettings(input: Readonly<Record<string, unknown>>, source = "The stack's configuration"): ParsedSettings {
-  const schema = schemaOf(input["topology"]);
-  if (schema === undefined) {
-    const value = input["topology"];
-    const message = `must be ${Object.keys(settingsSchemas).map((name) => `"${name}"`).join(" or ")}: pulumi config set topology active-passive`;
-    throw new SettingsError([{ key: "topology", message, ...(value !== undefined && { value }) }], source);
+export function parseSettings(
+  input: Readonly<Record<string, unknown>>,
+  source = "The stack's configuration",
+  secretKeys: readonly string[] = [],
+): ParsedSettings {
+  const fail = (problems: readonly Problem[]): never => {
+    const secrets = [...PASSWORDS, ...secretKeys];
+    throw new SettingsError(problems.map(({ value, ...problem }) => (secrets.includes(firstOf(problem.key)) ? problem : { ...problem, value })), source);
+  };
+  const topology = topologyOf(input);
+  if (topology === undefined) {
+    const message = `must be ${TOPOLOGIES.map((name) => `"${name}"`).join(" or ")}, as in: pulumi config set topology ${TOPOLOGIES[0]}`;
+    return fail([{ key: "topology", message, value: input["topology"] }]);
   }
-  const result = schema.safeParse(input);
-  if (!result.success) throw new SettingsError(result.error.issues.flatMap((issue) => problemsOf(issue, input)), source);
-  const passwords = Object.fromEntries(PASSWORDS.filter((key) => key in input).map((key) => [key, input[key] as string]));
-  const settings = Object.fromEntries(Object.entries(result.data).filter(([key]) => !(PASSWORDS as string[]).includes(key))) as unknown as Settings;
+  const result = settingsSchemas[topology].safeParse(input);
+  if (!result.success) return fail(result.error.issues.flatMap((issue) => problemsOf(issue, topology, input)));
+  const isPassword = ([key]: [string, unknown]): boolean => PASSWORDS.includes(key);
+  const passwords = Object.fromEntries(Object.entries(result.data).filter(isPassword)) as ParsedSettings["passwords"];
+  const settings = Object.fromEntries(Object.entries(result.data).filter((entry) => !isPassword(entry))) as unknown as Settings;
   const problems = ruleProblems(settings, Object.keys(passwords) as PasswordKey[]);
-  if (problems.length > 0) throw new SettingsError(problems, source);
-  return { settings, passwords };
+  return problems.length > 0 ? fail(problems) : { settings, passwords };
 }
 
-function schemaOf(topology: unknown): (typeof settingsSchemas)[Topology] | undefined {
-  return typeof topology === "string" && topology in settingsSchemas ? settingsSchemas[topology as Topology] : undefined;
+function topologyOf({ topology }: Readonly<Record<string, unknown>>): Topology | undefined {
+  return TOPOLOGIES.find((name) => name === topology);
 }
 
-function isText(schema: z.ZodType): boolean {
-  const type = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as { type?: string; enum?: unknown[]; const?: unknown; anyOf?: { type?: string }[] };
-  return type.type === "string" || typeof type.const === "string" || (type.anyOf ?? []).some((option) => option.type === "string");
+function decode(node: SchemaNode | undefined, value: unknown): unknown {
+  if (node === undefined) return value;
+  if (typeof value === "string") {
+    const json = takesText(node) ? value : parseJson(value);
+    return typeof json === "string" ? value : decode(node, json);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, decode(childOf(node, key), child)]));
 }
 
-function decodeJson(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -87,38 +99,47 @@ function decodeJson(text: string): unknown {
   }
 }
 
-function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
-  const path = issue.path.map(String);
-  if (issue.code === "unrecognized_keys") {
-    const allowed = knownKeys(path, input);
-    return issue.keys.map((key) => ({
-      key: [...path, key].join("."),
-      message: `unknown key${allowed.length === 0 ? "" : `; keys ${path.length === 0 ? "are" : `of ${path.join(".")} are`} ${allowed.join(", ")}`}`,
-    }));
-  }
-  if (issue.code === "invalid_key") return [{ key: path.join("."), message: issue.issues[0]?.message ?? issue.message }];
-  const secret = (PASSWORDS as string[]).includes(path[0] ?? "");
-  const value = path.reduce<unknown>((parent, key) => (parent as Record<string, unknown> | undefined)?.[key], input);
-  const message = issue.code === "invalid_type" && !issue.message.startsWith("must") ? `must be ${article(issue.expected)}` : issue.message;
-  return [{ key: path.join("."), message, ...(!secret && value !== undefined && { value }) }];
+function problemsOf(issue: z.core.$ZodIssue, topology: Topology, input: unknown): Problem[] {
+  const { path } = issue;
+  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => ({ key: pathText([...path, key]), message: unknownKey(path, key, topology) }));
+  if (issue.code === "invalid_key") return [{ key: pathText(path), message: issue.issues[0]?.message ?? issue.message }];
+  const value = path.reduce<unknown>((parent, key) => (parent as Record<PropertyKey, unknown>)[key], input);
+  // The schema says what is right of every value but of objects with fixed keys.
+  const keys = Object.keys(nodeAt(topology, path)?.properties ?? {});
+  const message = issue.code === "invalid_type" && keys.length > 0 ? `must be an object of ${keys.join(", ")}; {} takes the defaults` : issue.message;
+  return [{ key: pathText(path), message, value }];
 }
 
-/** The keys that an object of the schema has, found by asking the schema about an object with no known key. */
-function knownKeys(path: readonly string[], input: unknown): string[] {
-  const topology = (input as { topology?: unknown }).topology;
-  const schema = schemaOf(topology);
-  if (schema === undefined) return [];
-  type Node = { properties?: Record<string, Node>; additionalProperties?: Node | boolean };
-  let node: Node | undefined = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Node;
-  for (const key of path) node = node?.properties?.[key] ?? (typeof node?.additionalProperties === "object" ? node.additionalProperties : undefined);
-  return Object.keys(node?.properties ?? {});
+/** Why a key is unknown, and which was probably meant. */
+function unknownKey(path: readonly PropertyKey[], key: string, topology: Topology): string {
+  const known = Object.keys(nodeAt(topology, path)?.properties ?? {});
+  const other = TOPOLOGIES.find((name) => childOf(nodeAt(name, path), key) !== undefined);
+  if (other !== undefined) return `unknown key in ${topology}; it belongs to ${other}`;
+  const first = firstOf(key);
+  if (first !== key && known.includes(first)) return `unknown key; to set a key in ${first}: pulumi config rm '${key}', then pulumi config set --path '${key}' …`;
+  const meant = closest(key, known);
+  if (meant !== undefined) return `unknown key; did you mean ${pathText([...path, meant])}?`;
+  return `unknown key; keys ${path.length === 0 ? "" : `of ${pathText(path)} `}are ${known.join(", ")}`;
 }
 
-function article(type: string): string {
-  const named: Record<string, string> = { int: "a whole number", number: "a number", string: "a text", object: "an object", record: "an object of names", array: "a list", boolean: "true or false" };
-  return named[type] ?? `of type ${type}`;
+function nodeAt(topology: Topology, path: readonly PropertyKey[]): SchemaNode | undefined {
+  return path.reduce<SchemaNode | undefined>((node, key) => childOf(node, String(key)), schemaTree(topology));
 }
+
+/** A path as `pulumi config set --path` takes it. */
+function pathText([first = "", ...rest]: readonly PropertyKey[]): string {
+  const parts = rest.map((key) => (typeof key === "number" ? `[${key}]` : /^[\w-]+$/.test(String(key)) ? `.${String(key)}` : `["${String(key)}"]`));
+  return `${String(first)}${parts.join("")}`;
+}
+
+/** The top-level key of a path. */
+function firstOf(path: string): string {
+  return path.split(/[.[]/, 1)[0] ?? path;
+}
+
+const SHOWN_LENGTH = 120;
 
 function show(value: unknown): string {
-  return typeof value === "string" ? `"${value}"` : JSON.stringify(value);
+  const text = typeof value === "number" ? String(value) : JSON.stringify(value);
+  return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
 }

@@ -1,11 +1,17 @@
 import type { Problem } from "./parse";
-import { clusterWorkerNames, publishedPorts, workerNames } from "./names";
+import { clusterWorkerNames, FIRST_PORT, HIGHEST_PORT, PORT_STRIDE, publishedPorts, workerNames, type PublishedPort } from "./names";
 import { postgresMajorOf } from "./image";
 import type { PasswordKey, Settings } from "./settings";
 
 /** What is wrong with settings that are right key by key: rules over more than one key. */
 export function ruleProblems(settings: Settings, passwords: readonly PasswordKey[]): Problem[] {
-  return [...workerProblems(settings), ...portProblems(settings), ...imageProblems(settings), ...dataProblems(settings, passwords)];
+  return [
+    ...workerProblems(settings),
+    ...replicaProblems(settings),
+    ...portProblems(publishedPorts(settings)),
+    ...postgresProblems(settings),
+    ...dataProblems(settings, passwords),
+  ];
 }
 
 /** The workers of a stack, by the key that sets them. */
@@ -17,21 +23,13 @@ export function workersByKey(settings: Settings): { key: string; names: string[]
 
 function workerProblems(settings: Settings): Problem[] {
   const problems: Problem[] = [];
-  const owners = new Map<string, string>(reservedNames(settings));
+  const owners = new Map(reservedNames(settings));
   for (const { key, names } of workersByKey(settings)) {
     for (const name of names) {
       const owner = owners.get(name);
-      if (owner !== undefined) {
-        problems.push({ key, value: name, message: owner === key ? `${name} is named twice; every worker needs its own name` : `${name} is already in ${owner}; a worker belongs to one cluster` });
-      }
-      owners.set(name, key);
-    }
-    if (settings.replicationFactor > names.length) {
-      problems.push({
-        key: "replicationFactor",
-        value: settings.replicationFactor,
-        message: `needs as many workers, but ${key} has ${names.length}; use at most ${names.length}, or add workers`,
-      });
+      if (owner === key) problems.push({ key, value: name, message: "is named twice; every worker needs a name of its own" });
+      else if (owner !== undefined) problems.push({ key, value: name, message: `is already a name of ${owner}; a worker belongs to one cluster, so give this one another name` });
+      else owners.set(name, key);
     }
   }
   return problems;
@@ -47,22 +45,47 @@ function reservedNames(settings: Settings): [string, string][] {
   ];
 }
 
-function portProblems(settings: Settings): Problem[] {
-  const problems = new Map<string, Problem>();
-  const seen = new Map<number, { owner: string; key: string }>();
-  for (const { port, owner, key } of publishedPorts(settings)) {
-    const first = seen.get(port);
-    const report = (message: string): void => void (problems.has(key) || problems.set(key, { key, value: port, message }));
-    if (port > 65535) report(`${owner} would be published on ${port}; ports end at 65535, so choose a lower one`);
-    else if (first !== undefined) report(`${owner} would share port ${port} with ${first.owner} (${first.key}); choose ports further apart`);
-    else seen.set(port, { owner, key });
-  }
-  return [...problems.values()];
+function replicaProblems(settings: Settings): Problem[] {
+  const [fewest] = workersByKey(settings).sort((a, b) => a.names.length - b.names.length);
+  if (fewest === undefined || settings.replicationFactor <= fewest.names.length) return [];
+  const workers = fewest.names.length;
+  return [{ key: "replicationFactor", value: settings.replicationFactor, message: `needs as many workers, but ${fewest.key} has ${workers}; use at most ${workers}, or add workers` }];
 }
 
-function imageProblems(settings: Settings): Problem[] {
-  if (settings.postgresMajor !== undefined || postgresMajorOf(settings.images.citus) !== undefined) return [];
-  return [{ key: "postgresMajor", message: `is needed: the tag of images.citus, "${settings.images.citus}", does not tell PostgreSQL's major version; set it, for example to 17` }];
+/** Ports are decided by key: a cluster's coordinator and workers move together. */
+function portProblems(published: readonly PublishedPort[]): Problem[] {
+  const problems: Problem[] = [];
+  const takers = new Map<number, PublishedPort>();
+  for (const key of new Set(published.map((port) => port.key))) {
+    const ports = published.filter((port) => port.key === key);
+    const clash = ports.find(({ port }) => port > HIGHEST_PORT || takers.has(port));
+    for (const port of ports) if (!takers.has(port.port)) takers.set(port.port, port);
+    if (clash === undefined) continue;
+    const taker = takers.get(clash.port);
+    const reason = clash.port > HIGHEST_PORT ? `ports end at ${HIGHEST_PORT}` : `which ${taker?.key} gives to ${taker?.owner}`;
+    const free = freePort(ports.map(({ port }) => port), published.filter((port) => port.key !== key));
+    const right = free === undefined ? "fewer clusters have room" : `choose another, such as ${free}`;
+    problems.push({ key, value: ports[0]?.port, message: `${clash.owner} needs port ${clash.port}, ${reason}; ${right}` });
+  }
+  return problems;
+}
+
+/** Where a run of ports could begin instead of where it does, without any of the others; undefined if nowhere. */
+function freePort([first = 0, ...followers]: readonly number[], others: readonly PublishedPort[]): number | undefined {
+  const step = followers.length === 0 ? 1 : PORT_STRIDE;
+  const taken = new Set(others.map(({ port }) => port));
+  const offsets = [0, ...followers.map((port) => port - first)];
+  const starts = [first, FIRST_PORT].flatMap((from) => Array.from({ length: Math.ceil(HIGHEST_PORT / step) }, (_, index) => from + (index + 1) * step));
+  return starts.find((start) => offsets.every((offset) => start + offset <= HIGHEST_PORT && !taken.has(start + offset)));
+}
+
+function postgresProblems({ postgresMajor, images }: Settings): Problem[] {
+  const major = postgresMajorOf(images.citus);
+  if (postgresMajor === undefined && major === undefined) {
+    return [{ key: "postgresMajor", message: `is needed, because the tag of images.citus, "${images.citus}", does not tell PostgreSQL's major version; set it, for example to 17` }];
+  }
+  if (postgresMajor === undefined || major === undefined || postgresMajor === major) return [];
+  return [{ key: "postgresMajor", value: postgresMajor, message: `does not fit images.citus, "${images.citus}", which holds PostgreSQL ${major}; remove it` }];
 }
 
 function dataProblems(settings: Settings, passwords: readonly PasswordKey[]): Problem[] {

@@ -1,48 +1,63 @@
 import { z } from "zod";
 import { imageProblem } from "./image";
-import { isSize, type Size } from "./size";
+import { isSize, toMebibytes, type Size } from "./size";
 
 /*
- * What a user may set, one schema. Every key carries a `describe`d sentence: the README's table is generated from it,
- * and so are the defaults that it shows. Rules that need more than one key are in rules.ts.
+ * What a user may set, one schema. Every key that holds a value carries a `describe`d sentence: the README's table is
+ * generated from it, and so are the defaults that it shows. Rules that need more than one key are in rules.ts.
  */
 
 const IDENTIFIER = /^[a-z_][a-z0-9_$]{0,62}$/;
 
-const image = z.string().superRefine((value, context) => {
-  const problem = imageProblem(value);
-  if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
-});
+/** A whole number in a range, with one message whatever is wrong. */
+function wholeNumber(from: number, to: number, message = `must be a whole number from ${from} to ${to}`): z.ZodInt {
+  return z.int(message).min(from, message).max(to, message);
+}
 
-const size = z.custom<Size>((value) => typeof value === "string" && isSize(value), {
-  error: 'must be a size such as "512 MB" or "2 GB"',
-}).meta({ type: "string" });
+const image = z
+  .string('must be an image such as "repository:1.2.3"')
+  .superRefine((value, context) => {
+    const problem = imageProblem(value);
+    if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+  })
+  .meta({ words: "image with its tag or digest" });
 
-const port = z.int("must be a whole number").min(1, "must be a port from 1 to 65535").max(65535, "must be a port from 1 to 65535");
+const size = z
+  .custom<Size>((value) => typeof value === "string" && isSize(value), { error: 'must be a size such as "512 MB" or "2 GB"' })
+  .meta({ type: "string", words: 'size, such as `"512 MB"` or `"2 GB"`' });
 
-const containerName = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, "must be a container's name: lower-case letters, digits, - and _, at most 40");
+const port = wholeNumber(1, 65535).meta({ words: "port, 1 to 65535" });
+
+const WORKER_NAME = "must be a name of 2 to 40 lower-case letters, digits, - and _ that begins with a letter and does not end in -holder";
+
+/**
+ * A container's name is also a host name: it begins with a letter, because 10 and 0x10 are addresses, and Docker wants
+ * two characters. A name that ends in -holder could be that of another member's holder.
+ */
+const workerName = z
+  .string(WORKER_NAME)
+  .regex(/^[a-z][a-z0-9_-]{1,39}$/, WORKER_NAME)
+  .refine((name) => name !== "localhost" && !name.endsWith("-holder"), WORKER_NAME)
+  .meta({ words: "name" });
 
 const MAXIMUM_WORKERS = 64;
-const workerCount = z
-  .int("must be a whole number")
-  .min(1, "must be at least 1")
-  .max(MAXIMUM_WORKERS, `must be at most ${MAXIMUM_WORKERS}`);
-const workers = z.union([workerCount, z.array(containerName).min(1, "must name at least one worker").max(MAXIMUM_WORKERS)], {
-  error: (issue) =>
-    typeof issue.input === "number"
-      ? `must be a whole number from 1 to ${MAXIMUM_WORKERS}, or a list of names`
-      : `must be a count such as 3, or a list of names such as ["worker1", "worker2"] in lower-case letters, digits, - and _`,
-});
+const WORKERS = `must be a whole number from 1 to ${MAXIMUM_WORKERS}, or a list of as many names such as ["worker1", "worker2"]`;
+const workers = z.union([wholeNumber(1, MAXIMUM_WORKERS, WORKERS), z.array(workerName).min(1, WORKERS).max(MAXIMUM_WORKERS, WORKERS)], WORKERS);
+
+const PROCESSORS = "must be a number of processors such as 1.5, at least 0.01";
 
 /** Limits of one container. A limit that is not set does not exist. */
 const limits = z.strictObject({
-  memory: size.optional().describe("Memory limit. Not set: none."),
-  cpus: z.number("must be a number of processors").positive("must be more than 0").optional().describe("Processors, such as 1.5. Not set: all."),
-  shm: size.optional().describe("Size of `/dev/shm`, where parallel queries exchange rows. Not set: 256 MB for databases."),
+  memory: size
+    .refine((value) => toMebibytes(value) >= 6, 'must be at least "6 MB", the least that Docker takes')
+    .optional()
+    .describe("Memory limit. Not set: none."),
+  cpus: z.number(PROCESSORS).min(0.01, PROCESSORS).optional().meta({ words: "number, such as `1.5`" }).describe("Processors. Not set: all."),
+  shm: size.optional().describe("Size of `/dev/shm`, where parallel queries exchange rows. Not set: 256 MB for databases, Docker's own for others."),
 });
 export type Limits = z.infer<typeof limits>;
+
+const REPLICATION = "replication is arranged for you";
 
 /** Parameters that the plan itself decides, and where the decision is made. */
 export const RESERVED_PARAMETERS: Readonly<Record<string, string>> = {
@@ -56,50 +71,64 @@ export const RESERVED_PARAMETERS: Readonly<Record<string, string>> = {
   config_file: "it follows from the image",
   hba_file: "it follows from the image",
   ident_file: "it follows from the image",
-  hot_standby: "Patroni controls it",
-  primary_conninfo: "Patroni controls it",
-  primary_slot_name: "Patroni controls it",
-  synchronous_standby_names: "Patroni controls it",
-  restore_command: "Patroni controls it",
-  recovery_target_timeline: "Patroni controls it",
-  cluster_name: "Patroni controls it",
+  hot_standby: REPLICATION,
+  primary_conninfo: REPLICATION,
+  primary_slot_name: REPLICATION,
+  synchronous_standby_names: REPLICATION,
+  restore_command: REPLICATION,
+  recovery_target_timeline: REPLICATION,
+  cluster_name: REPLICATION,
 };
 
 const parameterName = z.string().regex(/^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$/, "must be a parameter's name in lower case, such as work_mem or citus.node_connection_timeout");
-const parameterValue = z.union([z.string(), z.number(), z.boolean().transform((on) => (on ? "on" : "off"))], {
-  error: "must be a text, a number or a boolean",
-}).transform(String);
+const parameterValue = z
+  .union([z.string(), z.number(), z.boolean().transform((on) => (on ? "on" : "off"))], {
+    error: ({ input }) =>
+      `must be a text, a number or true or false${typeof input === "object" ? '; put a name that has a dot in brackets, as in --path \'parameters["citus.max_adaptive_executor_pool_size"]\'' : ""}`,
+  })
+  .transform(String);
 
 /** PostgreSQL and Citus parameters by name; values as one writes them in postgresql.conf, without quotes. */
-const parameters = z.record(parameterName, parameterValue).superRefine((values, context) => {
+const parameters = z.record(parameterName, parameterValue, 'must be an object of parameters by name, such as {"work_mem": "8MB"}').superRefine((values, context) => {
   for (const name of Object.keys(values)) {
-    const instead = RESERVED_PARAMETERS[name];
-    if (instead !== undefined) context.addIssue({ code: "custom", path: [name], message: `is not a free choice: ${instead}` });
+    if (Object.hasOwn(RESERVED_PARAMETERS, name)) context.addIssue({ code: "custom", path: [name], message: `is not a free choice: ${RESERVED_PARAMETERS[name]}` });
   }
 });
 
+const COLUMN = "must be a column's name in lower case";
+
 const schema = z
   .strictObject({
-    file: z.string().min(1, "must be a path").prefault("assets/sql/schema.sql").describe("SQL that creates the tables, relative to the project. Runs in one transaction at every set-up: write it idempotently (`CREATE TABLE IF NOT EXISTS`)."),
+    file: z.string("must be a path").min(1, "must be a path").prefault("assets/sql/schema.sql").meta({ words: "path" }).describe("SQL that creates the tables, relative to the project. Runs in one transaction at every set-up: write it idempotently (`CREATE TABLE IF NOT EXISTS`)."),
     tables: z
-      .record(z.string().regex(IDENTIFIER, "must be a table's name in lower case"), z.string().regex(IDENTIFIER, "must be a column's name in lower case"))
+      .record(
+        z.string().regex(IDENTIFIER, "must be a table's name in lower case"),
+        z.string(COLUMN).regex(IDENTIFIER, COLUMN).meta({ words: "name of a column" }),
+        'must be an object of columns by table, such as {"rooms": "room_id"}',
+      )
       .prefault({ rooms: "room_id", room_members: "room_id", messages: "room_id" })
-      .describe("Tables to distribute, each with its distribution column. They are colocated, so the columns have one type."),
+      .describe("Tables to distribute, each with its distribution column. They are colocated, so the columns have one type. A table that is set replaces the default tables."),
   })
   .prefault({});
 
+const LIBRARIES = 'must be a list of libraries such as ["pg_cron"]';
+const PREFIX = 'must be at most 20 lower-case letters, digits, - and _, such as "test-"';
+
+const password = z.string("must be a text").min(1, "must not be empty; remove it to have one generated").optional().meta({ words: "secret text" });
+
 const common = {
   prefix: z
-    .string()
-    .regex(/^([a-z0-9][a-z0-9_-]{0,19})?$/, "must be lower-case letters, digits, - and _, at most 20, such as \"test-\"")
+    .string(PREFIX)
+    .regex(/^([a-z0-9][a-z0-9_-]{0,19})?$/, PREFIX)
     .prefault("")
     .describe("Put before the name of every container, network and volume, so that two stacks of one kind live on one machine (give them ports of their own, too)."),
   bindAddress: z
     .union([z.ipv4(), z.ipv6()], { error: "must be an IP address of this machine: 127.0.0.1 for this machine only, 0.0.0.0 for all" })
     .prefault("127.0.0.1")
+    .meta({ words: "IP address" })
     .describe("Address that every published port binds."),
-  shardCount: z.int("must be a whole number").min(1, "must be at least 1").max(64000, "must be at most 64000, Citus's limit").prefault(32).describe("Shards of a distributed table (`citus.shard_count`). Decides how tables are created; existing tables keep theirs."),
-  preloadLibraries: z.array(z.string().regex(IDENTIFIER, "must be a library's name")).prefault([]).describe("Libraries to preload beside citus and pg_stat_statements."),
+  shardCount: wholeNumber(1, 64000).prefault(32).describe("Shards of a distributed table (`citus.shard_count`). Decides how tables are created; existing tables keep theirs."),
+  preloadLibraries: z.array(z.string(LIBRARIES).regex(IDENTIFIER, LIBRARIES).meta({ words: "name" }), LIBRARIES).prefault([]).describe("Libraries to preload beside citus and pg_stat_statements."),
   parameters: parameters.prefault({}).describe("PostgreSQL and Citus parameters of all database members, such as `work_mem`. A change is reloaded, or restarts node by node where it must."),
   coordinatorParameters: parameters.prefault({}).describe("Parameters of coordinators only; they win over `parameters`."),
   workerParameters: parameters.prefault({}).describe("Parameters of workers only; they win over `parameters`."),
@@ -108,8 +137,8 @@ const common = {
     .enum(["drop", "keep"], 'must be "drop" or "keep"')
     .prefault("drop")
     .describe("Whether `pulumi destroy` drops the volumes or keeps them for the next `pulumi up`. `keep` needs the passwords to be set: generated ones go with the state."),
-  postgresMajor: z.int("must be a whole number").min(15, "must be 15 or later").optional().describe("PostgreSQL's major version in the database image. Not set: read from the image's tag."),
-  superuserPassword: z.string().min(1, "must not be empty").optional().meta({ secret: true }).describe("Password of `postgres`. Secret: `pulumi config set --secret`. Not set: generated once and kept in the state."),
+  postgresMajor: wholeNumber(15, 99).optional().describe("PostgreSQL's major version in the database image. Not set: read from the image's tag."),
+  superuserPassword: password.describe("Password of `postgres`. Secret: `pulumi config set --secret`. Not set: generated once and kept in the state."),
 };
 
 const imagesOf = <T extends z.ZodRawShape>(more: T) =>
@@ -122,8 +151,8 @@ const imagesOf = <T extends z.ZodRawShape>(more: T) =>
     .prefault({} as never);
 
 const databaseLimits = {
-  coordinator: limits.prefault({}).describe("Limits of each coordinator."),
-  worker: limits.prefault({}).describe("Limits of each worker."),
+  coordinator: limits.prefault({}),
+  worker: limits.prefault({}),
 };
 
 const cluster = z.strictObject({
@@ -131,52 +160,57 @@ const cluster = z.strictObject({
   port: port.optional().describe("Port of the coordinator on this machine; workers follow on the ports after it. Not set: 5432 for `a`, 6432 for `b`, and so on, 1000 apart."),
 });
 
+const CLUSTERS = 'must name one cluster or more, such as {"a": {"workers": 3}, "b": {}}';
+
 const activeActive = z.strictObject({
   topology: z.literal("active-active").describe("Several independent Citus clusters; tenants are spread over them by the application."),
   clusters: z
-    .record(z.string().regex(/^[a-z][a-z0-9]{0,15}$/, "must be a cluster's name: a letter, then letters and digits, at most 16"), cluster.prefault({}))
-    .refine((clusters) => Object.keys(clusters).length > 0, "must name at least one cluster")
+    .record(
+      // A digit at the end would run into the numbers of workers: worker_eu1 and 1 is also worker_eu and 11.
+      z.string().regex(/^[a-z]([a-z0-9]{0,14}[a-z])?$/, "must be a cluster's name: at most 16 lower-case letters and digits, beginning and ending with a letter"),
+      cluster.prefault({}),
+      CLUSTERS,
+    )
+    .refine((clusters) => Object.keys(clusters).length > 0, CLUSTERS)
     .prefault({ a: {}, b: {} })
-    .describe("The clusters by name."),
-  replicationFactor: z.int("must be a whole number").min(1, "must be at least 1").prefault(2).describe("Placements of each shard (`citus.shard_replication_factor`)."),
-  images: imagesOf({}).describe("Container images."),
-  limits: z.strictObject(databaseLimits).prefault({}).describe("Limits of the containers."),
+    .describe("A cluster, by its name. A cluster that is set replaces the default clusters, so list all of them."),
+  replicationFactor: wholeNumber(1, MAXIMUM_WORKERS).prefault(2).describe("Placements of each shard (`citus.shard_replication_factor`)."),
+  images: imagesOf({}),
+  limits: z.strictObject(databaseLimits).prefault({}),
   ...common,
 });
 
+const SCOPE = "must be at most 32 lower-case letters, digits and -, beginning with a letter";
+const ODD = "must be 1, 3, 5, 7 or 9: an even number of members survives no more failures than one fewer";
+
 const activePassive = z.strictObject({
   topology: z.literal("active-passive").describe("One Citus cluster whose coordinator is a Patroni group over etcd, behind HAProxy."),
-  scope: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "must be lower-case letters, digits and -").prefault("citusap").describe("Patroni's name of the cluster in etcd."),
-  coordinators: z.int("must be a whole number").min(1, "must be at least 1").max(9, "must be at most 9").prefault(3).describe("Members of the coordinator's Patroni group: one leader, the others standbys."),
+  scope: z.string(SCOPE).regex(/^[a-z][a-z0-9-]{0,31}$/, SCOPE).prefault("citusap").describe("Patroni's name of the cluster in etcd."),
+  coordinators: wholeNumber(1, 9).prefault(3).describe("Members of the coordinator's Patroni group: one leader, the others standbys."),
   etcdMembers: z
-    .int("must be a whole number")
-    .min(1, "must be at least 1")
-    .max(9, "must be at most 9")
-    .refine((count) => count % 2 === 1, { error: (issue) => `must be odd: ${String(issue.input)} members survive no more failures than ${Number(issue.input) - 1}; use ${Number(issue.input) - 1} or ${Number(issue.input) + 1}` })
+    .int(ODD)
+    .refine((count) => count >= 1 && count <= 9 && count % 2 === 1, ODD)
     .prefault(3)
-    .describe("Members of the etcd cluster. Choose it at the first `up`: a running etcd is not resized."),
+    .meta({ words: "whole number: 1, 3, 5, 7 or 9" })
+    .describe("Members of the etcd cluster."),
   workers: workers.prefault(3).describe("Workers: a count (named `worker1`, …) or a list of names."),
-  replicationFactor: z.int("must be a whole number").min(1, "must be at least 1").prefault(1).describe("Placements of each shard (`citus.shard_replication_factor`)."),
+  replicationFactor: wholeNumber(1, MAXIMUM_WORKERS).prefault(1).describe("Placements of each shard (`citus.shard_replication_factor`)."),
   ports: z
     .strictObject({
       leader: port.prefault(5000).describe("SQL to the leader."),
       standbys: port.prefault(5001).describe("Reads from standbys; from the leader while there is no standby."),
       statistics: port.prefault(7000).describe("HAProxy's statistics page."),
     })
-    .prefault({})
-    .describe("Ports of HAProxy on this machine."),
+    .prefault({}),
   images: imagesOf({
     patroni: image.optional().describe("Patroni on Citus, with `patroni` on the PATH. Not set: built on `images.citus`."),
     etcd: image.prefault("quay.io/coreos/etcd:v3.5.16").describe("etcd."),
     haproxy: image.prefault("haproxy:3.0.11").describe("HAProxy."),
-  }).describe("Container images."),
-  limits: z
-    .strictObject({ ...databaseLimits, etcd: limits.prefault({}).describe("Limits of each etcd member."), haproxy: limits.prefault({}).describe("Limits of HAProxy.") })
-    .prefault({})
-    .describe("Limits of the containers."),
+  }),
+  limits: z.strictObject({ ...databaseLimits, etcd: limits.prefault({}), haproxy: limits.prefault({}) }).prefault({}),
   ...common,
-  replicationPassword: z.string().min(1, "must not be empty").optional().meta({ secret: true }).describe("Password of `replicator`, which standbys stream with. Secret; not set: generated."),
-  rewindPassword: z.string().min(1, "must not be empty").optional().meta({ secret: true }).describe("Password of `rewinder`, which `pg_rewind` connects with. Secret; not set: generated."),
+  replicationPassword: password.describe("Password of `replicator`, which standbys stream with. Secret; not set: generated."),
+  rewindPassword: password.describe("Password of `rewinder`, which `pg_rewind` connects with. Secret; not set: generated."),
 });
 
 /** The schema of each topology's settings, by the topology's name. */

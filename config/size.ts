@@ -1,7 +1,7 @@
-/** An amount of memory as PostgreSQL writes it: a number, a space, a unit of 1024s. */
-export type Size = `${number} ${"MB" | "GB"}`;
+/** An amount of memory as PostgreSQL writes it: a whole number and a unit of 1024s, `"512 MB"`. */
+export type Size = `${number}${" " | ""}${"MB" | "GB"}`;
 
-const PATTERN = /^(\d+) ?(MB|GB)$/;
+const PATTERN = /^(\d{1,9}) ?(MB|GB)$/;
 
 /** Whether a text is a {@link Size} of at least 1 MB. */
 export function isSize(text: string): text is Size {
