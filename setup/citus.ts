@@ -1,0 +1,51 @@
+import type { Parameters } from "../topology/parameters";
+import type { CitusSpec, NodeAddress } from "../topology/plan";
+import type { Deadline } from "./deadline";
+import { distributeTables } from "./distribution";
+import { healLostWorkers } from "./lostWorkers";
+import { ownState } from "./nodeState";
+import { reconcileParameters } from "./parameters";
+import { replicateShards } from "./placements";
+import { ensureProbe, proveWritable } from "./probe";
+import { ensureExtensions, waitForCoordinator, waitForNodes } from "./readiness";
+import { rebalance } from "./rebalance";
+import { ensureCoordinatorHost, refuseLostCoordinator, registerWorkers, syncMetadata } from "./registration";
+import { drainWorkers, removeDeadWorkers } from "./removal";
+import type { Report } from "./report";
+import { applySchema } from "./schema";
+
+/**
+ * Brings a live Citus cluster to its plan. Every step finds out what is so already, so that a set-up that was killed is
+ * simply run again. The order matters: what does not answer goes first, as it would fail the rest; tables are there
+ * before workers are drained; a worker is drained before the caller takes its container away.
+ *
+ * @param acceptLoss containers of workers whose lost shards may be created again, empty.
+ */
+export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<string>, deadline: Deadline, report: Report): Promise<void> {
+  const coordinator = await waitForCoordinator(spec, deadline, report);
+  try {
+    const own = await ownState(coordinator);
+    const nodes = await waitForNodes(coordinator, [...spec.workers, ...(spec.coordinator === undefined ? [] : [spec.coordinator])], deadline, report);
+    const workers = nodes.slice(0, spec.workers.length);
+    await refuseLostCoordinator(coordinator, workers);
+    const parametersOf = (node: NodeAddress): Parameters => (node === spec.coordinator ? spec.coordinatorParameters : spec.workerParameters);
+    await reconcileParameters(coordinator, nodes.map((live) => ({ ...live, parameters: parametersOf(live.node) })), deadline, report);
+    await removeDeadWorkers(coordinator, spec, report);
+    await healLostWorkers(coordinator, workers, acceptLoss, report);
+    await syncMetadata(coordinator, own, workers, report);
+    await ensureExtensions(coordinator, spec.extensions, report);
+    await ensureCoordinatorHost(coordinator, spec.coordinator, report);
+    await registerWorkers(coordinator, workers, report);
+    await applySchema(coordinator, spec.schema.sql, deadline, report);
+    await distributeTables(coordinator, spec, report);
+    const [table] = Object.keys(spec.schema.tables);
+    if (table !== undefined) await ensureProbe(coordinator, table, report);
+    await drainWorkers(coordinator, spec, report);
+    await replicateShards(coordinator, report);
+    await rebalance(coordinator, report);
+    if (!report.changed) report.found(spec.cluster, "nothing had to change");
+    if (table !== undefined) await proveWritable(coordinator, report);
+  } finally {
+    await coordinator.close();
+  }
+}

@@ -1,0 +1,28 @@
+import { execFile } from "node:child_process";
+
+/** What a docker command printed, and its exit code; 127 if there is no docker. */
+export interface DockerResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the docker CLI without a shell. */
+export function docker(args: readonly string[], input = ""): Promise<DockerResult> {
+  return new Promise((resolve) => {
+    const child = execFile("docker", args, { maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === "number" ? error.code : 127;
+      resolve({ code, stdout: stdout.trim(), stderr: stderr.trim() || (code === 127 ? (error?.message ?? "") : "") });
+    });
+    child.stdin?.on("error", () => undefined); // The command may end without reading its input.
+    child.stdin?.end(input);
+  });
+}
+
+/** What Docker says of a container, for a sentence: `its container is exited (code 1)`. */
+export async function containerState(container: string): Promise<string> {
+  const { code, stdout } = await docker(["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", container]);
+  if (code !== 0) return `there is no container ${container}`;
+  const [status = "", exitCode = ""] = stdout.split(" ");
+  return `its container is ${status}${status === "running" ? "" : ` (exit code ${exitCode})`}`;
+}

@@ -1,0 +1,45 @@
+import { text } from "node:stream/consumers";
+import type { SetupSpec } from "../topology/plan";
+import { reconcileCitus } from "./citus";
+import { Deadline } from "./deadline";
+import { reconcilePatroni } from "./patroni";
+import { Report } from "./report";
+import { reason, SetupError } from "./setupError";
+
+/** Time for what is being done to end with a reason of its own before the set-up as a whole is called overdue. */
+const GRACE_MS = 1000;
+
+/**
+ * Brings the cluster that its standard input plans to that plan: prints a line for each thing that it did or found so,
+ * and ends with one sentence and exit code 1 where it cannot. PostgreSQL's password comes in `PGPASSWORD`;
+ * `CITUS_ACCEPT_LOSS` names workers, comma-separated, whose lost shards may be created again, empty.
+ */
+async function main(): Promise<void> {
+  const spec = JSON.parse(await text(process.stdin)) as SetupSpec;
+  const report = new Report();
+  const late = (): never => fail(`The set-up was not done within ${spec.timeoutSeconds} s while ${report.activity}. Run the update again; it goes on where it was`);
+  setTimeout(late, spec.timeoutSeconds * 1000 + GRACE_MS).unref();
+  try {
+    await reconcile(spec, new Deadline(spec.timeoutSeconds), report);
+  } catch (error) {
+    fail(error instanceof SetupError ? error.message : `The set-up failed while ${report.activity}: ${reason(error)}. Mend that and run the update again`);
+  }
+}
+
+function reconcile(spec: SetupSpec, deadline: Deadline, report: Report): Promise<void> {
+  switch (spec.kind) {
+    case "citus":
+      return reconcileCitus(spec, new Set((process.env["CITUS_ACCEPT_LOSS"] ?? "").split(",").filter((name) => name !== "")), deadline, report);
+    case "patroni":
+      return reconcilePatroni(spec, deadline, report);
+    default:
+      throw new SetupError(`There is no set-up for ${JSON.stringify((spec as { kind?: unknown }).kind)}`);
+  }
+}
+
+function fail(sentence: string): never {
+  console.error(sentence);
+  process.exit(1);
+}
+
+void main();

@@ -1,0 +1,88 @@
+import type { NodeAddress } from "../topology/plan";
+import type { Coordinator } from "./coordinator";
+import type { NodeState } from "./nodeState";
+import type { LiveNode } from "./readiness";
+import { markRebalance } from "./rebalance";
+import { findWorker, registeredWorkers } from "./registry";
+import type { Report } from "./report";
+import { reason, SetupError } from "./setupError";
+
+/**
+ * Refuses to start a new cluster over an old one: a coordinator that knows nothing, and workers that hold shards.
+ *
+ * @throws {@link SetupError} that says how to go on.
+ */
+export async function refuseLostCoordinator(coordinator: Coordinator, workers: readonly LiveNode[]): Promise<void> {
+  const { empty } = await coordinator.row<{ empty: boolean }>(
+    "SELECT NOT EXISTS (SELECT FROM pg_dist_partition) AND NOT EXISTS (SELECT FROM pg_dist_node WHERE groupid <> 0) AS empty",
+  );
+  if (!empty) return;
+  const holders = workers.filter(({ state }) => state.tables > 0).map(({ node }) => node.container);
+  if (holders.length === 0) return;
+  throw new SetupError(
+    `${coordinator.name} is empty, but ${holders.join(", ")} ${holders.length > 1 ? "hold" : "holds"} shards of the cluster that it coordinated: its data was lost, and with it the knowledge of where rows are. ` +
+      `Restore its volume from a backup, or give up the data: npm run down, which drops the workers' volumes too, and up again`,
+  );
+}
+
+/** Gives the coordinator the address that workers reach it by. Where Patroni is the coordinator, it does that itself. */
+export async function ensureCoordinatorHost(coordinator: Coordinator, node: NodeAddress | undefined, report: Report): Promise<void> {
+  if (node === undefined) return;
+  const registered = await coordinator.query("SELECT FROM pg_dist_node WHERE groupid = 0 AND nodename = $1 AND nodeport = $2", [node.host, node.port]);
+  if (registered.length > 0) return;
+  await coordinator.query("SELECT citus_set_coordinator_host($1, $2)", [node.host, node.port]);
+  report.did(node.container, `registered as coordinator on ${node.host}:${node.port}`);
+}
+
+/** Registers the workers of the plan, activates those that were disabled, and lets those that were to be drained take shards again. */
+export async function registerWorkers(coordinator: Coordinator, workers: readonly LiveNode[], report: Report): Promise<void> {
+  report.activity = "registering workers";
+  const registered = await registeredWorkers(coordinator);
+  const fresh: NodeAddress[] = [];
+  for (const { node } of workers) {
+    const worker = findWorker(registered, node);
+    if (worker === undefined) fresh.push(node);
+    else if (worker.active && worker.takesShards) report.found(node.container, "registered already");
+    if (worker?.active === false) await activate(coordinator, node, report);
+    if (worker?.takesShards === false) {
+      await coordinator.query("SELECT citus_set_node_property($1, $2, 'shouldhaveshards', true)", [node.host, node.port]);
+      report.did(node.container, "takes shards again");
+    }
+  }
+  if (fresh.length > 0) await add(coordinator, fresh, report);
+}
+
+async function add(coordinator: Coordinator, nodes: readonly NodeAddress[], report: Report): Promise<void> {
+  await coordinator
+    .transaction(async () => {
+      await coordinator.query("SELECT citus_add_node(host, port) FROM unnest($1::text[], $2::int[]) AS node (host, port)", [nodes.map(({ host }) => host), nodes.map(({ port }) => port)]);
+      await markRebalance(coordinator);
+    })
+    .catch((error: unknown) => {
+      throw new SetupError(`${nodes.map(({ container }) => container).join(", ")} could not be registered with ${coordinator.name}: ${reason(error)}. Mend that and run the update again`);
+    });
+  for (const { container } of nodes) report.did(container, "registered");
+}
+
+/** Brings a disabled worker back. Its placements missed writes: Citus drops those that have copies elsewhere, to be copied anew. */
+async function activate(coordinator: Coordinator, node: NodeAddress, report: Report): Promise<void> {
+  await coordinator.query("SELECT citus_activate_node($1, $2)", [node.host, node.port]).catch((error: unknown) => {
+    throw new SetupError(`${node.container} was disabled and could not be activated: ${reason(error)}. Mend that and run the update again`);
+  });
+  // A transaction that was prepared on the worker before it went keeps locks that the copies would wait for.
+  await coordinator.query("SELECT recover_prepared_transactions()");
+  report.did(node.container, "activated again");
+}
+
+/** Gives the coordinator's metadata to workers that know other nodes than it does; Citus itself sees to those that it knows to be behind. */
+export async function syncMetadata(coordinator: Coordinator, own: NodeState, workers: readonly LiveNode[], report: Report): Promise<void> {
+  const registered = await registeredWorkers(coordinator);
+  const behind = workers.filter(({ node, state }) => {
+    const worker = findWorker(registered, node);
+    return worker?.active === true && worker.groupId === state.groupId && (!worker.synced || state.nodesDigest !== own.nodesDigest);
+  });
+  if (behind.length === 0) return;
+  report.activity = `synchronising the metadata of ${behind.map(({ node }) => node.container).join(", ")}`;
+  await coordinator.query("SELECT start_metadata_sync_to_all_nodes()");
+  for (const { node } of behind) report.did(node.container, "metadata synchronised");
+}
