@@ -1,0 +1,54 @@
+import { writeEveryShard } from "../setup/probe";
+import { reason } from "../setup/setupError";
+import { connect } from "./connections";
+
+/** A node as Citus has it registered. */
+export interface RegisteredNode {
+  readonly name: string;
+  readonly active: boolean;
+  /** Placements of the application's shards. */
+  readonly placements: number;
+}
+
+/** What a cluster's coordinator tells, and what a write to every shard came to. */
+export interface CitusStatus {
+  readonly cluster: string;
+  readonly nodes: readonly RegisteredNode[];
+  /** Number of shards that were written to. */
+  readonly shards: number;
+  /** Shards that took no write: how many, by what they say. */
+  readonly refusals: Readonly<Record<string, number>>;
+  /** How long the writes took. */
+  readonly writeMs: number;
+  /** Why nothing of this is known, if so. */
+  readonly problem?: string;
+}
+
+const NODES = `
+  SELECT nodename AS name, isactive AS active, count(placementid) FILTER (WHERE s.shardid IS NOT NULL)::int AS placements
+  FROM pg_dist_node LEFT JOIN pg_dist_placement p USING (groupid) LEFT JOIN pg_dist_shard s ON s.shardid = p.shardid AND s.logicalrelid::text = ANY ($1)
+  WHERE noderole = 'primary' GROUP BY nodename, nodeport, isactive`;
+
+/** Asks a cluster's coordinator, and writes to every shard. Takes at most some 20 s, whatever the nodes do. */
+export async function citusStatus(cluster: string, uri: string, tables: readonly string[]): Promise<CitusStatus> {
+  const unknown = (problem: string): CitusStatus => ({ cluster, nodes: [], shards: 0, refusals: {}, writeMs: 0, problem });
+  let client;
+  try {
+    client = await connect(uri);
+  } catch (error) {
+    return unknown(reason(error));
+  }
+  try {
+    const { rows: nodes } = await client.query<RegisteredNode>(NODES, [tables]);
+    const startedAt = performance.now();
+    const { shards, failed } = await writeEveryShard(client);
+    const refusals: Record<string, number> = {};
+    for (const { error } of failed) refusals[error] = (refusals[error] ?? 0) + 1;
+    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt) };
+  } catch (error) {
+    return unknown(reason(error));
+  } finally {
+    // Not waited for: a coordinator that is frozen does not say goodbye.
+    void client.end().catch(() => undefined);
+  }
+}

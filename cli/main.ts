@@ -1,0 +1,85 @@
+import { Command, CommanderError } from "commander";
+import { SettingsError } from "../config/parse";
+import { benchUp } from "./benchUp";
+import { demo } from "./demo";
+import { down, type DownOptions } from "./down";
+import { Failure } from "./failure";
+import { fail } from "./print";
+import { requireStack } from "./project";
+import { pulumi } from "./pulumiCommand";
+import { restart } from "./restart";
+import { status } from "./status";
+import { up } from "./up";
+import { uri } from "./uri";
+
+const program = new Command("npm run").description("Sharded PostgreSQL on this machine's Docker.").showHelpAfterError(false).exitOverride();
+program.configureOutput({ outputError: (text) => fail(text.replace(/^error: /, "").trim()) });
+
+const collect = (value: string, values: readonly string[]): string[] => [...values, value];
+
+/** A command of the front door on one stack. */
+function stackCommand(name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .usage("-- <stack> [options]")
+    .argument("[stack]", "the stack: Pulumi.<stack>.yaml is its configuration");
+}
+
+stackCommand("up", "Brings a stack to what its configuration says.")
+  .option("-c, --config <key=value>", "set a key of the configuration and keep it, as pulumi up does; may be repeated", collect, [])
+  .option("--config-path", "keys are paths, such as clusters.b.workers", false)
+  .option("--accept-loss <workers>", "workers, comma-separated, whose lost shards may be created again, empty")
+  .action((stack: string | undefined, options: { config: string[]; configPath: boolean; acceptLoss?: string }) => up(requireStack("up", stack), options));
+
+stackCommand("down", "Takes a stack away, with its data unless dataOnDestroy is keep.")
+  .option("--remove", "forget the stack in Pulumi, too", false)
+  .option("--forget", "remove everything without opening the state, when its passphrase is lost", false)
+  .option("--json", "print what is left as JSON", false)
+  .action((stack: string | undefined, options: DownOptions) => down(requireStack("down", stack), options));
+
+stackCommand("restart", "Restarts nodes one after the other, and brings back those that are stopped, paused or cut off.")
+  .argument("[nodes...]", "nodes to restart; none for all")
+  .option("--together", "all at once", false)
+  .action((stack: string | undefined, nodes: string[], { together }: { together: boolean }) => restart(requireStack("restart", stack), { nodes, together }));
+
+stackCommand("status", "Shows every node, and whether every shard takes a write. Exits with 1 if something is wrong.")
+  .option("--json", "print it as JSON", false)
+  .action((stack: string | undefined, { json }: { json: boolean }) => status(requireStack("status", stack), json));
+
+stackCommand("demo", "Loads 10,000 rooms with members and messages, and shows where they are.")
+  .option("--json", "print the result as JSON", false)
+  .action((stack: string | undefined, { json }: { json: boolean }) => demo(requireStack("demo", stack), json));
+
+stackCommand("uri", "Prints a connection URI, with its password: npm run -s uri -- <stack>.")
+  .argument("[name]", "a cluster; leader or standbys")
+  .option("--json", "print all of them as JSON", false)
+  .action((stack: string | undefined, which: string | undefined, { json }: { json: boolean }) => uri(requireStack("uri", stack), which, json));
+
+program
+  .command("pulumi")
+  .description("Runs Pulumi with the stack's backend and passphrase: npm run pulumi -- config set workers 4 --stack active-passive.")
+  .argument("[arguments...]")
+  .allowUnknownOption()
+  .helpOption(false)
+  .action((passed: string[]) => pulumi(passed));
+
+program
+  .command("bench:up")
+  .description("Measures both stacks from nothing to a write to every shard, and back.")
+  .argument("[stacks...]", "stacks to measure; none for all")
+  .option("--runs <count>", "how often", (text) => Number(text), 3)
+  .option("--replace", "take a stack that is up away first, with its data", false)
+  .option("--json", "print the figures as JSON", false)
+  .action((stacks: string[], options: { runs: number; replace: boolean; json: boolean }) => benchUp(stacks.map((stack) => requireStack("bench:up", stack)), options));
+
+program
+  .parseAsync()
+  .catch((error: unknown) => {
+    if (error instanceof CommanderError) return void (process.exitCode = error.exitCode);
+    process.exitCode = 1;
+    if (error instanceof Failure || error instanceof SettingsError) return fail(error.message);
+    fail(`This should not have happened: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  })
+  // A frozen server may hold a connection open; nothing is left to be said to it.
+  .finally(() => process.exit());

@@ -1,0 +1,135 @@
+import { setTimeout as delay } from "node:timers/promises";
+import colors from "picocolors";
+import { writeEveryShard, type ProbeResult } from "../setup/probe";
+import { containersOf, type ContainerPlan } from "../topology/plan";
+import { connect, connectionUris, coordinatorUris } from "./connections";
+import { docker, requireDocker } from "./docker";
+import { Failure } from "./failure";
+import { cutOffMembers, inspectContainers } from "./live";
+import { waitUntilServing } from "./nodeHealth";
+import { isInService, isLeader, patroniCluster, switchOver } from "./patroniCluster";
+import { duration, listed } from "./print";
+import { reconnectMembers, resumeContainers } from "./repair";
+import { lastLine } from "./run";
+import { containerNames, readStack, type Stack } from "./stack";
+import { StatusLine } from "./statusLine";
+
+export interface RestartOptions {
+  /** The nodes to restart; none for all. */
+  readonly nodes: readonly string[];
+  /** All at once instead of one after the other. */
+  readonly together: boolean;
+}
+
+/** Longer than the longest graceful stop of a node. */
+const RESTART_TIMEOUT_MS = 120_000;
+const REUNION_TIMEOUT_MS = 60_000;
+const RETRY_MS = 300;
+
+/**
+ * `npm run restart -- <stack> [node…]`: restarts nodes one after the other, each serving again before the next goes. Nodes
+ * that are stopped, paused or cut off are brought back, which is all the restart that they need.
+ */
+export async function restart(name: string, { nodes, together }: RestartOptions): Promise<void> {
+  const startedAt = performance.now();
+  const stack = readStack(name);
+  await requireDocker();
+  const all = containersOf(stack.plan);
+  const chosen = chooseNodes(stack, nodes);
+  const containers = await inspectContainers(containerNames(stack));
+  const missing = chosen.filter((node) => !containers.some((container) => container.name === node.name));
+  if (missing.length === all.length) throw new Failure(`${name} is not up: npm run up -- ${name}`);
+  if (missing.length > 0) throw new Failure(`There is no container ${listed(missing.map((node) => node.name))}: npm run up -- ${name} makes it again.`);
+
+  const down = containers.filter(({ status }) => status !== "running");
+  const cutOff = cutOffMembers(containers.filter(({ status }) => status === "running"));
+  await resumeContainers(down);
+  await reconnectMembers(cutOff);
+  const broughtBack = new Set([...down, ...cutOff].map((container) => container.name.replace(/-holder$/, "")));
+  const status = new StatusLine();
+  await Promise.all(all.filter((node) => broughtBack.has(node.name)).map((node) => waitUntilServing(stack, node)));
+  for (const node of all.filter(({ name: node }) => broughtBack.has(node))) status.line(`${node.name} is back`);
+
+  const rest = chosen.filter((node) => !broughtBack.has(node.name));
+  if (together) await restartTogether(stack, rest, status);
+  else for (const node of await inOrder(stack, rest)) await restartOne(stack, node, status);
+  status.end();
+  await proveWrites(stack);
+  console.log(`${colors.green("✓")} ${chosen.length === all.length ? `All nodes of ${name} are` : `${listed(chosen.map((node) => node.name))} ${chosen.length === 1 ? "is" : "are"}`} back (${duration(performance.now() - startedAt)}).`);
+}
+
+function chooseNodes(stack: Stack, names: readonly string[]): ContainerPlan[] {
+  const all = containersOf(stack.plan);
+  if (names.length === 0) return all;
+  return names.map((name) => {
+    const node = all.find((candidate) => candidate.name === name || candidate.name === `${stack.settings.prefix}${name}`);
+    if (node === undefined) throw new Failure(`${stack.name} has no node "${name}": its nodes are ${all.map((candidate) => candidate.name).join(", ")}.`);
+    return node;
+  });
+}
+
+/** etcd, workers, coordinators with the leader last, HAProxy: what others depend on is whole when its turn comes. */
+async function inOrder({ plan }: Stack, nodes: readonly ContainerPlan[]): Promise<ContainerPlan[]> {
+  const leader = (await patroniCluster(plan.coordinators?.members.map(({ name }) => name) ?? []))?.find(isLeader)?.name;
+  const turn = ({ name, role }: ContainerPlan): number => (name === leader ? 3 : { etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4 }[role]);
+  return [...nodes].sort((one, other) => turn(one) - turn(other));
+}
+
+async function restartOne(stack: Stack, node: ContainerPlan, status: StatusLine): Promise<void> {
+  const { name } = node;
+  const successor = await handOver(stack, name, status);
+  status.doing(`restarting ${name}`);
+  const { code, stderr } = await docker(["restart", name], RESTART_TIMEOUT_MS);
+  if (code !== 0) throw new Failure(`Docker cannot restart ${name}: ${lastLine(stderr)}`);
+  status.doing(`waiting for ${name}`);
+  await waitUntilServing(stack, node);
+  status.line(`restarted ${name}${successor === undefined ? "" : `, with ${successor} leading now`}`);
+  status.doing("");
+}
+
+/** A leader hands over before it goes: that costs its clients less than its going. Gives the new leader, if there is one. */
+async function handOver({ plan }: Stack, name: string, status: StatusLine): Promise<string | undefined> {
+  const group = plan.coordinators?.members.map((member) => member.name) ?? [];
+  if (!group.includes(name)) return undefined;
+  const members = (await patroniCluster(group)) ?? [];
+  const synchronous = members.find((member) => /standby/.test(member.role) && isInService(member));
+  if (synchronous === undefined || members.find(isLeader)?.name !== name) return undefined;
+  status.doing(`handing over from ${name} to ${synchronous.name}`);
+  return (await switchOver(name, synchronous.name)) ? synchronous.name : undefined;
+}
+
+async function restartTogether(stack: Stack, nodes: readonly ContainerPlan[], status: StatusLine): Promise<void> {
+  if (nodes.length === 0) return;
+  status.doing(`restarting ${nodes.length} nodes`);
+  const results = await Promise.all(nodes.map(({ name }) => docker(["restart", name], RESTART_TIMEOUT_MS)));
+  results.forEach(({ code, stderr }, index) => {
+    if (code !== 0) throw new Failure(`Docker cannot restart ${nodes[index]?.name ?? ""}: ${lastLine(stderr)}`);
+  });
+  status.doing("waiting for all of them");
+  await Promise.all(nodes.map((node) => waitUntilServing(stack, node)));
+  status.line(`restarted ${listed(nodes.map(({ name }) => name))}`);
+}
+
+/** Nodes that serve may still be finding each other: a write to every shard tells when they have. */
+async function proveWrites(stack: Stack): Promise<void> {
+  const endsAt = performance.now() + REUNION_TIMEOUT_MS;
+  for (const { cluster, uri } of coordinatorUris(stack, await connectionUris(stack.name))) {
+    for (;;) {
+      const result = await everyShard(uri).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+      if (typeof result !== "string" && result.failed.length === 0) {
+        console.log(`${colors.green("✓")} Every shard of ${cluster} took a write (${result.shards}).`);
+        break;
+      }
+      if (performance.now() > endsAt) {
+        const problem = typeof result === "string" ? `${cluster} does not answer: ${result}` : `${result.failed.length} of ${result.shards} shards of ${cluster} take no write: ${result.failed[0]?.error ?? ""}`;
+        throw new Failure(`The nodes are back, but ${problem}. npm run status -- ${stack.name} has more.`);
+      }
+      await delay(RETRY_MS);
+    }
+  }
+}
+
+async function everyShard(uri: string): Promise<ProbeResult> {
+  const client = await connect(uri);
+  return writeEveryShard(client).finally(() => void client.end().catch(() => undefined));
+}

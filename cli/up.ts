@@ -1,0 +1,91 @@
+import colors from "picocolors";
+import { Failure } from "./failure";
+import { ensureImages } from "./images";
+import { listContainers } from "./live";
+import { requireFreePorts } from "./ports";
+import { duration, say } from "./print";
+import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeUnrecorded, requireNoStrangers, resumeContainers } from "./repair";
+import { openSession, stackLabel } from "./session";
+import { readStack, type ConfigurationOptions, type Stack } from "./stack";
+import { openState } from "./state";
+import { table } from "./table";
+import { update } from "./update";
+import { conflictingName, updateFailure } from "./updateFailure";
+
+export interface UpOptions extends ConfigurationOptions {
+  /** Workers whose lost shards may be re-created empty, comma-separated. */
+  readonly acceptLoss?: string;
+}
+
+/** `npm run up -- <stack>`: brings a stack to what its configuration says, whatever state an earlier run left it in. */
+export async function up(name: string, options: UpOptions): Promise<void> {
+  const startedAt = performance.now();
+  const stack = readStack(name, options);
+  const session = await openSession(name, options.acceptLoss === undefined ? {} : { CITUS_ACCEPT_LOSS: options.acceptLoss });
+  const { engine, backend, pulumi } = session;
+
+  if (backend.directory !== undefined) await releaseLock(pulumi, backend.directory, await stackLabel(session));
+  const [state, containers] = await Promise.all([openState(pulumi, backend), listContainers()]);
+  const label = await stackLabel(session);
+  await requireNoStrangers(stack, label, state, containers);
+  await requireFreePorts(stack, label, engine, containers);
+  await ensureImages(name, stack.settings);
+  await clearPendingOperations(pulumi, state, label, containers);
+  const own = containers.filter(({ id }) => state.recorded.has(id));
+  const resumed = await resumeContainers(own);
+  await reconnectMembers(own);
+  const refresh = !resumed || (await hasVanished(state, containers));
+  if (refresh) say("Something of the stack was removed by hand: comparing all of it with Docker first.");
+
+  const args = ["up", "--yes", "--skip-preview", ...(refresh ? ["--refresh"] : []), ...options.config.flatMap((option) => ["-c", option]), ...(options.configPath ? ["--config-path"] : [])];
+  let result = await update(pulumi, args);
+  // What a killed update had asked Docker for may have appeared only now.
+  const late = result.progress.errors.map(({ message }) => conflictingName(message)).some((conflict) => conflict !== undefined && state.pendingCreates.has(conflict));
+  if (late && !result.interrupted) {
+    await removeUnrecorded(state, label, await listContainers(label));
+    result = await update(pulumi, args);
+  }
+  if (result.interrupted) throw new Failure(`The update of ${name} was stopped before its end. npm run up -- ${name} goes on where it ended, npm run down -- ${name} takes it back.`);
+  if (result.code !== 0) throw new Failure(updateFailure(name, "up", result.progress.errors, result.other));
+  console.log(summary(stack, performance.now() - startedAt, changed(result.progress.changes)));
+}
+
+/** Whether an update did anything. */
+function changed(changes: Readonly<Record<string, number>>): boolean {
+  return Object.entries(changes).some(([operation, count]) => operation !== "same" && count > 0);
+}
+
+/** What a user wants to know of a stack that is up: where it is, and what to try. */
+export function summary({ name, settings, plan }: Stack, elapsedMs: number, hasChanged: boolean): string {
+  const uri = (which = ""): string => `psql "$(npm run -s uri -- ${name}${which === "" ? "" : ` ${which}`})"`;
+  const endpoints: [string, string, string][] =
+    settings.topology === "active-active"
+      ? plan.clusters.map(({ name: cluster, setup: { endpoint } }, index) => [`cluster ${cluster}`, `${endpoint.host}:${endpoint.port}`, uri(index === 0 ? "" : cluster)])
+      : passiveEndpoints(plan, settings.ports, uri);
+  const container = plan.coordinators?.members[0]?.name ?? plan.clusters[0]?.coordinator?.name ?? "";
+  const commands: [string, string][] = [
+    ["status", "every node, and a write to every shard"],
+    ["demo", "10,000 rooms with members and messages, and where they are"],
+    ["restart", "one node after the other"],
+    ["down", "take it away, with its data unless dataOnDestroy is keep"],
+  ];
+  return [
+    "",
+    `${colors.green("✓")} ${colors.bold(name)} is up${hasChanged ? "" : ", and nothing had to change"} (${duration(elapsedMs)}).`,
+    "",
+    ...table([...endpoints, ["inside", "", `docker exec -it ${container} psql -U postgres`]]),
+    "",
+    "Try next:",
+    ...table(commands.map(([command, purpose]) => [`npm run ${command} -- ${name}`, purpose])),
+  ].join("\n");
+}
+
+function passiveEndpoints({ clusters }: Stack["plan"], ports: { standbys: number; statistics: number }, uri: (which?: string) => string): [string, string, string][] {
+  const { host = "127.0.0.1", port = 0 } = clusters[0]?.setup.endpoint ?? {};
+  const address = host.includes(":") ? `[${host}]` : host;
+  return [
+    ["leader", `${address}:${port}`, uri()],
+    ["standbys", `${address}:${ports.standbys}`, uri("standbys")],
+    ["statistics", `http://${address}:${ports.statistics}/`, ""],
+  ];
+}
