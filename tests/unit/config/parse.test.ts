@@ -58,6 +58,12 @@ describe("a wrong input is told with its full key, its value and what would be r
     ["a cluster that fits in the last port only", aa({ clusters: { a: { port: 64531, workers: 3 }, b: { port: 64532, workers: 3 } } }), [
       "clusters.b.port = 64532: coord_b needs port 64532, which clusters.a.port gives to worker_a1; choose another, such as 65532",
     ]],
+    ["a cluster that does not fit in the last ports", aa({ clusters: { a: { port: 64533, workers: 3 }, b: { port: 64534, workers: 3 } } }), [
+      "clusters.b.port = 64534: coord_b needs port 64534, which clusters.a.port gives to worker_a1; choose another, such as 6432",
+    ]],
+    ["a cluster whose coordinator alone would clash where it could go", aa({ replicationFactor: 1, clusters: { a: {}, b: { port: 6431, workers: 1 }, c: { port: 5432 } } }), [
+      "clusters.c.port = 5432: coord_c needs port 5432, which clusters.a.port gives to coord_a; choose another, such as 7432",
+    ]],
     ["one port twice at HAProxy", ap({ ports: { leader: 5000, standbys: 5000 } }), [
       "ports.standbys = 5000: haproxy needs port 5000, which ports.leader gives to haproxy; choose another, such as 5001",
     ]],
@@ -240,6 +246,10 @@ describe("a wrong input is told with its full key, its value and what would be r
       "clusters.c71x.port = 66432: coord_c71x needs port 66432, ports end at 65535; fewer clusters have room",
       "clusters.c72x.port = 67432: coord_c72x needs port 67432, ports end at 65535; fewer clusters have room",
     ]);
+  });
+
+  test("the source is the stack's configuration unless it is named", () => {
+    expect(() => parseSettings({})).toThrow("The stack's configuration cannot be used; nothing was touched.\n  topology: must be");
   });
 
   test("a long value is cut", () => {
