@@ -3,23 +3,18 @@ import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { ActiveActive, ActivePassive } from "./components";
 import { decodeConfig, parseSettings, SettingsError, type ParsedSettings } from "./config/parse";
-import { dangersOf, plainPasswordDanger } from "./config/safety";
+import { dangersOf, secretDangers } from "./config/safety";
 import type { PasswordKey } from "./config/settings";
 
 const config = new pulumi.Config();
+const secretKeys = (JSON.parse(process.env["PULUMI_CONFIG_SECRET_KEYS"] ?? "[]") as string[]).map((key) => key.replace(`${config.name}:`, ""));
 const { settings, passwords: given } = readSettings();
 const passwordKeys = Object.keys(given) as PasswordKey[];
 const passwords = Object.fromEntries(passwordKeys.map((key) => [key, config.requireSecret(key)]));
-
-const secretKeys = JSON.parse(process.env["PULUMI_CONFIG_SECRET_KEYS"] ?? "[]") as string[];
-const plainPasswords = passwordKeys.filter((key) => !secretKeys.includes(`${config.name}:${key}`));
-for (const { key, consequence } of [...dangersOf(settings), ...plainPasswords.map(plainPasswordDanger)]) void pulumi.log.warn(`${key}: ${consequence}`);
+for (const { key, consequence } of [...dangersOf(settings), ...secretDangers(passwordKeys, secretKeys)]) void pulumi.log.warn(`${key}: ${consequence}`);
 
 const acceptLoss = process.env["CITUS_ACCEPT_LOSS"];
-const inputs = {
-  read: (file: string): string => readFileSync(path.resolve(__dirname, file), "utf8"),
-  ...(acceptLoss !== undefined && { acceptLoss }),
-};
+const inputs = { read, ...(acceptLoss !== undefined && { acceptLoss }) };
 const stack =
   settings.topology === "active-active"
     ? new ActiveActive(settings.topology, { settings, ...passwords, ...inputs })
@@ -34,8 +29,16 @@ export = stack.outputs;
 /** The stack's settings. What is wrong with them is shown as it is, without a stack trace. */
 function readSettings(): ParsedSettings {
   try {
-    return parseSettings(decodeConfig(pulumi.runtime.allConfig(), config.name), `The configuration of stack ${pulumi.getStack()}`);
+    return parseSettings(decodeConfig(pulumi.runtime.allConfig(), config.name), `The configuration of stack ${pulumi.getStack()}`, secretKeys);
   } catch (error) {
     throw error instanceof SettingsError ? new pulumi.RunError(error.message) : error;
+  }
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(path.resolve(__dirname, file), "utf8");
+  } catch (error) {
+    throw new pulumi.RunError(`schema.file = "${file}": cannot be read (${(error as NodeJS.ErrnoException).code}); write a path relative to the project`);
   }
 }

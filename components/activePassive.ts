@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { ActivePassiveSettings, PasswordKey } from "../config/settings";
-import { connectionUri } from "../topology/connectionUri";
+import { authority, connectionUri } from "../topology/connectionUri";
 import { activePassiveParts, type ReadFile } from "../topology/stack";
 import { CitusCluster } from "./citusCluster";
 import { EtcdCluster } from "./etcdCluster";
@@ -86,7 +86,7 @@ export class ActivePassive extends pulumi.ComponentResource {
     const standbysUri = pulumi.all([shared.superuserPassword, cluster.uri]).apply(([secret]) => connectionUri(standbys, secret));
     this.outputs = {
       uris: pulumi.secret(pulumi.all({ leader: cluster.uri, standbys: standbysUri })),
-      endpoints: { leader: cluster.endpoint, standbys: `${standbys.host}:${standbys.port}` },
+      endpoints: { leader: cluster.endpoint, standbys: authority(standbys) },
       statisticsUrl: haproxy.statisticsUrl,
       nodes: { coordinators: coordinators.members, workers: cluster.nodes, etcd: etcd.members },
     };

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { planCitus, type CitusOptions } from "../topology/citus";
-import { connectionUri } from "../topology/connectionUri";
+import { authority, connectionUri } from "../topology/connectionUri";
 import { container } from "./container";
 import { password } from "./password";
 import { identities, program } from "./program";
@@ -52,7 +52,7 @@ export class CitusCluster extends pulumi.ComponentResource {
     });
 
     this.nodes = own.map((node) => node.name);
-    this.endpoint = `${plan.setup.endpoint.host}:${plan.setup.endpoint.port}`;
+    this.endpoint = authority(plan.setup.endpoint);
     this.uri = pulumi.secret(pulumi.all([superuserPassword, setup.stdout]).apply(([secret]) => connectionUri(plan.setup.endpoint, secret)));
     this.registerOutputs({ uri: this.uri });
   }

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { reachable } from "../topology/citus";
+import { authority } from "../topology/connectionUri";
 import { planHAProxy, type HAProxyOptions } from "../topology/haproxy";
 import { CUT_SESSIONS } from "../topology/stack";
 import { container } from "./container";
@@ -34,7 +35,7 @@ export class HAProxy extends pulumi.ComponentResource {
     const [leader, standbys, statistics] = plan.ports.map(({ external }) => external) as [number, number, number];
     this.leader = { host, port: leader };
     this.standbys = { host, port: standbys };
-    this.statisticsUrl = `http://${host.includes(":") ? `[${host}]` : host}:${statistics}/`;
+    this.statisticsUrl = `http://${authority({ host, port: statistics })}/`;
     this.containerId = proxy.id;
     this.registerOutputs({ leader: this.leader, standbys: this.standbys, statisticsUrl: this.statisticsUrl });
   }

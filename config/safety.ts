@@ -13,14 +13,14 @@ export function dangersOf(settings: Settings): Danger[] {
   return [...own, ...replicationDangers(settings), ...shardDangers(settings), ...addressDangers(settings)];
 }
 
-/** A password that stands in the configuration file as plain text. */
-export function plainPasswordDanger(key: PasswordKey): Danger {
-  return { key, consequence: `stands in the stack's configuration file as plain text. Encrypt it: pulumi config set --secret ${key}` };
-}
-
-/** A setting that the user encrypted, though only passwords are kept secret. */
-export function exposedSecretDanger(key: string): Danger {
-  return { key, consequence: "is a secret in the stack's configuration file, but only passwords stay secret: its value stands in the state as plain text." };
+/** What a user should know of the secrets in the stack's configuration file: passwords given, and top-level keys that are encrypted. */
+export function secretDangers(passwords: readonly PasswordKey[], secretKeys: readonly string[]): Danger[] {
+  const plain = passwords.filter((key) => !secretKeys.includes(key));
+  const exposed = secretKeys.filter((key) => !(passwords as readonly string[]).includes(key));
+  return [
+    ...plain.map((key) => ({ key, consequence: `stands in the stack's configuration file as plain text. Encrypt it: pulumi config set --secret ${key}` })),
+    ...exposed.map((key) => ({ key, consequence: "is a secret in the stack's configuration file, but only passwords stay secret: its value stands in the state as plain text." })),
+  ];
 }
 
 function memberDangers({ coordinators, etcdMembers }: ActivePassiveSettings): Danger[] {

@@ -1,7 +1,11 @@
 import type { Endpoint } from "./plan";
 
+/** A host with its port, as URIs write them: an IPv6 address stands in brackets. */
+export function authority({ host, port }: Pick<Endpoint, "host" | "port">): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
 /** A libpq connection URI. Holds the password: wrap it as a secret. */
-export function connectionUri({ host, port, user, database }: Endpoint, password: string): string {
-  const address = host.includes(":") ? `[${host}]` : host;
-  return `postgresql://${user}:${encodeURIComponent(password)}@${address}:${port}/${database}`;
+export function connectionUri({ user, database, ...address }: Endpoint, password: string): string {
+  return `postgresql://${user}:${encodeURIComponent(password)}@${authority(address)}/${database}`;
 }

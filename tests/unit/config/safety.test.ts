@@ -3,7 +3,7 @@ import * as path from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { decodeConfig, parseSettings } from "../../../config/parse";
-import { dangersOf, exposedSecretDanger, plainPasswordDanger } from "../../../config/safety";
+import { dangersOf, secretDangers } from "../../../config/safety";
 
 const aa = (settings: Record<string, unknown>): Record<string, unknown> => ({ topology: "active-active", replicationFactor: 1, ...settings });
 const ap = (settings: Record<string, unknown>): Record<string, unknown> => ({ topology: "active-passive", ...settings });
@@ -76,15 +76,15 @@ describe("the stacks of this project", () => {
 });
 
 test("a password as plain text in the configuration file", () => {
-  expect(plainPasswordDanger("rewindPassword")).toEqual({
+  expect(secretDangers(["superuserPassword", "rewindPassword"], ["superuserPassword"])).toEqual([{
     key: "rewindPassword",
     consequence: "stands in the stack's configuration file as plain text. Encrypt it: pulumi config set --secret rewindPassword",
-  });
+  }]);
 });
 
 test("an encrypted setting that is not a password", () => {
-  expect(exposedSecretDanger("parameters")).toEqual({
+  expect(secretDangers(["rewindPassword"], ["rewindPassword", "parameters"])).toEqual([{
     key: "parameters",
     consequence: "is a secret in the stack's configuration file, but only passwords stay secret: its value stands in the state as plain text.",
-  });
+  }]);
 });
