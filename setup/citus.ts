@@ -28,11 +28,11 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
     const nodes = await waitForNodes(coordinator, [...spec.workers, ...(spec.coordinator === undefined ? [] : [spec.coordinator])], deadline, report);
     const workers = nodes.slice(0, spec.workers.length);
     await refuseLostCoordinator(coordinator, workers);
-    const parametersOf = (node: NodeAddress): Parameters => (node === spec.coordinator ? spec.coordinatorParameters : spec.workerParameters);
-    await reconcileParameters(coordinator, nodes.map((live) => ({ ...live, parameters: parametersOf(live.node) })), deadline, report);
     await removeDeadWorkers(coordinator, spec, report);
     await healLostWorkers(coordinator, workers, acceptLoss, report);
     await syncMetadata(coordinator, own, workers, report);
+    const parametersOf = (node: NodeAddress): Parameters => (node === spec.coordinator ? spec.coordinatorParameters : spec.workerParameters);
+    await reconcileParameters(coordinator, nodes.map((live) => ({ ...live, parameters: parametersOf(live.node) })), deadline, report);
     await ensureExtensions(coordinator, spec.extensions, report);
     await ensureCoordinatorHost(coordinator, spec.coordinator, report);
     await registerWorkers(coordinator, workers, report);

@@ -10,7 +10,7 @@ interface Table {
   readonly column: string;
   readonly exists: boolean;
   readonly hasColumn: boolean;
-  /** Not set: not distributed. Empty: without a distribution column, as a reference table. */
+  /** Null: local to the coordinator. Empty: distributed without a column, as a reference table is. */
   readonly distributedBy: string | null;
   readonly colocationId: number | null;
   readonly shards: number;
@@ -59,7 +59,7 @@ function tablesOf(coordinator: Coordinator, { schema }: CitusSpec): Promise<Tabl
   const [names, columns] = [Object.keys(schema.tables), Object.values(schema.tables)];
   return coordinator.query<Table>(
     `SELECT name, "column", oid IS NOT NULL AS exists, EXISTS (SELECT FROM pg_attribute WHERE attrelid = oid AND attname = "column" AND NOT attisdropped) AS "hasColumn",
-       CASE WHEN d.logicalrelid IS NOT NULL THEN CASE partmethod WHEN 'h' THEN column_to_column_name(d.logicalrelid, partkey) ELSE '' END END AS "distributedBy",
+       CASE WHEN partmethod = 'h' THEN column_to_column_name(d.logicalrelid, partkey) WHEN d.colocationid <> 0 THEN '' END AS "distributedBy",
        d.colocationid AS "colocationId", coalesce(shardcount, 0) AS shards, coalesce(replicationfactor, 0) AS placements
      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS planned (name, "column", position), LATERAL (SELECT to_regclass(quote_ident(name)) AS oid) AS found
        LEFT JOIN pg_dist_partition d ON d.logicalrelid = oid LEFT JOIN pg_dist_colocation c ON c.colocationid = d.colocationid
@@ -72,11 +72,11 @@ function refuse({ name, column, exists, hasColumn, distributedBy, colocationId }
   if (!exists) throw new SetupError(`The schema SQL does not create the table ${name}, which schema.tables names. Add it there, or take it out of schema.tables`);
   if (!hasColumn) throw new SetupError(`The table ${name} has no column ${column}, by which schema.tables distributes it. Correct one of them`);
   if (distributedBy === null) return;
-  const already = distributedBy === "" ? "is a reference table or local to the coordinator" : `is distributed by ${distributedBy}`;
   if (distributedBy !== column) {
-    throw new SetupError(`The table ${name} ${already}, not by ${column} as schema.tables says. Correct schema.tables, or distribute the table anew: SELECT undistribute_table('${name}')`);
+    const already = distributedBy === "" ? "is a reference table" : `is distributed by ${distributedBy}`;
+    throw new SetupError(`The table ${name} ${already}, and schema.tables distributes it by ${column}. Correct schema.tables, or make the table local first: SELECT undistribute_table('${name}')`);
   }
-  const other = tables.find((table) => table.colocationId !== null && table.colocationId !== colocationId);
+  const other = tables.find((table) => table.distributedBy !== null && table.colocationId !== colocationId);
   if (other !== undefined) {
     throw new SetupError(`The tables ${name} and ${other.name} are distributed, but not colocated. Bring them together: SELECT update_distributed_table_colocation('${name}', colocate_with => '${other.name}')`);
   }

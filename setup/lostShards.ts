@@ -21,7 +21,8 @@ export function lostShards(coordinator: Coordinator, goneGroupIds: readonly numb
   );
 }
 
-/** Lost shards in a sentence: `11 shards of rooms, messages`. */
+/** Lost shards in a sentence: `22 shards of rooms, messages`. The product's own table does not count. */
 export function describeLost(shards: readonly LostShard[]): string {
-  return `${shards.length} ${shards.length === 1 ? "shard" : "shards"} of ${[...new Set(shards.map(({ table }) => table))].join(", ")}`;
+  const own = shards.filter(({ table }) => !table.startsWith("sharding."));
+  return `${own.length} ${own.length === 1 ? "shard" : "shards"} of ${[...new Set(own.map(({ table }) => table))].join(", ")}`;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Coordinator } from "./coordinator";
 import type { Report } from "./report";
 import { reason, SetupError } from "./setupError";
@@ -99,9 +100,25 @@ const TRANSFERS_AT_ONCE = 4;
 /** How many lines of progress are printed at most. */
 const PROGRESS_LINES = 8;
 
+/** How often a transfer is tried, and how long it waits in between, while what an earlier move left behind is being dropped. */
+const TRIES = 40;
+const RETRY_MS = 250;
+
+/** Tries again while another session still drops what an earlier move of the same shard has left behind: Citus refuses the move meanwhile. */
+async function patiently<Result>(attempt: () => Promise<Result>): Promise<Result> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (tries === TRIES || !/could not be cleaned up/.test(reason(error))) throw error;
+      await delay(RETRY_MS);
+    }
+  }
+}
+
 /**
  * Moves and copies shards while they are written to, by logical replication: writes to a shard wait at the end only, up
- * to a second. A table without a primary key cannot be replicated so; writes then wait while its shard is copied.
+ * to a second. A table without a primary key cannot be replicated so: its shards go one at a time, and writes wait meanwhile.
  *
  * @throws {@link SetupError} that names the shard and the workers; what was transferred before stays so.
  */
@@ -119,7 +136,7 @@ export async function transfer(coordinator: Coordinator, purpose: string, transf
         for (const { kind, shardId, tables, replicable, from, to } of lane) {
           report.activity = `${purpose}, shard ${shardId} from ${from.host} to ${to.host}`;
           const mode = replicable ? "force_logical" : "block_writes";
-          await session.query(`SELECT citus_${kind}_shard_placement($1, $2, $3, $4, $5, $6)`, [shardId, from.host, from.port, to.host, to.port, mode]).catch((error: unknown) => {
+          await patiently(() => session.query(`SELECT citus_${kind}_shard_placement($1, $2, $3, $4, $5, $6)`, [shardId, from.host, from.port, to.host, to.port, mode])).catch((error: unknown) => {
             lanes.length = 0;
             throw new SetupError(`${purpose} stopped: shard ${shardId} of ${tables.join(", ")} could not go from ${from.host} to ${to.host}: ${reason(error)}. Mend that and run the update again`);
           });
@@ -132,7 +149,7 @@ export async function transfer(coordinator: Coordinator, purpose: string, transf
       await session.end().catch(() => undefined);
     }
   };
-  const results = await Promise.allSettled(Array.from({ length: Math.min(TRANSFERS_AT_ONCE, lanes.length) }, work));
+  const results = await Promise.allSettled(Array.from({ length: Math.min(unfit.size > 0 ? 1 : TRANSFERS_AT_ONCE, lanes.length) }, work));
   const failure = results.find((result) => result.status === "rejected");
   if (failure !== undefined) throw failure.reason;
 }

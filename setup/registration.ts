@@ -45,7 +45,10 @@ export async function registerWorkers(coordinator: Coordinator, workers: readonl
     else if (worker.active && worker.takesShards) report.found(node.container, "registered already");
     if (worker?.active === false) await activate(coordinator, node, report);
     if (worker?.takesShards === false) {
-      await coordinator.query("SELECT citus_set_node_property($1, $2, 'shouldhaveshards', true)", [node.host, node.port]);
+      await coordinator.transaction(async () => {
+        await coordinator.query("SELECT citus_set_node_property($1, $2, 'shouldhaveshards', true)", [node.host, node.port]);
+        await markRebalance(coordinator);
+      });
       report.did(node.container, "takes shards again");
     }
   }
