@@ -43,7 +43,11 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
     const startedAt = performance.now();
     const { shards, failed } = await writeEveryShard(client);
     const refusals: Record<string, number> = {};
-    for (const { error } of failed) refusals[error] = (refusals[error] ?? 0) + 1;
+    for (const { error } of failed) {
+      // What the driver says of a statement that hangs, mostly on a lock that a frozen worker holds.
+      const answer = error === "Query read timeout" ? "no answer in time" : error;
+      refusals[answer] = (refusals[answer] ?? 0) + 1;
+    }
     return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt) };
   } catch (error) {
     return unknown(reason(error));

@@ -5,11 +5,11 @@ import type { Client } from "pg";
 import { from as copyFrom } from "pg-copy-streams";
 import colors from "picocolors";
 import { reason } from "../setup/setupError";
-import { connect, connectionUris, coordinatorUris } from "./connections";
+import { connect, connectionUris, coordinatorUris, type ConnectionUris } from "./connections";
 import { demoTables, FIRST_ID, ROOMS, type DemoTable } from "./demoRows";
 import { Failure } from "./failure";
 import { duration, say } from "./print";
-import { readStack } from "./stack";
+import { readStack, type Stack } from "./stack";
 import { table } from "./table";
 
 /** What one worker has of the demo. */
@@ -41,8 +41,16 @@ const ROWS_PER_CHUNK = 1000;
  */
 export async function demo(name: string, json: boolean): Promise<void> {
   const stack = readStack(name);
-  const coordinators = coordinatorUris(stack, await connectionUris(name));
+  const uris = await connectionUris(name);
   say(`Rows of the demo have room ids from ${FIRST_ID} to ${LAST_ID}. Those of an earlier demo are replaced; no others are touched.`);
+  const result = await loadDemo(stack, uris);
+  console.log(json ? JSON.stringify(result, undefined, 2) : render(result));
+}
+
+/** Loads the demo's rows into a stack that is up, in place of those of an earlier demo. */
+export async function loadDemo(stack: Stack, uris: ConnectionUris): Promise<DemoResult> {
+  const { name } = stack;
+  const coordinators = coordinatorUris(stack, uris);
   const parts = coordinators.map(({ cluster, uri }, index) => ({ cluster, uri, tables: demoTables(index, coordinators.length) }));
   await Promise.all(parts.map(({ cluster, uri, tables }) => inSession(name, cluster, uri, (client) => removeRows(client, tables))));
   const rows = countRows(parts.flatMap(({ tables }) => tables));
@@ -50,8 +58,7 @@ export async function demo(name: string, json: boolean): Promise<void> {
   const clusters = await Promise.all(
     parts.map(async ({ cluster, uri, tables }) => ({ cluster, workers: await inSession(name, cluster, uri, (client) => shares(client, tables.map((part) => part.table))) })),
   );
-  const result: DemoResult = { stack: name, loadMs: Math.round(loadMs), rows, clusters };
-  console.log(json ? JSON.stringify(result, undefined, 2) : render(result));
+  return { stack: name, loadMs: Math.round(loadMs), rows, clusters };
 }
 
 async function removeRows(client: Client, tables: readonly DemoTable[]): Promise<void> {

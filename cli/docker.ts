@@ -41,6 +41,7 @@ export function dockerProblem({ code, stderr }: Pick<RunResult, "code" | "stderr
     return `You may not use Docker at ${where}: add yourself to its group (sudo usermod -aG docker $USER), log in again and run this command again.`;
   }
   if (code === TIMED_OUT) return `Docker at ${where} does not answer within ${ANSWER_TIMEOUT_MS / 1000} s: restart it and run this command again.`;
-  const start = /^(unix|npipe):/.test(host) ? "start Docker Desktop, or the service (sudo systemctl start docker)" : "start it there, or unset DOCKER_HOST to use the one on this machine";
+  const start =
+    process.env["DOCKER_HOST"] === undefined ? "start Docker Desktop, or the service (sudo systemctl start docker)" : "start it there, or unset DOCKER_HOST to use the one that docker context names";
   return `Docker does not answer at ${where}: ${start}, and run this command again.`;
 }

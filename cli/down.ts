@@ -116,7 +116,7 @@ function report(name: string, remains: Remains, keep: boolean, elapsedMs: number
     remains.volumes.length === 0
       ? "No container, network or volume of it is left."
       : `${remains.volumes.length} ${remains.volumes.length === 1 ? "volume is" : "volumes are"} left, with ${keep ? "the data that dataOnDestroy keeps" : "data that no state knows"}: ` +
-        `${listed(remains.volumes)}. To drop them: docker volume rm ${remains.volumes.join(" ")}`;
+        `${listed(remains.volumes)}. To drop ${remains.volumes.length === 1 ? "it" : "them"}: docker volume rm ${remains.volumes.join(" ")}.`;
   const state = remains.state ? ` Pulumi still knows the stack, with its history; npm run down -- ${name} --remove takes that away, too.` : "";
   console.log(`\n${colors.green("✓")} ${colors.bold(name)} is down (${duration(elapsedMs)}). ${volumes} Images stay on this machine.${state}`);
 }

@@ -39,6 +39,11 @@ export class Progress {
     return { lines: [], warnings: [] };
   }
 
+  /** Whether anything was created, changed or removed. */
+  get changed(): boolean {
+    return Object.entries(this.changes).some(([operation, count]) => operation !== "same" && count > 0);
+  }
+
   /** What is being done now: `creating worker1 and worker2`. */
   get activity(): string {
     const subjects = new Map<string, string[]>();

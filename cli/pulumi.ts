@@ -39,6 +39,7 @@ export interface UpdateResult {
 const ONE_SIGNAL_MS = 700;
 
 const DRAIN_MS = 2000;
+const PARENT_POLL_MS = 500;
 
 /** The Pulumi CLI on one stack of one project. */
 export class Pulumi {
@@ -92,9 +93,13 @@ export class Pulumi {
         if (!interrupted) onInterrupt();
         interrupted = true;
       };
+      // npm passes SIGTERM to the shell between itself and this process, which dies of it without a word.
+      const parent = process.env["npm_lifecycle_event"] === undefined ? undefined : process.ppid;
+      const watch = setInterval(() => parent !== undefined && process.ppid !== parent && !interrupted && pass(), PARENT_POLL_MS);
       const signals: NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
       for (const signal of signals) process.on(signal, pass);
       const end = (code: number): void => {
+        clearInterval(watch);
         for (const signal of signals) process.off(signal, pass);
         resolve({ code, other: other.join("\n").trim(), interrupted });
       };
@@ -109,7 +114,10 @@ export class Pulumi {
         other.push(message);
         end(1);
       });
-      child.on("close", (code) => end(code ?? 1));
+      child.on("close", (code, signal) => {
+        if (signal !== null && !interrupted) other.push(`Pulumi was ended from outside (${signal})`);
+        end(code ?? 1);
+      });
       // A plugin of a Pulumi that was killed may hold the output open: do not wait for it.
       child.on("exit", (code) => setTimeout(() => end(code ?? 1), DRAIN_MS).unref());
     });

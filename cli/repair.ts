@@ -9,6 +9,7 @@ import { containerNames, volumeNames, type Stack } from "./stack";
 import type { DockerKind, State } from "./state";
 
 const RESTART_TIMEOUT_MS = 120_000;
+const UNRECORDED_GRACE_SECONDS = 5;
 
 /**
  * Takes away the lock that a killed update has left.
@@ -47,7 +48,8 @@ export async function removeUnrecorded(state: Pick<State, "recorded" | "pendingC
   if (unrecorded.length > 0) {
     const names = unrecorded.map(({ name }) => name);
     say(`Removing ${listed(names)}: a killed update created ${names.length === 1 ? "it" : "them"} without recording it.`);
-    await stopAndRemove(names);
+    // A database that is just being created does not heed the signal; it has nothing to lose either.
+    await stopAndRemove(names, UNRECORDED_GRACE_SECONDS);
   }
   for (const { id, name } of networks) {
     say(`Removing the network ${name}: a killed update created it without recording it.`);
@@ -55,13 +57,13 @@ export async function removeUnrecorded(state: Pick<State, "recorded" | "pendingC
   }
 }
 
-/** Stops containers as they ask for, and removes them; their named volumes stay. */
-export async function stopAndRemove(names: readonly string[]): Promise<void> {
+/** Stops containers as they ask for, within `graceSeconds` or what each has, and removes them; their named volumes stay. */
+export async function stopAndRemove(names: readonly string[], graceSeconds?: number): Promise<void> {
   const [holders, members] = [names.filter((name) => name.endsWith("-holder")), names.filter((name) => !name.endsWith("-holder"))];
   for (const group of [members, holders].filter(({ length }) => length > 0)) {
     // A paused container cannot be stopped.
     await docker(["unpause", ...group]);
-    await docker(["stop", ...group], RESTART_TIMEOUT_MS);
+    await docker(["stop", ...(graceSeconds === undefined ? [] : ["--time", String(graceSeconds)]), ...group], RESTART_TIMEOUT_MS);
     const { code, stderr } = await docker(["rm", "--force", ...group]);
     if (code !== 0 && !/no such container/i.test(stderr)) throw new Failure(`Docker cannot remove ${listed(group)}: ${lastLine(stderr)}`);
   }
@@ -92,10 +94,11 @@ export async function resumeContainers(containers: readonly LiveContainer[]): Pr
   }
   const stopped = containers.filter(({ status }) => status === "exited" || status === "created");
   if (stopped.length === 0) return true;
-  say(`Starting ${listed(stopped.map(({ name }) => name))}: stopped.`);
-  const codes: number[] = [];
   const isHolder = ({ role }: LiveContainer): boolean => role === "holder";
-  for (const group of [stopped.filter(isHolder), stopped.filter((container) => !isHolder(container))].filter(({ length }) => length > 0)) {
+  const members = stopped.filter((container) => !isHolder(container));
+  say(`Starting ${listed((members.length > 0 ? members : stopped).map(({ name }) => name))}: stopped.`);
+  const codes: number[] = [];
+  for (const group of [stopped.filter(isHolder), members].filter(({ length }) => length > 0)) {
     codes.push((await docker(["start", ...group.map(({ name }) => name)], RESTART_TIMEOUT_MS)).code);
   }
   return codes.every((code) => code === 0);

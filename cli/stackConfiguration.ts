@@ -1,4 +1,4 @@
-import { parse } from "yaml";
+import { parse, stringify } from "yaml";
 
 /** A stack's configuration as Pulumi hands it to a program: every value a text, objects as JSON. */
 export type StackConfiguration = Readonly<Record<string, string>>;
@@ -22,6 +22,13 @@ export function withSalt(text: string, salt: string | undefined): string {
   const rest = text.replace(/^encryptionsalt:.*\n?/m, "");
   if (salt === undefined) return rest;
   return `${rest}${rest === "" || rest.endsWith("\n") ? "" : "\n"}encryptionsalt: ${salt}\n`;
+}
+
+/** The text for a benchmark: the same stack, without what only its own state opens, and dropping its data. */
+export function benchConfiguration(text: string): string {
+  const { config } = (parse(text) ?? {}) as { config?: Record<string, unknown> | null };
+  const entries = Object.entries(config ?? {}).filter(([key, value]) => textOf(withoutSecrets(value)) !== SECRET && !key.endsWith(":dataOnDestroy"));
+  return stringify({ config: Object.fromEntries(entries) });
 }
 
 /** Whether the text holds encrypted values, which only its salt opens. */

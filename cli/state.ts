@@ -96,6 +96,13 @@ async function initialize(pulumi: Pulumi, backend: Backend): Promise<void> {
     writeFileSync(file, withSalt(text, undefined));
     ({ code, stderr } = await pulumi.run(init));
   }
+  if (code !== 0 && /incorrect passphrase/.test(stderr) && hasSecrets(text)) {
+    const name = path.basename(file);
+    throw new Failure(
+      `${name} holds secrets that the passphrase in ${backend.passphraseSource} does not open. Set PULUMI_CONFIG_PASSPHRASE to the one that they were made with, ` +
+        `or take them and the line encryptionsalt out of ${name} and set them anew: npm run pulumi -- config set --secret superuserPassword --stack ${pulumi.stack}`,
+    );
+  }
   if (code !== 0) throw new Failure(stateProblem(pulumi.stack, backend, stderr));
 }
 
@@ -131,9 +138,9 @@ export function stateProblem(stack: string, backend: Pick<Backend, "own" | "dire
     return `The state of ${stack} is damaged. Put its last backup back (cp ${file}.bak ${file}); ${forget}`;
   }
   if (/unable to open bucket|PULUMI_ACCESS_TOKEN|401|invalid access token|could not connect|no such host|connection refused/i.test(stderr)) {
-    return `Your Pulumi backend cannot be used: ${lastLine(stderr)}. Log in to it again (pulumi login), or unset PULUMI_BACKEND_URL and log out (pulumi logout) to keep the state in this project.`;
+    return `Your Pulumi backend cannot be used: ${lastLine(stderr).replace(/^error: /, "")}. Log in to it again (pulumi login), or unset PULUMI_BACKEND_URL and log out (pulumi logout) to keep the state in this project.`;
   }
-  return `Pulumi cannot read the state of ${stack}: ${lastLine(stderr)}`;
+  return `Pulumi cannot read the state of ${stack}: ${lastLine(stderr).replace(/^error: /, "")}`;
 }
 
 /** A value of the state without the wrapping of a secret. */

@@ -7,7 +7,7 @@ import { etcdHealth } from "./etcdHealth";
 import { Failure } from "./failure";
 import { cutOffMembers, inspectContainers, type LiveContainer } from "./live";
 import { isInService, isLeader, patroniCluster, type PatroniMember } from "./patroniCluster";
-import { duration } from "./print";
+import { duration, listed } from "./print";
 import { openSession } from "./session";
 import { containerNames, readStack, type Stack } from "./stack";
 import { table } from "./table";
@@ -84,6 +84,7 @@ export function stackStatus(stack: Stack, { containers, patroni, etcd, clusters,
   const restart = (name: string): string => `npm run restart -- ${stack.name} ${name}`;
   const up = `npm run up -- ${stack.name}`;
   const problems: string[] = [];
+  const ailing = new Map<string, string[]>();
   const group = new Set(stack.plan.coordinators?.members.map(({ name }) => name) ?? []);
 
   const nodes = containersOf(stack.plan).map((node): NodeStatus => {
@@ -91,8 +92,8 @@ export function stackStatus(stack: Stack, { containers, patroni, etcd, clusters,
     const member = patroni?.find((candidate) => candidate.name === name);
     const state = stateOf(live.get(name), cutOff.has(name));
     const holder = held ? live.get(holderName(name)) : undefined;
-    const problem = containerProblem(name, state, held && holder?.status !== "running", { restart: restart(name), up });
-    if (problem !== undefined) problems.push(problem);
+    const ailment = ailmentOf(state, held && holder?.status !== "running");
+    if (ailment !== undefined) ailing.set(ailment, [...(ailing.get(ailment) ?? []), name]);
     else if (group.has(name) && patroni !== undefined && (member === undefined || !isInService(member))) {
       problems.push(`${name} is up, but Patroni has it as ${member === undefined ? "no member" : `${member.role}, ${member.state}`}: docker logs ${name} has the reason, ${restart(name)} may mend it.`);
     } else if (node.role === "etcd" && etcd?.get(name) === false) problems.push(`${name} is up, but not healthy as a member of etcd: docker logs ${name} has the reason, ${restart(name)} may mend it.`);
@@ -110,6 +111,7 @@ export function stackStatus(stack: Stack, { containers, patroni, etcd, clusters,
     };
   });
 
+  problems.unshift(...[...ailing].map(([ailment, names]) => ailmentProblem(ailment as Ailment, names, restart(names.length === nodes.length ? "" : names.join(" ")).trim(), up)));
   if (group.size > 0 && patroni === undefined) problems.push(`No coordinator's Patroni answers: ${[...group].join(", ")}. npm run restart -- ${stack.name} brings them back.`);
   else if (patroni !== undefined && !patroni.some(isLeader)) problems.push("The coordinators have no leader: they elect one when two of three and etcd are healthy.");
   if (stack.plan.etcd !== undefined && etcd === undefined) problems.push(`No member of etcd answers: npm run restart -- ${stack.name} brings them back.`);
@@ -128,13 +130,35 @@ function stateOf(container: LiveContainer | undefined, isCutOff: boolean): strin
   return container.status === "exited" ? `stopped (exit code ${container.exitCode})` : container.status;
 }
 
-function containerProblem(name: string, state: string, holderDown: boolean, ways: { restart: string; up: string }): string | undefined {
-  if (state === "missing") return `${name} has no container: ${ways.up} makes it again.`;
-  if (holderDown) return `${name}'s holder, which has its address, is not running: ${ways.restart} starts both.`;
-  if (state === "cut off") return `${name} is cut off: its holder was restarted alone, and it has no network since. ${ways.restart} mends it.`;
-  if (state === "unhealthy") return `${name} runs, but its health check fails: docker logs ${name} has the reason, ${ways.restart} may mend it.`;
+type Ailment = "missing" | "homeless" | "cut off" | "unhealthy" | "stopped" | "paused" | "restarting" | "created" | "dead";
+
+/** What is wrong with a node's container, if something is. */
+function ailmentOf(state: string, holderDown: boolean): Ailment | undefined {
+  if (state === "missing") return "missing";
+  if (holderDown) return "homeless";
   if (["healthy", "running", "starting"].includes(state)) return undefined;
-  return `${name} is ${state}: ${ways.restart} brings it back.`;
+  return state.startsWith("stopped") ? "stopped" : (state as Ailment);
+}
+
+function ailmentProblem(ailment: Ailment, names: readonly string[], restart: string, up: string): string {
+  const one = names.length === 1;
+  const nodes = listed(names);
+  switch (ailment) {
+    case "missing":
+      return `${nodes} ${one ? "has no container" : "have no containers"}: ${up} makes ${one ? "it" : "them"} again.`;
+    case "homeless":
+      return `${nodes} ${one ? "is" : "are"} down with ${one ? "its holder, which has its address" : "their holders, which have their addresses"}: ${restart} starts both.`;
+    case "cut off":
+      return `${nodes} ${one ? "is" : "are"} cut off: ${one ? "its holder was restarted alone, and it has" : "their holders were restarted alone, and they have"} no network since. ${restart} mends it.`;
+    case "unhealthy":
+      return `${nodes} ${one ? "runs, but its health check fails" : "run, but their health checks fail"}: docker logs ${names[0] ?? ""} has the reason, ${restart} may mend it.`;
+    case "stopped":
+    case "paused":
+    case "restarting":
+    case "created":
+    case "dead":
+      return `${nodes} ${one ? "is" : "are"} ${ailment}: ${restart} brings ${one ? "it" : "them"} back.`;
+  }
 }
 
 function render(stack: Stack, { nodes, clusters, problems }: StackStatus): string {

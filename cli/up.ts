@@ -5,9 +5,11 @@ import { listContainers } from "./live";
 import { requireFreePorts } from "./ports";
 import { duration, say } from "./print";
 import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeUnrecorded, requireNoStrangers, resumeContainers } from "./repair";
+import type { Pulumi } from "./pulumi";
 import { openSession, stackLabel } from "./session";
+import { lastLine } from "./run";
 import { readStack, type ConfigurationOptions, type Stack } from "./stack";
-import { openState } from "./state";
+import { openState, stateProblem } from "./state";
 import { table } from "./table";
 import { update } from "./update";
 import { conflictingName, updateFailure } from "./updateFailure";
@@ -37,7 +39,8 @@ export async function up(name: string, options: UpOptions): Promise<void> {
   const refresh = !resumed || (await hasVanished(state, containers));
   if (refresh) say("Something of the stack was removed by hand: comparing all of it with Docker first.");
 
-  const args = ["up", "--yes", "--skip-preview", ...(refresh ? ["--refresh"] : []), ...options.config.flatMap((option) => ["-c", option]), ...(options.configPath ? ["--config-path"] : [])];
+  await saveConfiguration(pulumi, options);
+  const args = ["up", "--yes", "--skip-preview", ...(refresh ? ["--refresh"] : [])];
   let result = await update(pulumi, args);
   // What a killed update had asked Docker for may have appeared only now.
   const late = result.progress.errors.map(({ message }) => conflictingName(message)).some((conflict) => conflict !== undefined && state.pendingCreates.has(conflict));
@@ -46,13 +49,21 @@ export async function up(name: string, options: UpOptions): Promise<void> {
     result = await update(pulumi, args);
   }
   if (result.interrupted) throw new Failure(`The update of ${name} was stopped before its end. npm run up -- ${name} goes on where it ended, npm run down -- ${name} takes it back.`);
+  if (result.code !== 0 && /passphrase/.test(result.other)) throw new Failure(stateProblem(name, backend, result.other));
   if (result.code !== 0) throw new Failure(updateFailure(name, "up", result.progress.errors, result.other));
-  console.log(summary(stack, performance.now() - startedAt, changed(result.progress.changes)));
+  console.log(summary(stack, performance.now() - startedAt, result.progress.changed));
 }
 
-/** Whether an update did anything. */
-function changed(changes: Readonly<Record<string, number>>): boolean {
-  return Object.entries(changes).some(([operation, count]) => operation !== "same" && count > 0);
+/**
+ * Saves what `-c` gave, as `pulumi up -c` does. Not by that option itself: with `--config-path` it takes an object's
+ * other keys away (Pulumi 3.250), and a cluster that is not in the configuration is removed.
+ */
+async function saveConfiguration(pulumi: Pulumi, { config, configPath }: ConfigurationOptions): Promise<void> {
+  for (const option of config) {
+    const equals = option.indexOf("=");
+    const { code, stderr } = await pulumi.run(["config", "set", ...(configPath ? ["--path"] : []), option.slice(0, equals)], { input: option.slice(equals + 1) });
+    if (code !== 0) throw new Failure(`Pulumi could not save -c ${option.slice(0, equals)}: ${lastLine(stderr)}`);
+  }
 }
 
 /** What a user wants to know of a stack that is up: where it is, and what to try. */

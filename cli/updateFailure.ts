@@ -4,11 +4,13 @@ import { lastLine } from "./run";
 /** What follows from the others and says nothing of its own. */
 const FOLLOWS = /^(update|destroy) failed$|resource operations? failed|^failed to (register|discover|load)|error occurred while running the program/i;
 const LONGEST_LINES = 6;
+/** How the front door's own word of a killed Pulumi begins. */
+const ENDED = "Pulumi was ended from outside";
 
 /** The sentence for a failed `up` or `destroy`: what went wrong first, and a way on. */
 export function updateFailure(stack: string, verb: "up" | "down", errors: readonly UpdateError[], other: string): string {
   const again = `Mend that and run npm run ${verb} -- ${stack} again: it goes on where it ended.`;
-  const error = errors.find(({ message }) => !FOLLOWS.test(message)) ?? errors[0] ?? { message: lastLine(other) };
+  const error = errors.find(({ message }) => !FOLLOWS.test(message)) ?? errors[0] ?? { message: lastLine(other) || "Pulumi ended without a reason" };
   const at = error.subject === undefined ? "" : `${error.subject}: `;
   const { message } = error;
 
@@ -22,6 +24,7 @@ export function updateFailure(stack: string, verb: "up" | "down", errors: readon
   if (plugin !== null) return `Pulumi could not get a provider plugin: ${oneLine(plugin[0])}. It downloads them once, from get.pulumi.com and GitHub: check the network, and run npm run ${verb} -- ${stack} again.`;
   if (/network .* has active endpoints/i.test(message)) return `${at}a container that is not of this stack is still on its network: ${lastLine(message)}. Disconnect or remove it, and run npm run ${verb} -- ${stack} again.`;
   if (/cannot connect to the docker daemon|error during connect/i.test(message)) return `Docker has gone away. Start it and run npm run ${verb} -- ${stack} again: it goes on where it ended.`;
+  if (message.startsWith(ENDED)) return `${message}. Run npm run ${verb} -- ${stack} again: it goes on where it ended.`;
   return `${at}${essence(message)}${/[.!?]$/.test(essence(message)) ? "" : "."}${message.includes("cannot be used; nothing was touched") ? "" : ` ${again}`}`;
 }
 
@@ -38,7 +41,7 @@ function essence(message: string): string {
   const told = lines.length > 1 && /unhandled exception|errors? occurred/.test(lines[0] ?? "") ? lines.slice(1) : lines;
   return told
     .slice(0, LONGEST_LINES)
-    .map((line) => line.replace(/^\s*\* /, ""))
+    .map((line) => line.replace(/^(\s*\* |error: )/, ""))
     .join("\n");
 }
 
