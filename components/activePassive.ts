@@ -58,7 +58,7 @@ export class ActivePassive extends pulumi.ComponentResource {
         ...parts.coordinators.options,
         ...shared,
         etcdHosts: etcd.hosts,
-        startAfter: [...etcd.containers],
+        startAfter: [etcd.ready],
         image: patroniImage,
         ...(passwords.replicationPassword !== undefined && { replicationPassword: passwords.replicationPassword }),
         ...(passwords.rewindPassword !== undefined && { rewindPassword: passwords.rewindPassword }),

@@ -41,7 +41,6 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
   const home = plan.held ? { holder: holder(parent, resourceName, plan, inputs) } : { network };
 
   const variables: [string, pulumi.Input<string>][] = [...Object.entries(plan.environment), ...Object.entries(secrets)];
-  const names = variables.map(([name]) => name).sort();
   return new docker.Container(
     resourceName,
     {
@@ -73,10 +72,7 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
       parent,
       dependsOn,
       ...REPLACEMENT,
-      ignoreChanges: [
-        ...plan.files.flatMap(({ firstBoot }, index) => (firstBoot === true ? [`uploads[${index}].content`] : [])),
-        ...(plan.firstBootVariables ?? []).map((name) => `envs[${names.indexOf(name)}]`),
-      ],
+      ignoreChanges: plan.files.flatMap(({ firstBoot }, index) => (firstBoot === true ? [`uploads[${index}].content`] : [])),
     },
   );
 }

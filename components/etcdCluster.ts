@@ -1,4 +1,3 @@
-import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { planEtcd, type EtcdOptions } from "../topology/etcd";
 import { container } from "./container";
@@ -19,8 +18,8 @@ export class EtcdCluster extends pulumi.ComponentResource {
   readonly hosts: readonly string[];
   /** Container names of the members. */
   readonly members: readonly string[];
-  /** The members' containers. */
-  readonly containers: readonly docker.Container[];
+  /** The set-up, to wait for: with it the members begin, and every one is healthy. */
+  readonly ready: pulumi.Resource;
   /** Client URLs, one a member, once every member is healthy. */
   readonly endpoints: pulumi.Output<string[]>;
 
@@ -36,7 +35,7 @@ export class EtcdCluster extends pulumi.ComponentResource {
       dependsOn: members,
     });
 
-    this.containers = members;
+    this.ready = setup;
     this.hosts = plan.hosts;
     this.members = plan.members.map((member) => member.name);
     this.endpoints = setup.stdout.apply(() => plan.hosts.map((host) => `http://${host}`));

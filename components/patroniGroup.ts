@@ -9,7 +9,7 @@ export interface PatroniGroupArgs extends PatroniOptions {
   readonly network: pulumi.Input<string>;
   /** Host and client port of each etcd member, such as `EtcdCluster.hosts`. */
   readonly etcdHosts: readonly string[];
-  /** What the members wait for, such as `EtcdCluster.containers`: Patroni that starts before etcd waits 5 s. @default none */
+  /** What the members wait for, such as `EtcdCluster.ready`: Patroni that starts before etcd waits 5 s. @default none */
   readonly startAfter?: pulumi.Input<pulumi.Resource>[];
   /** Image with `patroni` on the PATH and PostgreSQL in Debian's place, such as `PatroniImage.image`. */
   readonly image: pulumi.Input<string>;

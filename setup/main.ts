@@ -2,6 +2,7 @@ import { text } from "node:stream/consumers";
 import type { SetupSpec } from "../topology/plan";
 import { reconcileCitus } from "./citus";
 import { Deadline } from "./deadline";
+import { reconcileEtcd } from "./etcd";
 import { reconcilePatroni } from "./patroni";
 import { Report } from "./report";
 import { reason, SetupError } from "./setupError";
@@ -30,6 +31,8 @@ function reconcile(spec: SetupSpec, deadline: Deadline, report: Report): Promise
   switch (spec.kind) {
     case "citus":
       return reconcileCitus(spec, new Set((process.env["CITUS_ACCEPT_LOSS"] ?? "").split(",").filter((name) => name !== "")), deadline, report);
+    case "etcd":
+      return reconcileEtcd(spec, deadline, report);
     case "patroni":
       return reconcilePatroni(spec, deadline, report);
     default:

@@ -24,7 +24,7 @@ export async function waitForCoordinator(spec: CitusSpec, deadline: Deadline, re
   let refusedSince: number | undefined;
   const late = async (): Promise<string> => {
     const container = spec.coordinator?.container;
-    const state = container === undefined ? "" : `; ${await containerState(container)}, see: docker logs ${container}`;
+    const state = container === undefined ? "" : `; ${await containerState(container)}`;
     return `${name} was not ready on ${address} within ${deadline.seconds} s: ${problem}${state}`;
   };
   const coordinator = await deadline.poll(async () => {
@@ -45,7 +45,6 @@ export async function waitForCoordinator(spec: CitusSpec, deadline: Deadline, re
     return undefined;
   }, late);
   if (spec.coordinator !== undefined) await ensureCitus(coordinator, report);
-  await exclude(coordinator, spec, deadline, report);
   return coordinator;
 }
 
@@ -55,10 +54,12 @@ async function shortcoming(coordinator: Coordinator, spec: CitusSpec): Promise<s
     "SELECT pg_is_in_recovery() AS recovering, EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') AS citus",
   );
   if (recovering) return "it is a standby and takes no writes";
-  if (spec.coordinator !== undefined) return "";
-  if (!citus) return "Patroni has not created the extension citus";
-  const { registered } = await coordinator.row<{ registered: boolean }>("SELECT EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0 AND noderole = 'primary') AS registered");
-  return registered ? "" : "Patroni has not registered it as group 0";
+  if (spec.coordinator === undefined) {
+    if (!citus) return "Patroni has not created the extension citus";
+    const { registered } = await coordinator.row<{ registered: boolean }>("SELECT EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0 AND noderole = 'primary') AS registered");
+    if (!registered) return "Patroni has not registered it as group 0";
+  }
+  return (await coordinator.lock()) ? "" : "another set-up of the cluster is running";
 }
 
 async function ensureCitus(coordinator: Coordinator, report: Report): Promise<void> {
@@ -66,15 +67,6 @@ async function ensureCitus(coordinator: Coordinator, report: Report): Promise<vo
   if (citus) return;
   await coordinator.query("CREATE EXTENSION IF NOT EXISTS citus");
   report.did(coordinator.name, "extension citus created");
-}
-
-/** Two set-ups at once would take the same steps twice. */
-async function exclude(coordinator: Coordinator, spec: CitusSpec, deadline: Deadline, report: Report): Promise<void> {
-  report.activity = `waiting for another set-up of cluster ${spec.cluster} to end`;
-  await deadline.poll(
-    async () => (await coordinator.lock()) || undefined,
-    () => `Another set-up of cluster ${spec.cluster} did not end within ${deadline.seconds} s. Run the update again when it has`,
-  );
 }
 
 /** A node that answers the coordinator. */
@@ -97,7 +89,7 @@ export async function waitForNodes(coordinator: Coordinator, nodes: readonly Nod
     const cause = await coordinator.unreachableBecause(node).catch(reason);
     return (
       `${coordinator.name} did not reach ${node.container} on ${node.host}:${node.port} within ${deadline.seconds} s${others}: ` +
-      `${cause ?? "it answers, but without Citus"}; ${await containerState(node.container)}, see: docker logs ${node.container}`
+      `${cause ?? "it answers, but without Citus"}; ${await containerState(node.container)}`
     );
   };
   return deadline.poll(async () => {

@@ -25,8 +25,8 @@ export async function removeDeadWorkers(coordinator: Coordinator, spec: CitusSpe
   if (shards.length > 0) {
     const names = dead.filter(({ groupId }) => shards.some(({ groupIds }) => groupIds.includes(groupId))).map(({ host }) => host);
     throw new SetupError(
-      `${names.join(", ")} cannot be removed: it does not answer ${coordinator.name} and holds the only copy of ${describeLost(shards)}. ` +
-        `Start it again so that it can be drained: docker start ${names.join(" ")}; if its data is gone, put it back into the configuration first`,
+      `${names.join(", ")} cannot be drained and removed: no answer to ${coordinator.name}, and the only copy of ${describeLost(shards)}. ` +
+        `Start it again and run the update again: docker start ${names.join(" ")}. If its data is gone, put it back into the configuration first`,
     );
   }
   for (const worker of dead) {

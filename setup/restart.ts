@@ -60,7 +60,7 @@ async function comesUp(coordinator: Coordinator, { node }: ChangedNode, deadline
       const [restarts, status] = stdout.split(" ");
       return Number(restarts) >= HOPELESS_RESTARTS || status === "exited" ? false : undefined;
     },
-    async () => `${node.container} was not back in service when the set-up's ${deadline.seconds} s were over; ${await containerState(node.container)}, see: docker logs ${node.container}`,
+    async () => `${node.container} was not back in service when the set-up's ${deadline.seconds} s were over; ${await containerState(node.container)}`,
   );
 }
 

@@ -11,21 +11,35 @@ export interface EtcdOptions {
   readonly limits?: Limits;
 }
 
+/** The folder of a member's volume. */
+export const DIRECTORY = "/var/lib/etcd";
+/** etcd's configuration, which the set-up puts into the volume when it is known how the member comes to its cluster; etcd takes JSON for YAML. */
+export const CONFIGURATION_FILE = `${DIRECTORY}/etcd.json`;
 const CLIENT_PORT = 2379;
 const PEER_PORT = 2380;
 
-/** Plans an etcd cluster: members `<name>-1`, `<name>-2`, … with static bootstrap. */
+/**
+ * Plans an etcd cluster: members `<name>-1`, `<name>-2`, …
+ *
+ * A member ends again and again until the set-up has written its configuration, and has no way to begin a cluster by itself.
+ * With a static bootstrap it has: an empty member that a running cluster does not know bootstraps one of its own, and two of
+ * three agree on it while the third keeps the data.
+ */
 export function planEtcd(name: string, { members = 3, prefix = "", limits = {} }: EtcdOptions = {}): EtcdPlan {
   if (members < 1 || members % 2 === 0) {
     throw new Error(`EtcdCluster ${name}: members is ${members}; it must be odd, because an even number survives no more failures than one fewer`);
   }
-  const names = Array.from({ length: members }, (_, index) => `${prefix}${name}-${index + 1}`);
-  const initialCluster = names.map((member) => `${member}=${peerUrl(member)}`).join(",");
-  const token = `${prefix}${name}`;
+  const cluster = `${prefix}${name}`;
+  const names = Array.from({ length: members }, (_, index) => `${cluster}-${index + 1}`);
   return {
-    members: names.map((member) => planMember(member, initialCluster, token, limits)),
+    members: names.map((member) => planMember(member, limits)),
     hosts: names.map((member) => `${member}:${CLIENT_PORT}`),
-    setup: { kind: "etcd", members: names.map((member) => ({ name: member, peerUrl: peerUrl(member) })), timeoutSeconds: 120 },
+    setup: {
+      kind: "etcd",
+      cluster,
+      members: names.map((member) => ({ name: member, peerUrl: peerUrl(member), configuration: configuration(member, cluster) })),
+      timeoutSeconds: 120,
+    },
   };
 }
 
@@ -33,31 +47,32 @@ function peerUrl(member: string): string {
   return `http://${member}:${PEER_PORT}`;
 }
 
-function planMember(name: string, initialCluster: string, token: string, limits: Limits): ContainerPlan {
+function configuration(member: string, cluster: string): Record<string, string | boolean> {
+  return {
+    name: member,
+    "listen-client-urls": `http://0.0.0.0:${CLIENT_PORT}`,
+    "advertise-client-urls": `http://${member}:${CLIENT_PORT}`,
+    "listen-peer-urls": `http://0.0.0.0:${PEER_PORT}`,
+    "initial-advertise-peer-urls": peerUrl(member),
+    "initial-cluster-token": cluster,
+    // Patroni writes a lease every few seconds; without compaction the history grows until etcd refuses writes.
+    "auto-compaction-mode": "periodic",
+    "auto-compaction-retention": "1h",
+    // Patroni speaks JSON to etcd. Off unless said so, in a configuration file only.
+    "enable-grpc-gateway": true,
+    "log-level": "warn",
+  };
+}
+
+function planMember(name: string, limits: Limits): ContainerPlan {
   return {
     name,
     role: "etcd",
     held: false,
-    command: ["/usr/local/bin/etcd"],
-    environment: {
-      ETCD_NAME: name,
-      ETCD_DATA_DIR: "/var/lib/etcd/data",
-      ETCD_LISTEN_CLIENT_URLS: `http://0.0.0.0:${CLIENT_PORT}`,
-      ETCD_ADVERTISE_CLIENT_URLS: `http://${name}:${CLIENT_PORT}`,
-      ETCD_LISTEN_PEER_URLS: `http://0.0.0.0:${PEER_PORT}`,
-      ETCD_INITIAL_ADVERTISE_PEER_URLS: peerUrl(name),
-      ETCD_INITIAL_CLUSTER: initialCluster,
-      ETCD_INITIAL_CLUSTER_TOKEN: token,
-      ETCD_INITIAL_CLUSTER_STATE: "new",
-      // Patroni writes a lease every few seconds; without compaction the history grows until etcd refuses writes.
-      ETCD_AUTO_COMPACTION_MODE: "periodic",
-      ETCD_AUTO_COMPACTION_RETENTION: "1h",
-      ETCD_LOG_LEVEL: "warn",
-    },
-    // A member that has data knows its cluster; the set-up adds and removes members of a running one.
-    firstBootVariables: ["ETCD_INITIAL_CLUSTER"],
+    command: ["/usr/local/bin/etcd", "--config-file", CONFIGURATION_FILE],
+    environment: {},
     files: [],
-    volume: { name: `${name}-data`, path: "/var/lib/etcd" },
+    volume: { name: `${name}-data`, path: DIRECTORY },
     ports: [],
     limits,
     // The image has no shell, so the check is the client itself.

@@ -52,8 +52,6 @@ export interface ContainerPlan {
   readonly user?: string;
   /** Without secrets: those are added by the component that knows them. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Variables that are read only while a data directory is being created; a change of one leaves the container alone. */
-  readonly firstBootVariables?: readonly string[];
   readonly files: readonly FilePlan[];
   /** The volume that keeps the container's data, and where it is mounted. */
   readonly volume?: { readonly name: string; readonly path: string };
@@ -131,13 +129,20 @@ export interface CitusSpec {
 /** What the set-up of an etcd cluster brings about: every member of the plan is a healthy member, and no other. */
 export interface EtcdSpec {
   readonly kind: "etcd";
-  readonly members: readonly {
-    /** The member's name in etcd, its container's name and its host name on the network. */
-    readonly name: string;
-    /** How the other members reach it. */
-    readonly peerUrl: string;
-  }[];
+  /** The cluster's name in messages. */
+  readonly cluster: string;
+  readonly members: readonly EtcdMember[];
   readonly timeoutSeconds: number;
+}
+
+/** One member of an etcd cluster. */
+export interface EtcdMember {
+  /** The member's name in etcd, its container's name and its host name on the network. */
+  readonly name: string;
+  /** How the other members reach it. */
+  readonly peerUrl: string;
+  /** etcd's configuration; the set-up adds the data directory and the members to begin with. */
+  readonly configuration: Readonly<Record<string, string | boolean>>;
 }
 
 /** What a set-up program reads on its standard input. */

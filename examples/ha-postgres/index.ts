@@ -14,7 +14,7 @@ const database = new PatroniGroup("db", {
   prefix,
   image,
   etcdHosts: etcd.hosts,
-  startAfter: [...etcd.containers],
+  startAfter: [etcd.ready],
   parameters: { work_mem: config.get("workMem") ?? "8MB" },
 });
 const proxy = new HAProxy("haproxy", { network, prefix, members: database.members, leaderPort: port, standbysPort: port + 1, statisticsPort: port + 2000 });

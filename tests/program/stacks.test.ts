@@ -259,9 +259,10 @@ describe("Pulumi.active-passive.yaml", () => {
     expect(envs).not.toEqual(expect.arrayContaining([expect.stringMatching(/^PGPASSWORD=/)])); // It would win over the replication password.
   });
 
-  test("the etcd members bootstrap as one cluster and keep their data", () => {
+  test("the etcd members keep their data, and begin when the set-up lets them", () => {
     const { inputs } = named(stack.resources, "etcd-3");
-    expect(inputs["envs"]).toContain("ETCD_INITIAL_CLUSTER=etcd-1=http://etcd-1:2380,etcd-2=http://etcd-2:2380,etcd-3=http://etcd-3:2380");
+    expect(inputs["command"]).toEqual(["/usr/local/bin/etcd", "--config-file", "/var/lib/etcd/etcd.json"]);
+    expect(JSON.parse(named(stack.resources, "etcd-setup").inputs["stdin"] as string)).toMatchObject({ kind: "etcd", members: [{ name: "etcd-1" }, { name: "etcd-2" }, { name: "etcd-3" }] });
     expect(inputs["volumes"]).toEqual([{ volumeName: "etcd-3-data", containerPath: "/var/lib/etcd" }]);
     expect(inputs["networksAdvanced"]).toEqual([{ name: "citus-active-passive", aliases: ["etcd-3"] }]);
   });

@@ -11,23 +11,10 @@ describe("an etcd cluster", () => {
     expect(plan.hosts).toEqual(["etcd-1:2379", "etcd-2:2379", "etcd-3:2379"]);
   });
 
-  test("names every member in every member's initial cluster", () => {
-    const initialCluster = "etcd-1=http://etcd-1:2380,etcd-2=http://etcd-2:2380,etcd-3=http://etcd-3:2380";
-    for (const { name, command, environment } of plan.members) {
-      expect(command).toEqual(["/usr/local/bin/etcd"]);
-      expect(environment).toMatchObject({
-        ETCD_NAME: name,
-        ETCD_INITIAL_CLUSTER: initialCluster,
-        ETCD_INITIAL_CLUSTER_TOKEN: "etcd",
-        ETCD_INITIAL_ADVERTISE_PEER_URLS: `http://${name}:2380`,
-        ETCD_ADVERTISE_CLIENT_URLS: `http://${name}:2379`,
-        ETCD_LISTEN_CLIENT_URLS: "http://0.0.0.0:2379",
-        ETCD_LISTEN_PEER_URLS: "http://0.0.0.0:2380",
-        ETCD_DATA_DIR: "/var/lib/etcd/data",
-        ETCD_INITIAL_CLUSTER_STATE: "new",
-        ETCD_AUTO_COMPACTION_MODE: "periodic",
-        ETCD_AUTO_COMPACTION_RETENTION: "1h",
-      });
+  test("has members that cannot begin before the set-up has written their configuration into their volume", () => {
+    for (const { command, environment, files } of plan.members) {
+      expect(command).toEqual(["/usr/local/bin/etcd", "--config-file", "/var/lib/etcd/etcd.json"]);
+      expect([environment, files]).toEqual([{}, []]);
     }
   });
 
@@ -38,22 +25,34 @@ describe("an etcd cluster", () => {
     }
   });
 
-  test("is set up to be the members of the plan", () => {
+  test("is set up to be the members of the plan, each with its configuration", () => {
     expect(plan.setup).toEqual({
       kind: "etcd",
-      members: ["etcd-1", "etcd-2", "etcd-3"].map((name) => ({ name, peerUrl: `http://${name}:2380` })),
+      cluster: "etcd",
+      members: ["etcd-1", "etcd-2", "etcd-3"].map((name) => ({
+        name,
+        peerUrl: `http://${name}:2380`,
+        configuration: {
+          name,
+          "listen-client-urls": "http://0.0.0.0:2379",
+          "advertise-client-urls": `http://${name}:2379`,
+          "listen-peer-urls": "http://0.0.0.0:2380",
+          "initial-advertise-peer-urls": `http://${name}:2380`,
+          "initial-cluster-token": "etcd",
+          "auto-compaction-mode": "periodic",
+          "auto-compaction-retention": "1h",
+          "enable-grpc-gateway": true,
+          "log-level": "warn",
+        },
+      })),
       timeoutSeconds: 120,
     });
   });
 
-  test("that grows leaves the containers of its members alone", () => {
+  test("that grows leaves the containers and configurations of its members alone", () => {
     const grown = planEtcd("etcd", { members: 5 });
-    const lasting = (member: (typeof plan.members)[number]): unknown => ({
-      ...member,
-      environment: Object.entries(member.environment).filter(([name]) => member.firstBootVariables?.includes(name) !== true),
-    });
-    expect(grown.members.slice(0, 3).map(lasting)).toEqual(plan.members.map(lasting));
-    expect(grown.members[0]?.environment["ETCD_INITIAL_CLUSTER"]?.split(",")).toHaveLength(5);
+    expect(grown.members.slice(0, 3)).toEqual(plan.members);
+    expect(grown.setup.members.slice(0, 3)).toEqual(plan.setup.members);
   });
 
   test("with a prefix has it in names, addresses and its token", () => {
@@ -61,10 +60,10 @@ describe("an etcd cluster", () => {
     expect(members[0]).toMatchObject({
       name: "test-etcd-1",
       volume: { name: "test-etcd-1-data" },
-      environment: { ETCD_INITIAL_CLUSTER: "test-etcd-1=http://test-etcd-1:2380", ETCD_INITIAL_CLUSTER_TOKEN: "test-etcd" },
       limits: { memory: "256 MB" },
     });
-    expect([hosts, setup.members.map(({ name }) => name)]).toEqual([["test-etcd-1:2379"], ["test-etcd-1"]]);
+    expect([hosts, setup.cluster]).toEqual([["test-etcd-1:2379"], "test-etcd"]);
+    expect(setup.members).toMatchObject([{ name: "test-etcd-1", peerUrl: "http://test-etcd-1:2380", configuration: { "initial-cluster-token": "test-etcd" } }]);
   });
 
   test.each([0, 2, 4, -1])("of %d members is refused", (members) => {

@@ -1,0 +1,87 @@
+import { describe, expect, test } from "vitest";
+import { parseSettings } from "../../../config/parse";
+import { planStack } from "../../../topology/stack";
+import { containersOf, holderName } from "../../../topology/plan";
+import type { LiveContainer } from "../../../cli/live";
+import { stackStatus, type Findings } from "../../../cli/status";
+import type { Stack } from "../../../cli/stack";
+
+const { settings } = parseSettings({ topology: "active-passive" });
+const stack: Stack = { name: "s", settings, plan: planStack(settings, () => ""), ports: [], passwords: [] };
+
+function container(name: string, more: Partial<LiveContainer> = {}): LiveContainer {
+  const role = name.endsWith("-holder") ? "holder" : "member";
+  const startedAt = new Date(role === "holder" ? 1000 : 2000);
+  return { id: name, name, status: "running", ...(role === "member" && { health: "healthy" }), exitCode: 0, startedAt, createdAt: startedAt, image: "x", volumes: [], ports: [], role, ...more };
+}
+
+const well: Findings = {
+  containers: containersOf(stack.plan).flatMap(({ name, held }) => (held ? [container(holderName(name)), container(name)] : [container(name)])),
+  patroni: [
+    { name: "coord-1", role: "quorum_standby", state: "streaming", lag: 0 },
+    { name: "coord-2", role: "leader", state: "running" },
+    { name: "coord-3", role: "quorum_standby", state: "streaming", lag: 2048 },
+  ],
+  etcd: new Map([["etcd-1", true], ["etcd-2", true], ["etcd-3", true]]),
+  clusters: [{ cluster: "citusap", nodes: ["coord-2", "worker1", "worker2", "worker3"].map((name) => ({ name, active: true, placements: name === "coord-2" ? 0 : 32 })), shards: 32, refusals: {}, writeMs: 100 }],
+};
+
+function without(name: string): readonly LiveContainer[] {
+  return well.containers.filter((live) => live.name !== name);
+}
+
+function changed(name: string, more: Partial<LiveContainer>): readonly LiveContainer[] {
+  return [...without(name), container(name, more)];
+}
+
+describe("a stack that is well", () => {
+  const status = stackStatus(stack, well);
+
+  test("has no problem", () => {
+    expect(status).toMatchObject({ healthy: true, problems: [] });
+  });
+
+  test("shows every node of the plan with its role, lag and placements", () => {
+    expect(status.nodes.map(({ name }) => name)).toEqual(containersOf(stack.plan).map(({ name }) => name));
+    expect(status.nodes).toContainEqual({ name: "coord-2", role: "leader", state: "healthy" });
+    expect(status.nodes).toContainEqual({ name: "coord-3", role: "quorum standby", state: "healthy", lagBytes: 2048 });
+    expect(status.nodes).toContainEqual({ name: "worker1", role: "worker", state: "healthy", placements: 32 });
+  });
+});
+
+test.each<[string, Partial<Findings>, string, string?]>([
+  ["a missing container", { containers: without("worker2") }, "worker2 has no container: npm run up -- s makes it again.", "missing"],
+  ["a stopped one", { containers: changed("worker2", { status: "exited", exitCode: 137 }) }, "worker2 is stopped: npm run restart -- s worker2 brings it back.", "stopped (exit code 137)"],
+  ["a paused one", { containers: changed("worker2", { status: "paused" }) }, "worker2 is paused: npm run restart -- s worker2 brings it back.", "paused"],
+  ["an unhealthy one", { containers: changed("worker2", { health: "unhealthy" }) }, "worker2 runs, but its health check fails: docker logs worker2 has the reason, npm run restart -- s worker2 may mend it.", "unhealthy"],
+  ["a holder that is gone", { containers: changed("worker2-holder", { status: "exited" }) }, "worker2 is down with its holder, which has its address: npm run restart -- s worker2 starts both."],
+  [
+    "a holder restarted alone",
+    { containers: changed("worker2-holder", { startedAt: new Date(3000) }) },
+    "worker2 is cut off: its holder was restarted alone, and it has no network since. npm run restart -- s worker2 mends it.",
+    "cut off",
+  ],
+  ["a standby that does not stream", { patroni: well.patroni?.map((member) => (member.name === "coord-1" ? { ...member, state: "starting" } : member)) }, "coord-1 is up, but Patroni has it as quorum_standby, starting"],
+  ["a member that Patroni does not know", { patroni: well.patroni?.filter(({ name }) => name !== "coord-1") }, "coord-1 is up, but Patroni has it as no member"],
+  ["no leader", { patroni: well.patroni?.map((member) => ({ ...member, role: "replica", state: "streaming" })) }, "The coordinators have no leader"],
+  ["no Patroni", { patroni: undefined }, "No coordinator's Patroni answers: coord-1, coord-2, coord-3."],
+  ["an unhealthy member of etcd", { etcd: new Map([["etcd-1", true], ["etcd-2", false], ["etcd-3", true]]) }, "etcd-2 is up, but not healthy as a member of etcd"],
+  ["no etcd", { etcd: undefined }, "No member of etcd answers"],
+  ["a worker that is not registered", { clusters: well.clusters.map((cluster) => ({ ...cluster, nodes: cluster.nodes.filter(({ name }) => name !== "worker3") })) }, "worker3 is not registered with its coordinator: npm run up -- s registers it."],
+  ["a disabled worker", { clusters: well.clusters.map((cluster) => ({ ...cluster, nodes: cluster.nodes.map((node) => ({ ...node, active: node.name !== "worker3" })) })) }, "worker3 is disabled in Citus: npm run up -- s activates it."],
+  ["shards that refuse", { clusters: well.clusters.map((cluster) => ({ ...cluster, refusals: { "worker2 does not answer the coordinator": 10 } })) }, "10 of 32 shards of citusap take no write: worker2 does not answer the coordinator."],
+  ["a coordinator that is away", { clusters: [{ cluster: "citusap", nodes: [], shards: 0, refusals: {}, writeMs: 0, problem: "connect ECONNREFUSED" }] }, "The coordinator of citusap does not answer, so no shard takes a write: connect ECONNREFUSED."],
+  ["no state", { clusters: [], uriProblem: "no passphrase" }, "The coordinators were not asked: no passphrase"],
+])("%s is a problem, and the only one", (_, findings, problem, state) => {
+  const status = stackStatus(stack, { ...well, ...findings });
+  expect(status.healthy).toBe(false);
+  expect(status.problems).toHaveLength(1);
+  expect(status.problems[0]).toContain(problem);
+  if (state !== undefined) expect(status.nodes.find(({ name }) => name === "worker2")?.state).toBe(state);
+});
+
+test("many nodes with one ailment are one problem, and all nodes one restart", () => {
+  const containers = well.containers.map((live) => (live.role === "holder" ? live : { ...live, status: "exited" }));
+  const { problems } = stackStatus(stack, { ...well, containers });
+  expect(problems).toEqual([expect.stringMatching(/^etcd-1, .* and haproxy are stopped: npm run restart -- s brings them back\.$/)]);
+});
