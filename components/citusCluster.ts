@@ -10,7 +10,7 @@ export interface CitusClusterArgs extends CitusOptions {
   readonly network: pulumi.Input<string>;
   /** Image of Citus. @default citusdata/citus:13.2.0 */
   readonly image?: pulumi.Input<string>;
-  /** Image of each node's holder; any small one with `sleep`. @default debian:trixie-slim */
+  /** Image of each node's holder; any small one with a shell. @default debian:trixie-slim */
   readonly holderImage?: pulumi.Input<string>;
   /** Password of `postgres` on every node, also on a coordinator from elsewhere. @default generated once, kept in the state */
   readonly superuserPassword?: pulumi.Input<string>;

@@ -2,6 +2,7 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { toMebibytes } from "../config/size";
 import { holderName, ROLE_LABEL, STACK_LABEL, type ContainerPlan } from "../topology/plan";
+import { readPackageFile } from "./program";
 
 /** What a container needs beside its plan: things that exist only while Pulumi runs. */
 export interface ContainerInputs {
@@ -18,6 +19,9 @@ export interface ContainerInputs {
   /** What has to exist before the container starts. */
   readonly dependsOn?: pulumi.Input<pulumi.Resource>[];
 }
+
+/** The path of the holder's program in its container. */
+const HOLD = "/hold.sh";
 
 const REPLACEMENT = {
   // The provider takes edits of these without doing them.
@@ -87,10 +91,11 @@ function holder(parent: pulumi.ComponentResource, resourceName: string, plan: Co
       image: holderImage,
       // With `init` the holder reaps what the member's processes leave behind in the PID namespace that they share.
       init: true,
-      entrypoints: ["sleep", "infinity"],
-      // sleep ends at once; there is nothing to finish.
-      stopTimeout: 5,
-      destroyGraceSeconds: 5,
+      entrypoints: ["sh", HOLD, plan.stopSignal.replace("SIG", "")],
+      uploads: [{ file: HOLD, content: readPackageFile("assets/holder/hold.sh") }],
+      // Longer than its member, which it lets stop first; alone it ends at once.
+      stopTimeout: plan.stopGraceSeconds + 5,
+      destroyGraceSeconds: plan.stopGraceSeconds + 5,
     },
     { parent, ...REPLACEMENT },
   );

@@ -13,7 +13,7 @@ export interface PatroniGroupArgs extends PatroniOptions {
   readonly startAfter?: pulumi.Input<pulumi.Resource>[];
   /** Image with `patroni` on the PATH and PostgreSQL in Debian's place, such as `PatroniImage.image`. */
   readonly image: pulumi.Input<string>;
-  /** Image of each member's holder; any small one with `sleep`. @default debian:trixie-slim */
+  /** Image of each member's holder; any small one with a shell. @default debian:trixie-slim */
   readonly holderImage?: pulumi.Input<string>;
   /** Password of `postgres`. @default generated once, kept in the state */
   readonly superuserPassword?: pulumi.Input<string>;

@@ -145,7 +145,7 @@ const imagesOf = <T extends z.ZodRawShape>(more: T) =>
   z
     .strictObject({
       citus: image.prefault("citusdata/citus:13.2.0").describe("Citus on PostgreSQL: workers, and coordinators."),
-      holder: image.prefault("debian:trixie-slim").describe("The holder of each database member; any small image with `sleep`."),
+      holder: image.prefault("debian:trixie-slim").describe("The holder of each database member; any small image with a shell."),
       ...more,
     })
     .prefault({} as never);

@@ -19,7 +19,8 @@ export async function reconcilePatroni(spec: PatroniSpec, deadline: Deadline, re
   await leadFromThePlan(spec, rest, deadline, report);
   await reconcileConfiguration(spec, rest, deadline, report);
   await restartWherePending(spec, rest, deadline, report);
-  if (!report.changed) report.found(spec.scope, "nothing had to change");
+  const [leader, ...standbys] = await waitForMembers(spec, rest, deadline, report);
+  report.found(spec.scope, `${leader.name} leads${standbys.length === 0 ? "" : `, ${standbys.map(({ name }) => name).join(" and ")} follow`}`);
 }
 
 /** Waits until one member leads and all the others stream, and gives them, the leader first. */

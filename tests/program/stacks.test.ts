@@ -86,7 +86,7 @@ function commonTests(get: () => Run): void {
       expect(inputs["networkMode"]).toBe(`container:${name}-holder-id`);
       expect(inputs["pidMode"]).toBe(`container:${name}-holder-id`);
       expect(inputs).not.toHaveProperty("ports");
-      expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, entrypoints: ["sleep", "infinity"] });
+      expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, entrypoints: ["sh", "/hold.sh", String(inputs["stopSignal"] as string).replace("SIG", "")], destroyGraceSeconds: 65 });
       expect(inputs["destroyGraceSeconds"]).toBe(60);
       expect(inputs["volumes"]).toEqual([{ volumeName: `${String(inputs["name"])}-data`, containerPath: "/var/lib/postgresql/data" }]);
       expect(inputs["healthcheck"]).toMatchObject({ tests: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"] });
