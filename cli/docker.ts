@@ -30,18 +30,18 @@ export async function requireDocker(): Promise<DockerEngine> {
   ]);
   const host = process.env["DOCKER_HOST"] ?? (context.code === 0 && context.stdout !== "" ? context.stdout : DEFAULT_HOST);
   if (version.code === 0) return { host, version: version.stdout, local: /^(unix|npipe):/.test(host) };
-  throw new Failure(dockerProblem(version, host));
+  throw new Failure(dockerProblem(version, host, process.env["DOCKER_HOST"]));
 }
 
-/** Why Docker cannot be used, and what to do. */
-export function dockerProblem({ code, stderr }: Pick<RunResult, "code" | "stderr">, host: string): string {
-  const where = process.env["DOCKER_HOST"] === undefined ? host : `DOCKER_HOST=${host}`;
+/** Why Docker cannot be used, and what to do. `variable` is DOCKER_HOST. */
+export function dockerProblem({ code, stderr }: Pick<RunResult, "code" | "stderr">, host: string, variable: string | undefined): string {
+  const where = variable === undefined ? host : `DOCKER_HOST=${host}`;
   if (/ENOENT/.test(stderr)) return "Docker is not installed: there is no docker on the PATH. Install it (https://docs.docker.com/get-docker/), start it and run this command again.";
   if (/permission denied/i.test(stderr)) {
     return `You may not use Docker at ${where}: add yourself to its group (sudo usermod -aG docker $USER), log in again and run this command again.`;
   }
   if (code === TIMED_OUT) return `Docker at ${where} does not answer within ${ANSWER_TIMEOUT_MS / 1000} s: restart it and run this command again.`;
   const start =
-    process.env["DOCKER_HOST"] === undefined ? "start Docker Desktop, or the service (sudo systemctl start docker)" : "start it there, or unset DOCKER_HOST to use the one that docker context names";
+    variable === undefined ? "start Docker Desktop, or the service (sudo systemctl start docker)" : "start it there, or unset DOCKER_HOST to use the one that docker context names";
   return `Docker does not answer at ${where}: ${start}, and run this command again.`;
 }

@@ -1,11 +1,11 @@
 import colors from "picocolors";
 import { docker } from "./docker";
 import { Failure } from "./failure";
-import { existingVolumes, listContainers, listNetworks, type LiveContainer } from "./live";
+import { existingVolumes, listNetworks, stackContainers, type LiveContainer } from "./live";
 import { duration, listed, say, warn } from "./print";
 import { clearPendingOperations, hasVanished, releaseLock, stopAndRemove } from "./repair";
 import { openSession, stackLabel, type Session } from "./session";
-import { readStack, volumeNames, type Stack } from "./stack";
+import { containerNames, readStack, volumeNames, type Stack } from "./stack";
 import { forgetSalt, readState, type State } from "./state";
 import { lastLine } from "./run";
 import { update } from "./update";
@@ -54,13 +54,13 @@ function planned(name: string): Stack | undefined {
   try {
     return readStack(name);
   } catch (error) {
-    warn(`${error instanceof Error ? error.message : String(error)}\nWhat Pulumi and Docker know of the stack is removed all the same; volumes that neither knows are not looked for.`);
+    warn(`${error instanceof Error ? error.message : String(error)}\nWhat Pulumi knows of the stack is removed all the same.`);
     return undefined;
   }
 }
 
 async function destroy({ backend, pulumi }: Session, state: State, label: string): Promise<void> {
-  const containers = await listContainers(label);
+  const containers = await stackContainers(label);
   await clearPendingOperations(pulumi, state, label, containers);
   const paused = containers.filter(({ status }) => status === "paused").map(({ name }) => name);
   // A paused container cannot be stopped.
@@ -73,18 +73,22 @@ async function destroy({ backend, pulumi }: Session, state: State, label: string
 }
 
 /**
- * Removes containers and networks that carry the stack's label and are in no state, and the volumes that those
- * containers used.
+ * Removes the stack's containers and network that are in no state, and the volumes that those containers used. They have
+ * to carry the stack's label and a name of its plan: another copy of the project, with another prefix, has the same label.
  *
  * @returns the volumes that were removed.
  */
 async function removeUnknown(label: string, withoutState: boolean, keep: boolean, stack: Stack | undefined): Promise<string[]> {
-  const containers = await listContainers(label);
+  const names = new Set(stack === undefined ? [] : containerNames(stack));
+  const labelled = await stackContainers(label);
+  const containers = labelled.filter(({ name }) => names.has(name));
+  const others = labelled.filter(({ name }) => !names.has(name)).map(({ name }) => name);
+  if (others.length > 0) warn(`${listed(others)} carry the label of ${label}, but the configuration does not name them: they are left. If no other copy of the project runs them: docker rm -f ${others.join(" ")}`);
   if (containers.length > 0) {
     say(`Removing ${listed(containers.map(({ name }) => name))}: ${withoutState ? "found by their label" : "not in the stack's state"}.`);
     await stopAndRemove(containers.map(({ name }) => name));
   }
-  for (const { id, name } of await listNetworks(label)) {
+  for (const { id, name } of (await listNetworks(label)).filter((network) => network.name === stack?.plan.network)) {
     say(`Removing the network ${name}.`);
     const { code, stderr } = await docker(["network", "rm", id]);
     if (code !== 0) throw new Failure(`Docker cannot remove the network ${name}: ${lastLine(stderr)}`);

@@ -20,8 +20,6 @@ export interface LiveContainer {
   readonly image: string;
   /** Names of its volumes. */
   readonly volumes: readonly string[];
-  /** Ports on the machine. */
-  readonly ports: readonly { readonly ip: string; readonly port: number }[];
 }
 
 interface Inspected {
@@ -31,7 +29,6 @@ interface Inspected {
   readonly State: { readonly Status: string; readonly ExitCode: number; readonly StartedAt: string; readonly Health?: { readonly Status: string } };
   readonly Config: { readonly Image: string; readonly Labels: Readonly<Record<string, string>> | null };
   readonly Mounts: readonly { readonly Type: string; readonly Name?: string }[];
-  readonly HostConfig: { readonly PortBindings: Readonly<Record<string, readonly { readonly HostIp: string; readonly HostPort: string }[] | null>> | null };
 }
 
 /** Docker answers an inspection at once, whatever the containers do. */
@@ -46,11 +43,41 @@ export async function inspectContainers(names: readonly string[]): Promise<LiveC
   return stdout === "" ? [] : stdout.split("\n").map((line) => liveContainer(JSON.parse(line) as Inspected));
 }
 
-/** All containers of a stack, by their label; with no label given, all containers on this Docker. */
-export async function listContainers(label?: string): Promise<LiveContainer[]> {
-  const { code, stdout, stderr } = await docker(["ps", "--all", "--quiet", "--no-trunc", ...(label === undefined ? [] : ["--filter", `label=${STACK_LABEL}=${label}`])], INSPECT_TIMEOUT_MS);
+/** What Docker lists of a container without looking into it. */
+export interface ListedContainer {
+  readonly id: string;
+  readonly name: string;
+  /** The stack that it belongs to, `organization/project/stack`; empty if it is of no stack. */
+  readonly stack: string;
+  /** Ports that it holds on the machine. */
+  readonly ports: readonly { readonly ip: string; readonly port: number }[];
+}
+
+/**
+ * All containers on this Docker. Only those that matter are inspected afterwards: an inspection waits for whatever
+ * Docker is doing to that container, and another's container may take its time.
+ */
+export async function listContainers(): Promise<ListedContainer[]> {
+  const format = `{{.ID}}\t{{.Names}}\t{{.Label "${STACK_LABEL}"}}\t{{.Ports}}`;
+  const { code, stdout, stderr } = await docker(["ps", "--all", "--no-trunc", "--format", format], INSPECT_TIMEOUT_MS);
   if (code !== 0) throw new Failure(`Docker cannot list containers: ${lastLine(stderr)}`);
-  return inspectContainers(stdout.split("\n").filter((id) => id !== ""));
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => line.split("\t"))
+    .map(([id = "", name = "", stack = "", ports = ""]) => ({ id, name, stack, ports: portsIn(ports) }));
+}
+
+/** All containers of a stack, by their label. */
+export async function stackContainers(label: string): Promise<LiveContainer[]> {
+  return inspectContainers((await listContainers()).filter(({ stack }) => stack === label).map(({ id }) => id));
+}
+
+/** Ports on the machine, from what `docker ps` prints: `127.0.0.1:5000-5001->5000-5001/tcp, 2379/tcp`. */
+export function portsIn(printed: string): { ip: string; port: number }[] {
+  return [...printed.matchAll(/(?:^|, )(\S*):(\d+)(?:-(\d+))?->/g)].flatMap(([, ip = "", first = "", last = first]) =>
+    Array.from({ length: Number(last) - Number(first) + 1 }, (_, index) => ({ ip: ip.replace(/^\[|\]$/g, ""), port: Number(first) + index })),
+  );
 }
 
 /** Networks of a stack, by their label. */
@@ -87,10 +114,9 @@ export function cutOffMembers(containers: readonly LiveContainer[]): LiveContain
   });
 }
 
-function liveContainer({ Id, Name, Created, State, Config, Mounts, HostConfig }: Inspected): LiveContainer {
+function liveContainer({ Id, Name, Created, State, Config, Mounts }: Inspected): LiveContainer {
   const stack = Config.Labels?.[STACK_LABEL];
   const role = Config.Labels?.[ROLE_LABEL];
-  const bindings = Object.values(HostConfig.PortBindings ?? {}).flatMap((list) => list ?? []);
   return {
     id: Id,
     name: Name.replace(/^\//, ""),
@@ -103,6 +129,5 @@ function liveContainer({ Id, Name, Created, State, Config, Mounts, HostConfig }:
     ...(role !== undefined && { role }),
     image: Config.Image,
     volumes: Mounts.flatMap(({ Type, Name: volume }) => (Type === "volume" && volume !== undefined ? [volume] : [])),
-    ports: bindings.map(({ HostIp, HostPort }) => ({ ip: HostIp, port: Number(HostPort) })).filter(({ port }) => port > 0),
   };
 }

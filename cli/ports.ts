@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 import type { DockerEngine } from "./docker";
 import { Failure } from "./failure";
-import type { LiveContainer } from "./live";
+import type { ListedContainer } from "./live";
 import { lastLine, run } from "./run";
 import type { Stack } from "./stack";
 
@@ -11,13 +11,12 @@ import type { Stack } from "./stack";
  * @param containers all containers on this Docker.
  * @throws {@link Failure} that names the first port that is not, its setting and who holds it.
  */
-export async function requireFreePorts(stack: Stack, label: string, engine: DockerEngine, containers: readonly LiveContainer[]): Promise<void> {
-  const running = containers.filter(({ status }) => status === "running" || status === "paused" || status === "restarting");
+export async function requireFreePorts(stack: Stack, label: string, engine: DockerEngine, containers: readonly ListedContainer[]): Promise<void> {
   const address = stack.settings.bindAddress;
   for (const { port, owner, key } of stack.ports) {
-    const holders = running.filter(({ ports }) => ports.some((bound) => bound.port === port && overlaps(bound.ip, address)));
+    const holders = containers.filter(({ ports }) => ports.some((bound) => bound.port === port && overlaps(bound.ip, address)));
     if (holders.some((holder) => holder.stack === label)) continue;
-    const another = `choose another: npm run up -- ${stack.name} --config-path -c ${key}=${suggestion(stack, key, running)}`;
+    const another = `choose another: npm run up -- ${stack.name} --config-path -c ${key}=${suggestion(stack, key, containers)}`;
     const [holder] = holders;
     if (holder !== undefined) throw new Failure(`Port ${port}, which ${owner} would publish (setting ${key}), is held by the container ${holder.name}. Stop it (docker stop ${holder.name}), or ${another}`);
     // Another machine's ports cannot be tried from here.
@@ -36,10 +35,10 @@ export function overlaps(one: string, other: string): boolean {
 }
 
 /** A value for a setting of ports with which nothing known collides: 100 higher, or 200, … */
-function suggestion(stack: Stack, key: string, running: readonly LiveContainer[]): number {
+function suggestion(stack: Stack, key: string, containers: readonly ListedContainer[]): number {
   const own = stack.ports.filter((published) => published.key === key).map(({ port }) => port);
   const others = stack.ports.filter((published) => published.key !== key).map(({ port }) => port);
-  const taken = new Set([...own, ...others, ...running.flatMap(({ ports }) => ports.map(({ port }) => port))]);
+  const taken = new Set([...own, ...others, ...containers.flatMap(({ ports }) => ports.map(({ port }) => port))]);
   let distance = 100;
   while (own.some((port) => taken.has(port + distance))) distance += 100;
   return (own[0] ?? 0) + distance;

@@ -48,6 +48,17 @@ export function containerNames({ plan }: Pick<Stack, "plan">): string[] {
   return containersOf(plan).flatMap(({ name, held }) => (held ? [holderName(name), name] : [name]));
 }
 
+/**
+ * Whether a container's or network's name is one that the stack gives, with these or other counts. Stacks of one name in
+ * two copies of the project carry one label: only the prefix tells them apart.
+ */
+export function givesName(stack: Stack, name: string): boolean {
+  const { settings, plan } = stack;
+  if (name === plan.network || containerNames(stack).includes(name)) return true;
+  const rest = name.startsWith(settings.prefix) ? name.slice(settings.prefix.length) : "";
+  return /^(coord[-_][a-z0-9]+|worker[a-z0-9_]+|etcd-\d+|haproxy)(-holder)?$/.test(rest);
+}
+
 /** The names of all volumes of a stack. */
 export function volumeNames({ plan }: Pick<Stack, "plan">): string[] {
   return containersOf(plan).flatMap(({ volume }) => volume?.name ?? []);

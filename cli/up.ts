@@ -1,14 +1,14 @@
 import colors from "picocolors";
 import { Failure } from "./failure";
 import { ensureImages } from "./images";
-import { listContainers } from "./live";
+import { inspectContainers, listContainers, stackContainers } from "./live";
 import { requireFreePorts } from "./ports";
 import { duration, say } from "./print";
 import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeUnrecorded, requireNoStrangers, resumeContainers } from "./repair";
 import type { Pulumi } from "./pulumi";
 import { openSession, stackLabel } from "./session";
 import { lastLine } from "./run";
-import { readStack, type ConfigurationOptions, type Stack } from "./stack";
+import { containerNames, readStack, type ConfigurationOptions, type Stack } from "./stack";
 import { openState, stateProblem } from "./state";
 import { table } from "./table";
 import { update } from "./update";
@@ -27,10 +27,12 @@ export async function up(name: string, options: UpOptions): Promise<void> {
   const { engine, backend, pulumi } = session;
 
   if (backend.directory !== undefined) await releaseLock(pulumi, backend.directory, await stackLabel(session));
-  const [state, containers] = await Promise.all([openState(pulumi, backend), listContainers()]);
+  const [state, listed] = await Promise.all([openState(pulumi, backend), listContainers()]);
   const label = await stackLabel(session);
+  const names = new Set(containerNames(stack));
+  const containers = await inspectContainers(listed.filter((container) => container.stack === label || names.has(container.name)).map(({ id }) => id));
   await requireNoStrangers(stack, label, state, containers);
-  await requireFreePorts(stack, label, engine, containers);
+  await requireFreePorts(stack, label, engine, listed);
   await ensureImages(name, stack.settings);
   await clearPendingOperations(pulumi, state, label, containers);
   const own = containers.filter(({ id }) => state.recorded.has(id));
@@ -45,7 +47,7 @@ export async function up(name: string, options: UpOptions): Promise<void> {
   // What a killed update had asked Docker for may have appeared only now.
   const late = result.progress.errors.map(({ message }) => conflictingName(message)).some((conflict) => conflict !== undefined && state.pendingCreates.has(conflict));
   if (late && !result.interrupted) {
-    await removeUnrecorded(state, label, await listContainers(label));
+    await removeUnrecorded(state, label, await stackContainers(label));
     result = await update(pulumi, args);
   }
   if (result.interrupted) throw new Failure(`The update of ${name} was stopped before its end. npm run up -- ${name} goes on where it ended, npm run down -- ${name} takes it back.`);

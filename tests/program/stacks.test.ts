@@ -74,7 +74,7 @@ function commonTests(get: () => Run): void {
         labels: [{ label: "io.citus-sharding.role" }, { label: "io.citus-sharding.stack", value: expect.stringMatching(/^organization\/citus-sharding\//) as string }],
       });
       expect(inputs["destroyGraceSeconds"], name).toBe(inputs["stopTimeout"]);
-      expect(inputs["destroyGraceSeconds"], name).toBeGreaterThanOrEqual(5);
+      expect(inputs["destroyGraceSeconds"], name).toBeGreaterThanOrEqual(3);
     }
   });
 

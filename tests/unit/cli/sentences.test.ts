@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { medianOf } from "../../../cli/benchUp";
 import { dockerProblem } from "../../../cli/docker";
 import { pullProblem } from "../../../cli/images";
+import { portsIn } from "../../../cli/live";
 import { overlaps } from "../../../cli/ports";
 import { duration, listed } from "../../../cli/print";
 import { table } from "../../../cli/table";
@@ -16,6 +17,16 @@ test.each<[string[], string]>([[[], ""], [["a"], "a"], [["a", "b"], "a and b"], 
 
 test("a table's columns are below one another, colours aside", () => {
   expect(table([["node", "role"], ["worker_a1", "worker"]], (cell, row) => (row === 0 ? `<${cell}>` : cell))).toEqual(["  <node     >  <role  >", "  worker_a1  worker"]);
+});
+
+test.each<[string, string[]]>([
+  ["", []],
+  ["2379/tcp, 2380/tcp", []],
+  ["127.0.0.1:5000-5001->5000-5001/tcp, 127.0.0.1:7000->7000/tcp", ["127.0.0.1 5000", "127.0.0.1 5001", "127.0.0.1 7000"]],
+  ["0.0.0.0:80->8080/tcp, :::80->8080/tcp", ["0.0.0.0 80", ":: 80"]],
+  ["[::]:80->8080/tcp", [":: 80"]],
+])("the ports in %j", (printed, ports) => {
+  expect(portsIn(printed).map(({ ip, port }) => `${ip} ${port}`)).toEqual(ports);
 });
 
 test.each<[string, string, boolean]>([

@@ -12,7 +12,7 @@ const stack: Stack = { name: "s", settings, plan: planStack(settings, () => ""),
 function container(name: string, more: Partial<LiveContainer> = {}): LiveContainer {
   const role = name.endsWith("-holder") ? "holder" : "member";
   const startedAt = new Date(role === "holder" ? 1000 : 2000);
-  return { id: name, name, status: "running", ...(role === "member" && { health: "healthy" }), exitCode: 0, startedAt, createdAt: startedAt, image: "x", volumes: [], ports: [], role, ...more };
+  return { id: name, name, status: "running", ...(role === "member" && { health: "healthy" }), exitCode: 0, startedAt, createdAt: startedAt, image: "x", volumes: [], role, ...more };
 }
 
 const well: Findings = {

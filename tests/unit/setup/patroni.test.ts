@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { configurationPatch, ready } from "../../../setup/patroni";
+import { configurationPatch, isLowered, ready } from "../../../setup/patroni";
 import type { PatroniMember } from "../../../setup/patroniRest";
 
 const planned = { members: ["c-1", "c-2"].map((name) => ({ host: name, port: 5432, container: name })) };
@@ -35,5 +35,17 @@ describe("the patch of a dynamic configuration", () => {
     ["is everything for an empty configuration", {}, { ttl: 20, postgresql: { ...spec.dynamicConfiguration.postgresql, parameters: spec.parameters } }],
   ])("%s", (_, configuration, patch) => {
     expect(configurationPatch(configuration, spec)).toEqual(patch);
+  });
+});
+
+describe("the leader restarts first", () => {
+  const change = (old_value: string, new_value: string): { old_value: string; new_value: string } => ({ old_value, new_value });
+  test.each<[string, PatroniMember["pending_restart_reason"], boolean]>([
+    ["where a parameter that standbys follow is lowered", { max_connections: change("300", "200"), max_prepared_transactions: change("600", "400") }, true],
+    ["not where one is raised", { max_connections: change("300", "200"), max_worker_processes: change("16", "32") }, false],
+    ["not where another one is lowered", { shared_buffers: change("256MB", "128MB") }, false],
+    ["not where nothing waits", undefined, false],
+  ])("%s", (_, pending_restart_reason, expected) => {
+    expect(isLowered({ ...leader, ...(pending_restart_reason && { pending_restart_reason }) })).toBe(expected);
   });
 });

@@ -21,7 +21,7 @@ describe("an etcd cluster", () => {
   test("checks its health without a shell and stops by SIGTERM", () => {
     for (const { healthCheck, stopSignal, stopGraceSeconds } of plan.members) {
       expect(healthCheck).toEqual({ command: ["etcdctl", "endpoint", "health"], intervalSeconds: 10, timeoutSeconds: 5, retries: 3, startPeriodSeconds: 10 });
-      expect([stopSignal, stopGraceSeconds]).toEqual(["SIGTERM", 10]);
+      expect([stopSignal, stopGraceSeconds]).toEqual(["SIGTERM", 3]);
     }
   });
 
