@@ -6,7 +6,7 @@ import { healLostWorkers } from "./lostWorkers";
 import { ownState } from "./nodeState";
 import { reconcileParameters } from "./parameters";
 import { replicateShards } from "./placements";
-import { ensureProbe, proveWritable } from "./probe";
+import { ensureProbe, proveWritable } from "./probeTable";
 import { ensureExtensions, waitForCoordinator, waitForNodes } from "./readiness";
 import { rebalance } from "./rebalance";
 import { ensureCoordinatorHost, refuseLostCoordinator, registerWorkers, syncMetadata } from "./registration";
@@ -44,7 +44,7 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
     await replicateShards(coordinator, report);
     await rebalance(coordinator, report);
     if (!report.changed) report.found(spec.cluster, "nothing had to change");
-    if (table !== undefined) await proveWritable(coordinator, report);
+    if (table !== undefined) await proveWritable(coordinator, spec.cluster, report);
   } finally {
     await coordinator.close();
   }

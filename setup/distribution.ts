@@ -34,7 +34,9 @@ export async function distributeTables(coordinator: Coordinator, spec: CitusSpec
     if (distributedBy !== null) {
       const kept = [
         ...(shards === spec.shardCount ? [] : [`keeps its ${shards} shards: shardCount ${spec.shardCount} is for new tables`]),
-        ...(placements === spec.replicationFactor ? [] : [`keeps ${count(placements, "placement")} of each shard: replicationFactor ${spec.replicationFactor} is for new tables`]),
+        ...(placements === spec.replicationFactor
+          ? []
+          : [`keeps ${count(placements, "placement")} of each shard: replicationFactor ${spec.replicationFactor} is for new tables`]),
       ];
       report.found(name, [`distributed by ${column} already`, ...kept].join("; "));
       continue;
@@ -74,11 +76,17 @@ function refuse({ name, column, exists, hasColumn, distributedBy, colocationId }
   if (distributedBy === null) return;
   if (distributedBy !== column) {
     const already = distributedBy === "" ? "is a reference table" : `is distributed by ${distributedBy}`;
-    throw new SetupError(`The table ${name} ${already}, and schema.tables distributes it by ${column}. Correct schema.tables, or make the table local first: SELECT undistribute_table('${name}')`);
+    throw new SetupError(
+      `The table ${name} ${already}, and schema.tables distributes it by ${column}. ` +
+        `Correct schema.tables, or make the table local first: SELECT undistribute_table('${name}')`,
+    );
   }
   const other = tables.find((table) => table.distributedBy !== null && table.colocationId !== colocationId);
   if (other !== undefined) {
-    throw new SetupError(`The tables ${name} and ${other.name} are distributed, but not colocated. Bring them together: SELECT update_distributed_table_colocation('${name}', colocate_with => '${other.name}')`);
+    throw new SetupError(
+      `The tables ${name} and ${other.name} are distributed, but not colocated. ` +
+        `Bring them together: SELECT update_distributed_table_colocation('${name}', colocate_with => '${other.name}')`,
+    );
   }
 }
 

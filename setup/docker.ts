@@ -19,10 +19,10 @@ export function docker(args: readonly string[], input = ""): Promise<DockerResul
   });
 }
 
-/** What Docker says of a container, for the end of a sentence. */
+/** What Docker says of a container, for a sentence. */
 export async function containerState(container: string): Promise<string> {
   const { code, stdout, stderr } = await docker(["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", container]);
   if (code !== 0) return /no such/i.test(stderr) ? `there is no container ${container}` : `Docker does not tell about its container: ${stderr.replace(/\s+/g, " ")}`;
   const [status = "", exitCode = ""] = stdout.split(" ");
-  return `its container is ${status}${status === "running" ? "" : ` (exit code ${exitCode})`}, see: docker logs ${container}`;
+  return `its container is ${status}${status === "running" ? "" : ` (exit code ${exitCode})`}`;
 }

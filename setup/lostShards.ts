@@ -15,7 +15,9 @@ export function lostShards(coordinator: Coordinator, goneGroupIds: readonly numb
     `SELECT s.shardid AS "shardId", s.logicalrelid::text AS table, array_agg(p.groupid) AS "groupIds"
      FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid)
      WHERE p.groupid = ANY ($1)
-       AND NOT EXISTS (SELECT FROM pg_dist_placement o JOIN pg_dist_node n USING (groupid) WHERE o.shardid = s.shardid AND n.noderole = 'primary' AND n.isactive AND NOT o.groupid = ANY ($1))
+       AND NOT EXISTS (
+         SELECT FROM pg_dist_placement o JOIN pg_dist_node n USING (groupid)
+         WHERE o.shardid = s.shardid AND n.noderole = 'primary' AND n.isactive AND NOT o.groupid = ANY ($1))
      GROUP BY 1, 2 ORDER BY 1`,
     [goneGroupIds],
   );

@@ -29,7 +29,9 @@ export async function healLostWorkers(coordinator: Coordinator, workers: readonl
     // A disabled worker that is empty is activated like any other: nothing there is counted on.
     if (worker === undefined || !worker.active || worker.groupId === groupId) return [];
     if (groupId === 0) return [{ node, registered: worker }];
-    throw new SetupError(`${node.container} holds the data of another worker (group ${groupId} instead of ${worker.groupId}): its volume was exchanged. Give each worker its own volume again`);
+    throw new SetupError(
+      `${node.container} holds the data of another worker (group ${groupId} instead of ${worker.groupId}): its volume was exchanged. Give each worker its own volume again`,
+    );
   });
   if (lost.length === 0) return;
   const groupIds = lost.map((worker) => worker.registered.groupId);
@@ -55,8 +57,8 @@ function refuseLoss(lost: readonly LostWorker[], shards: readonly LostShard[], a
   if (refused.length === 0) return;
   const names = lost.filter((worker) => refused.some(({ groupIds }) => groupIds.includes(worker.registered.groupId))).map(({ node }) => node.container);
   throw new SetupError(
-    `${names.join(", ")} came back with an empty data directory and held the only copy of ${describeLost(refused)}. Restore the volume from a backup and run the update again, ` +
-      `or accept that these rows are gone: npm run up -- <stack> --accept-loss ${names.join(",")}`,
+    `${names.join(", ")} came back with an empty data directory and held the only copy of ${describeLost(refused)}. ` +
+      `Restore the volume from a backup and run the update again, or accept that these rows are gone: npm run up -- <stack> --accept-loss ${names.join(",")}`,
   );
 }
 
@@ -79,19 +81,23 @@ async function createEmpty(coordinator: Coordinator, { node, registered }: LostW
 const SHARD_COMMANDS = `
   WITH shard AS (
     SELECT s.shardid, s.shardminvalue, s.logicalrelid, c.relname, n.nspname, d.colocationid
-    FROM pg_dist_shard s JOIN pg_dist_partition d USING (logicalrelid) JOIN pg_class c ON c.oid = s.logicalrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    FROM pg_dist_shard s JOIN pg_dist_partition d USING (logicalrelid) JOIN pg_class c ON c.oid = s.logicalrelid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE s.shardid = ANY ($1)
   ), command AS (
     SELECT 1 AS step, shardid, ordinality, 'worker_apply_shard_ddl_command' AS call, ARRAY[shardid::text, nspname, ddl] AS values
     FROM shard, master_get_table_ddl_events(format('%I.%I', nspname, relname)) WITH ORDINALITY AS event (ddl, ordinality)
     UNION ALL
     SELECT 2, shardid, attnum, 'worker_apply_shard_ddl_command',
-      ARRAY[shardid::text, nspname, format('ALTER TABLE %I.%I ALTER COLUMN %I %s', nspname, relname, attname, CASE attidentity WHEN '' THEN 'DROP DEFAULT' ELSE 'DROP IDENTITY' END)]
+      ARRAY[shardid::text, nspname,
+        format('ALTER TABLE %I.%I ALTER COLUMN %I %s', nspname, relname, attname, CASE attidentity WHEN '' THEN 'DROP DEFAULT' ELSE 'DROP IDENTITY' END)]
     FROM shard JOIN pg_attribute ON attrelid = logicalrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE attnum > 0 AND NOT attisdropped AND (attidentity <> '' OR pg_get_expr(adbin, adrelid) LIKE 'nextval(%')
     UNION ALL
     SELECT 3, shard.shardid, f.oid, 'worker_apply_inter_shard_ddl_command',
-      ARRAY[shard.shardid::text, nspname, other.shardid::text, (SELECT nspname FROM pg_class r JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE r.oid = f.confrelid), format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', nspname, relname, conname, pg_get_constraintdef(f.oid))]
+      ARRAY[shard.shardid::text, nspname, other.shardid::text,
+        (SELECT nspname FROM pg_class r JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE r.oid = f.confrelid),
+        format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', nspname, relname, conname, pg_get_constraintdef(f.oid))]
     FROM shard JOIN pg_constraint f ON f.conrelid = logicalrelid AND f.contype = 'f' JOIN pg_dist_shard other ON other.logicalrelid = f.confrelid
       AND (other.shardminvalue = shard.shardminvalue OR other.shardminvalue IS NULL)
   )

@@ -24,9 +24,12 @@ export interface NodeState {
 const STATE = `
   SELECT json_build_object(
     'groupId', (SELECT groupid FROM pg_dist_local_group),
-    'nodesDigest', (SELECT md5(string_agg(format('%s %s %s %s %s', groupid, nodename, nodeport, noderole, isactive), ',' ORDER BY groupid, nodename, nodeport)) FROM pg_dist_node),
+    'nodesDigest', (
+      SELECT md5(string_agg(format('%s %s %s %s %s', groupid, nodename, nodeport, noderole, isactive), ',' ORDER BY groupid, nodename, nodeport)) FROM pg_dist_node),
     'tables', (SELECT count(*) FROM pg_dist_partition),
-    'parameters', (SELECT coalesce(json_object_agg(name, setting), '{}') FROM pg_file_settings WHERE sourcefile = current_setting('data_directory') || '/postgresql.auto.conf'),
+    'parameters', (
+      SELECT coalesce(json_object_agg(name, setting), '{}') FROM pg_file_settings
+      WHERE sourcefile = current_setting('data_directory') || '/postgresql.auto.conf'),
     'pendingRestart', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM pg_settings WHERE pending_restart),
     'reloadDue', (SELECT modification > pg_conf_load_time() FROM pg_stat_file('postgresql.auto.conf')),
     'loadedAt', pg_conf_load_time(),

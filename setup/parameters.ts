@@ -48,7 +48,9 @@ async function write(coordinator: Coordinator, nodes: readonly ChangedNode[], re
   if (refused === undefined) return;
   await undo(coordinator, nodes);
   const why = reason(answers[writes.indexOf(refused)]?.result);
-  throw new SetupError(`${refused.node.container} refuses the parameter ${describeChange(refused.change)}: ${why}. Correct it in the configuration; no parameter was changed`);
+  throw new SetupError(
+    `${refused.node.container} refuses the parameter ${describeChange(refused.change)}: ${why}. Correct it in the configuration; no parameter was changed`,
+  );
 }
 
 /** Takes changes back, best effort: the update has failed already. */

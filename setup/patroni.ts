@@ -12,6 +12,9 @@ const RESTART_SECONDS = 120;
 /** Twice: first standbys and a switchover; what a standby takes only after its leader did, in the second. */
 const RESTART_ROUNDS = 2;
 
+/** Parameters that the leader logs, for standbys to have at least as much: https://www.postgresql.org/docs/17/hot-standby.html#HOT-STANDBY-ADMIN */
+const FOLLOWED = new Set(["max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction"]);
+
 /** Brings a live Patroni group to its plan: a leader, every standby streaming, the dynamic configuration, no restart pending. */
 export async function reconcilePatroni(spec: PatroniSpec, deadline: Deadline, report: Report): Promise<void> {
   const rest = new PatroniRest(spec);
@@ -126,7 +129,8 @@ async function validate(leader: string, changed: Readonly<Record<string, string 
 
 /** Restarts members that have a restart pending: standbys one by one, then the leader after it has handed over. */
 async function restartWherePending(spec: PatroniSpec, rest: PatroniRest, deadline: Deadline, report: Report): Promise<void> {
-  for (let round = 1; round <= RESTART_ROUNDS; round += 1) {
+  const lowered = (await waitForMembers(spec, rest, deadline, report)).every(isLowered);
+  for (let round = lowered ? RESTART_ROUNDS : 1; round <= RESTART_ROUNDS; round += 1) {
     const members = await waitForMembers(spec, rest, deadline, report);
     if (!members.some(isPending)) return;
     const [leader, ...standbys] = members;
@@ -157,4 +161,10 @@ async function restart(spec: PatroniSpec, rest: PatroniRest, { name }: PatroniMe
 
 function isPending({ pending_restart }: PatroniMember): boolean {
   return pending_restart === true;
+}
+
+/** Whether all that waits for a restart is less of what a standby must not have less of than its leader: then the leader has to go first. */
+export function isLowered({ pending_restart_reason = {} }: PatroniMember): boolean {
+  const changes = Object.entries(pending_restart_reason);
+  return changes.length > 0 && changes.every(([name, { old_value, new_value }]) => FOLLOWED.has(name) && Number(new_value) < Number(old_value));
 }

@@ -9,7 +9,7 @@ export interface PatroniMember {
   /** `running` for a leader, `streaming` for a standby that follows it, otherwise what hinders it. */
   readonly state: string;
   /** Parameters whose change waits for a restart, by name. */
-  readonly pending_restart_reason?: Readonly<Record<string, unknown>>;
+  readonly pending_restart_reason?: Readonly<Record<string, { readonly old_value: string; readonly new_value: string }>>;
   readonly pending_restart?: boolean;
 }
 

@@ -1,5 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { Client } from "pg";
 import type { Coordinator } from "./coordinator";
+import { SPREAD } from "./registry";
 import type { Report } from "./report";
 import { reason, SetupError } from "./setupError";
 
@@ -30,7 +32,7 @@ const SHARD_GROUPS = `
   SELECT min(s.shardid) AS "shardId", array_agg(s.logicalrelid::text ORDER BY s.shardid) AS tables, colocationid AS "colocationId",
     bool_and(relreplident IN ('f', 'i') OR EXISTS (SELECT FROM pg_index WHERE indrelid = s.logicalrelid AND indisprimary)) AS replicable
   FROM pg_dist_shard s JOIN pg_dist_partition USING (logicalrelid) JOIN pg_class ON pg_class.oid = s.logicalrelid
-  WHERE partmethod = 'h' GROUP BY colocationid, shardminvalue`;
+  WHERE ${SPREAD} GROUP BY colocationid, shardminvalue`;
 
 /** The moves that Citus plans: `drain` empties the workers that take no shards, `rebalance` spreads shards evenly. */
 export async function plannedMoves(coordinator: Coordinator, purpose: "drain" | "rebalance"): Promise<Transfer[]> {
@@ -89,7 +91,8 @@ export async function replicateShards(coordinator: Coordinator, report: Report):
   );
   if (sparse.length === 0) return;
   const targets = await coordinator.query<Target>(
-    `SELECT nodename AS host, nodeport AS port, (SELECT count(*)::int FROM (${SHARD_GROUPS}) AS shard_group JOIN pg_dist_placement p ON shardid = "shardId" WHERE p.groupid = n.groupid) AS groups
+    `SELECT nodename AS host, nodeport AS port, (
+       SELECT count(*)::int FROM (${SHARD_GROUPS}) AS shard_group JOIN pg_dist_placement p ON shardid = "shardId" WHERE p.groupid = n.groupid) AS groups
      FROM pg_dist_node n WHERE noderole = 'primary' AND isactive AND shouldhaveshards ORDER BY nodename`,
   );
   await transfer(coordinator, "replication", plannedCopies(sparse, targets), report);
@@ -99,22 +102,9 @@ export async function replicateShards(coordinator: Coordinator, report: Report):
 const TRANSFERS_AT_ONCE = 4;
 /** How many lines of progress are printed at most. */
 const PROGRESS_LINES = 8;
-
-/** How often a transfer is tried, and how long it waits in between, while what an earlier move left behind is being dropped. */
+/** How often a transfer is tried, and how long it waits in between, while what an earlier one left behind is being dropped. */
 const TRIES = 40;
 const RETRY_MS = 250;
-
-/** Tries again while another session still drops what an earlier move of the same shard has left behind: Citus refuses the move meanwhile. */
-async function patiently<Result>(attempt: () => Promise<Result>): Promise<Result> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (tries === TRIES || !/could not be cleaned up/.test(reason(error))) throw error;
-      await delay(RETRY_MS);
-    }
-  }
-}
 
 /**
  * Moves and copies shards while they are written to, by logical replication: writes to a shard wait at the end only, up
@@ -123,28 +113,33 @@ async function patiently<Result>(attempt: () => Promise<Result>): Promise<Result
  * @throws {@link SetupError} that names the shard and the workers; what was transferred before stays so.
  */
 export async function transfer(coordinator: Coordinator, purpose: string, transfers: readonly Transfer[], report: Report): Promise<void> {
+  if (transfers.length === 0) return;
+  // Citus moves no shard while a worker lacks a reference table.
+  await coordinator.query("SELECT replicate_reference_tables('block_writes')");
   const unfit = new Set(transfers.filter(({ replicable }) => !replicable).flatMap(({ tables }) => tables));
   if (unfit.size > 0) report.found(purpose, `a table among ${[...unfit].join(", ")} has no primary key: writes to a shard wait while it is copied`);
   // Where two placements of one shard have to move, it is one after the other.
   const lanes = [...new Set(transfers.map(({ shardId }) => shardId))].map((shard) => transfers.filter(({ shardId }) => shardId === shard));
   const started = performance.now();
   let done = 0;
+  const count = (): void => {
+    done += 1;
+    const lines = (transferred: number): number => Math.floor((transferred * PROGRESS_LINES) / transfers.length);
+    if (lines(done) > lines(done - 1)) report.did(purpose, `${done} of ${transfers.length} shards, ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  };
   const work = async (): Promise<void> => {
     const session = await coordinator.open();
     try {
       for (let lane = lanes.shift(); lane !== undefined; lane = lanes.shift()) {
-        for (const { kind, shardId, tables, replicable, from, to } of lane) {
-          report.activity = `${purpose}, shard ${shardId} from ${from.host} to ${to.host}`;
-          const mode = replicable ? "force_logical" : "block_writes";
-          await patiently(() => session.query(`SELECT citus_${kind}_shard_placement($1, $2, $3, $4, $5, $6)`, [shardId, from.host, from.port, to.host, to.port, mode])).catch((error: unknown) => {
-            lanes.length = 0;
-            throw new SetupError(`${purpose} stopped: shard ${shardId} of ${tables.join(", ")} could not go from ${from.host} to ${to.host}: ${reason(error)}. Mend that and run the update again`);
-          });
-          done += 1;
-          const lines = (count: number): number => Math.floor((count * PROGRESS_LINES) / transfers.length);
-          if (lines(done) > lines(done - 1)) report.did(purpose, `${done} of ${transfers.length} shards, ${((performance.now() - started) / 1000).toFixed(1)} s`);
+        for (const each of lane) {
+          report.activity = `${purpose}, shard ${each.shardId} from ${each.from.host} to ${each.to.host}`;
+          await transferOne(session, each);
+          count();
         }
       }
+    } catch (error) {
+      lanes.length = 0;
+      throw new SetupError(`${purpose} stopped: ${reason(error)}. Mend that and run the update again`);
     } finally {
       await session.end().catch(() => undefined);
     }
@@ -152,4 +147,20 @@ export async function transfer(coordinator: Coordinator, purpose: string, transf
   const results = await Promise.allSettled(Array.from({ length: Math.min(unfit.size > 0 ? 1 : TRANSFERS_AT_ONCE, lanes.length) }, work));
   const failure = results.find((result) => result.status === "rejected");
   if (failure !== undefined) throw failure.reason;
+}
+
+async function transferOne(session: Client, { kind, shardId, tables, replicable, from, to }: Transfer): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const mode = replicable ? "force_logical" : "block_writes";
+      await session.query(`SELECT citus_${kind}_shard_placement($1, $2, $3, $4, $5, $6)`, [shardId, from.host, from.port, to.host, to.port, mode]);
+      return;
+    } catch (error) {
+      // Another session still drops what an earlier transfer of the shard has left behind.
+      if (tries === TRIES || !reason(error).includes("could not be cleaned up")) {
+        throw new Error(`shard ${shardId} of ${tables.join(", ")} could not go from ${from.host} to ${to.host}: ${reason(error)}`, { cause: error });
+      }
+      await delay(RETRY_MS);
+    }
+  }
 }

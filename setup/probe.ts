@@ -1,7 +1,4 @@
 import { Client } from "pg";
-import type { Coordinator } from "./coordinator";
-import { distribute } from "./distribution";
-import type { Report } from "./report";
 import { reason, SetupError } from "./setupError";
 
 /** A shard that did not take a write. */
@@ -32,7 +29,7 @@ const SESSIONS = 8;
  * frozen or cut off, seconds. The writes run in sessions of their own: a worker that hangs does not hang `client`.
  *
  * @param client a superuser's session on the coordinator.
- * @throws the driver's error, if there is no probe table or the coordinator goes away.
+ * @throws if there is no probe table, its type has no value for every shard, or the coordinator goes away.
  */
 export async function writeEveryShard(client: Client): Promise<ProbeResult> {
   const shards = await shardsOf(client);
@@ -78,15 +75,22 @@ async function shardsOf(client: Client): Promise<Shard[]> {
   const { type, base, shards } = column.rows[0] as { type: string; base: string; shards: number };
   const generator = GENERATORS[base] ?? "i::text";
   for (let values = shards * KEYS_PER_SHARD; ; values *= 4) {
-    const { rows } = await client.query<Shard & { key: string | null }>(
-      `SELECT shardid AS "shardId", key,
-         ARRAY(SELECT nodename FROM pg_dist_placement JOIN pg_dist_node USING (groupid) WHERE shardid = s.shardid AND noderole = 'primary' AND isactive ORDER BY nodename) AS nodes
-       FROM pg_dist_shard s LEFT JOIN (
-         SELECT get_shard_id_for_distribution_column('sharding.probe', value) AS shardid, min(value::text) AS key
-         FROM (SELECT (${generator})::${type} AS value FROM generate_series(1, $1::int) AS i) AS generated GROUP BY 1) AS keys USING (shardid)
-       WHERE logicalrelid = 'sharding.probe'::regclass ORDER BY shardid`,
-      [values],
-    );
+    const { rows } = await client
+      .query<Shard & { key: string | null }>(
+        `SELECT shardid AS "shardId", key,
+           ARRAY(SELECT nodename FROM pg_dist_placement JOIN pg_dist_node USING (groupid)
+                 WHERE shardid = s.shardid AND noderole = 'primary' AND isactive ORDER BY nodename) AS nodes
+         FROM pg_dist_shard s LEFT JOIN (
+           SELECT get_shard_id_for_distribution_column('sharding.probe', value) AS shardid, min(value::text) AS key
+           FROM (SELECT (${generator})::${type} AS value FROM generate_series(1, $1::int) AS i) AS generated GROUP BY 1) AS keys USING (shardid)
+         WHERE logicalrelid = 'sharding.probe'::regclass ORDER BY shardid`,
+        [values],
+      )
+      .catch((error: unknown) => {
+        throw new SetupError(
+          `A distribution column of type ${type} has no value for every shard that could be written: ${reason(error)}. Distribute by a number, text, uuid, date or time`,
+        );
+      });
     if (rows.every(({ key }) => key !== null)) return rows;
   }
 }
@@ -138,45 +142,9 @@ async function writeKeys(session: Client, keys: readonly string[]): Promise<stri
 
 /** A session on the same server as another one. Ending it abandons a statement that hangs. */
 async function openBeside({ host, port, user, database, password }: Client): Promise<Client> {
-  const session = new Client({ host, port, user, database, password, application_name: "citus-sharding probe", query_timeout: WRITE_TIMEOUT_MS, connectionTimeoutMillis: WRITE_TIMEOUT_MS });
+  const limits = { query_timeout: WRITE_TIMEOUT_MS, connectionTimeoutMillis: WRITE_TIMEOUT_MS };
+  const session = new Client({ host, port, user, database, password, ssl: false, application_name: "citus-sharding probe", ...limits });
   session.on("error", () => undefined);
   await session.connect();
   return session;
-}
-
-/** Creates the probe's table, colocated with a distributed table; one of another kind, left from an earlier schema, gives way. */
-export async function ensureProbe(coordinator: Coordinator, table: string, report: Report): Promise<void> {
-  const { type, column, present, fitting } = await coordinator.row<{ type: string; column: string; present: boolean; fitting: boolean }>(
-    `SELECT format_type(atttypid, atttypmod) || CASE WHEN attcollation IN (0, typcollation) THEN '' ELSE ' COLLATE ' || attcollation::regcollation END AS type, attname AS column,
-       probe IS NOT NULL AS present, EXISTS (SELECT FROM pg_dist_partition p WHERE p.logicalrelid = probe AND p.colocationid = d.colocationid) AS fitting
-     FROM pg_dist_partition d JOIN pg_attribute ON attrelid = d.logicalrelid AND attname = column_to_column_name(d.logicalrelid, partkey) JOIN pg_type ON pg_type.oid = atttypid,
-       to_regclass('sharding.probe') AS probe
-     WHERE d.logicalrelid = $1::text::regclass`,
-    [table],
-  );
-  if (fitting) return;
-  await coordinator.transaction(async () => {
-    if (present) await coordinator.query("DROP TABLE sharding.probe");
-    await coordinator.query("CREATE SCHEMA IF NOT EXISTS sharding");
-    await coordinator.query(`CREATE TABLE sharding.probe (key ${type} PRIMARY KEY, written_at timestamptz NOT NULL)`);
-  });
-  await distribute(coordinator, "sharding.probe", "key", table, 0);
-  report.did("sharding.probe", `created for writes to every shard, colocated with ${table} by ${column}`);
-}
-
-/**
- * Proves that every shard takes a write.
- *
- * @throws {@link SetupError} that names the shards that do not, and their workers.
- */
-export async function proveWritable(coordinator: Coordinator, report: Report): Promise<void> {
-  report.activity = "writing to every shard";
-  const { shards, failed } = await writeEveryShard(coordinator.session);
-  const [first] = failed;
-  if (first === undefined) {
-    report.found(coordinator.name, `every shard took a write (${shards} shards)`);
-    return;
-  }
-  const nodes = [...new Set(failed.flatMap((shard) => shard.nodes))].sort().join(", ");
-  throw new SetupError(`${failed.length} of ${shards} shards did not take a write, placed on ${nodes}; shard ${first.shardId}: ${first.error}. Mend that and run the update again`);
 }

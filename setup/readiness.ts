@@ -17,14 +17,14 @@ const WRONG_PASSWORD = "28P01";
  */
 export async function waitForCoordinator(spec: CitusSpec, deadline: Deadline, report: Report): Promise<Coordinator> {
   const { endpoint } = spec;
-  const name = spec.coordinator?.container ?? `the coordinator of ${spec.cluster}`;
+  const name = spec.coordinator?.container ?? `${spec.cluster}'s coordinator`;
   const address = `${endpoint.host}:${endpoint.port}`;
   report.activity = `waiting for ${name} on ${address}`;
   let problem = "";
   let refusedSince: number | undefined;
   const late = async (): Promise<string> => {
     const container = spec.coordinator?.container;
-    const state = container === undefined ? "" : `; ${await containerState(container)}`;
+    const state = container === undefined ? "" : `; ${await containerState(container)}. Look at docker logs ${container}, then run the update again`;
     return `${name} was not ready on ${address} within ${deadline.seconds} s: ${problem}${state}`;
   };
   const coordinator = await deadline.poll(async () => {
@@ -37,7 +37,9 @@ export async function waitForCoordinator(spec: CitusSpec, deadline: Deadline, re
       const refused = (error as { code?: string }).code === WRONG_PASSWORD;
       refusedSince = refused ? (refusedSince ?? performance.now()) : undefined;
       if (refusedSince !== undefined && performance.now() - refusedSince > PASSWORD_GRACE_MS) {
-        throw new SetupError(`${name} refuses the password of ${endpoint.user}: its data was created with another one. Set superuserPassword to that one, or change it there with ALTER ROLE`);
+        throw new SetupError(
+          `${name} refuses the password of ${endpoint.user}: its data was created with another one. Set superuserPassword to that one, or change it there with ALTER ROLE`,
+        );
       }
     }
     if (candidate !== undefined && problem === "") return candidate;
@@ -56,7 +58,9 @@ async function shortcoming(coordinator: Coordinator, spec: CitusSpec): Promise<s
   if (recovering) return "it is a standby and takes no writes";
   if (spec.coordinator === undefined) {
     if (!citus) return "Patroni has not created the extension citus";
-    const { registered } = await coordinator.row<{ registered: boolean }>("SELECT EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0 AND noderole = 'primary') AS registered");
+    const { registered } = await coordinator.row<{ registered: boolean }>(
+      "SELECT EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0 AND noderole = 'primary') AS registered",
+    );
     if (!registered) return "Patroni has not registered it as group 0";
   }
   return (await coordinator.lock()) ? "" : "another set-up of the cluster is running";
@@ -82,6 +86,7 @@ export interface LiveNode {
  * @throws {@link SetupError} that names the nodes that are missing, when time is up.
  */
 export async function waitForNodes(coordinator: Coordinator, nodes: readonly NodeAddress[], deadline: Deadline, report: Report): Promise<LiveNode[]> {
+  const states = new Map<NodeAddress, NodeState>();
   let missing = nodes;
   const late = async (): Promise<string> => {
     const [node] = missing as [NodeAddress];
@@ -89,22 +94,19 @@ export async function waitForNodes(coordinator: Coordinator, nodes: readonly Nod
     const cause = await coordinator.unreachableBecause(node).catch(reason);
     return (
       `${coordinator.name} did not reach ${node.container} on ${node.host}:${node.port} within ${deadline.seconds} s${others}: ` +
-      `${cause ?? "it answers, but without Citus"}; ${await containerState(node.container)}`
+      `${cause ?? "it answers, but without Citus"}; ${await containerState(node.container)}. ` +
+      `Look at docker logs ${node.container}, then run the update again`
     );
   };
   return deadline.poll(async () => {
     report.activity = `waiting for ${missing.map(({ container }) => container).join(", ")}`;
-    const replies = await askNodes(coordinator, nodes);
-    const live = nodes.flatMap((node, index): LiveNode[] => {
-      const reply = replies[index];
-      return reply !== undefined && "state" in reply ? [{ node, state: reply.state }] : [];
-    });
-    missing = nodes.filter((node) => !live.some((other) => other.node === node));
-    for (const node of missing) {
-      const reply = replies[nodes.indexOf(node)];
-      if (reply !== undefined && "error" in reply && reply.error.includes("pg_dist_local_group")) await createCitus(coordinator, node, report);
+    for (const [index, reply] of (await askNodes(coordinator, missing)).entries()) {
+      const node = missing[index] as NodeAddress;
+      if ("state" in reply) states.set(node, reply.state);
+      else if (reply.error.includes("pg_dist_local_group")) await createCitus(coordinator, node, report);
     }
-    return missing.length === 0 ? live : undefined;
+    missing = nodes.filter((node) => !states.has(node));
+    return missing.length === 0 ? nodes.map((node) => ({ node, state: states.get(node) as NodeState })) : undefined;
   }, late);
 }
 
@@ -120,7 +122,7 @@ export async function ensureExtensions(coordinator: Coordinator, extensions: rea
   for (const extension of extensions.filter((name) => !present.some(({ extname }) => extname === name))) {
     report.activity = `creating extension ${extension}`;
     await coordinator.query(`CREATE EXTENSION IF NOT EXISTS "${extension}"`).catch((error: unknown) => {
-      throw new SetupError(`${coordinator.name} cannot create the extension ${extension}: ${reason(error)}`);
+      throw new SetupError(`${coordinator.name} cannot create the extension ${extension}: ${reason(error)}. Use an image that has it, or take it out of the plan`);
     });
     report.did(coordinator.name, `extension ${extension} created`);
   }

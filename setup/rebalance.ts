@@ -1,20 +1,24 @@
 import type { Coordinator } from "./coordinator";
 import { plannedMoves, transfer } from "./placements";
-import { registeredWorkers } from "./registry";
+import { registeredWorkers, SPREAD } from "./registry";
 import type { Report } from "./report";
 
-/** Remembers, in the transaction that adds a worker, that shards have to be spread on to it, so that a killed set-up does not forget. */
+/** Remembers, in the transaction that adds a worker, that shards have to be spread on to it: a set-up that is killed must not forget. */
 export async function markRebalance(coordinator: Coordinator): Promise<void> {
-  await coordinator.query(`UPDATE pg_dist_node_metadata SET metadata = metadata || '{"rebalanceDue": true}' WHERE EXISTS (SELECT FROM pg_dist_partition WHERE partmethod = 'h')`);
+  await coordinator.query(
+    `UPDATE pg_dist_node_metadata SET metadata = metadata || '{"rebalanceDue": true}' WHERE EXISTS (SELECT FROM pg_dist_partition WHERE ${SPREAD})`,
+  );
 }
 
-/** Spreads shards evenly if a worker was added since the last time, or has none. Otherwise shards stay where they are: someone may have put them there. */
+/**
+ * Spreads shards evenly if a worker was added since the last time, or has none. Otherwise shards stay where they are:
+ * someone may have put them there.
+ */
 export async function rebalance(coordinator: Coordinator, report: Report): Promise<void> {
   report.activity = "planning a rebalance";
   const { due } = await coordinator.row<{ due: boolean }>("SELECT metadata ? 'rebalanceDue' AS due FROM pg_dist_node_metadata");
   const idle = (await registeredWorkers(coordinator)).filter(({ active, placements }) => active && placements === 0);
   if (!due && idle.length === 0) return;
-  await coordinator.query("SELECT replicate_reference_tables('auto')");
   const moves = await plannedMoves(coordinator, "rebalance");
   const targets = [...new Set(moves.map(({ to }) => to.host))].sort();
   await transfer(coordinator, `rebalance to ${targets.join(", ")}`, moves, report);

@@ -20,8 +20,9 @@ export async function refuseLostCoordinator(coordinator: Coordinator, workers: r
   const holders = workers.filter(({ state }) => state.tables > 0).map(({ node }) => node.container);
   if (holders.length === 0) return;
   throw new SetupError(
-    `${coordinator.name} is empty, but ${holders.join(", ")} ${holders.length > 1 ? "hold" : "holds"} shards of the cluster that it coordinated: its data was lost, and with it the knowledge of where rows are. ` +
-      `Restore its volume from a backup, or give up the data: npm run down, which drops the workers' volumes too, and up again`,
+    `${coordinator.name} is empty, but ${holders.join(", ")} ${holders.length > 1 ? "hold" : "holds"} shards of the cluster that it coordinated: ` +
+      `its data was lost, and with it the knowledge of where rows are. ` +
+      "Restore its volume from a backup, or give up the data: npm run down, which drops the workers' volumes too, and up again",
   );
 }
 
@@ -58,11 +59,13 @@ export async function registerWorkers(coordinator: Coordinator, workers: readonl
 async function add(coordinator: Coordinator, nodes: readonly NodeAddress[], report: Report): Promise<void> {
   await coordinator
     .transaction(async () => {
-      await coordinator.query("SELECT citus_add_node(host, port) FROM unnest($1::text[], $2::int[]) AS node (host, port)", [nodes.map(({ host }) => host), nodes.map(({ port }) => port)]);
+      const addresses = [nodes.map(({ host }) => host), nodes.map(({ port }) => port)];
+      await coordinator.query("SELECT citus_add_node(host, port) FROM unnest($1::text[], $2::int[]) AS node (host, port)", addresses);
       await markRebalance(coordinator);
     })
     .catch((error: unknown) => {
-      throw new SetupError(`${nodes.map(({ container }) => container).join(", ")} could not be registered with ${coordinator.name}: ${reason(error)}. Mend that and run the update again`);
+      const names = nodes.map(({ container }) => container).join(", ");
+      throw new SetupError(`${names} could not be registered with ${coordinator.name}: ${reason(error)}. Mend that and run the update again`);
     });
   for (const { container } of nodes) report.did(container, "registered");
 }

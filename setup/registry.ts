@@ -10,15 +10,20 @@ export interface RegisteredWorker {
   /** Whether the coordinator believes its metadata to be up to date. */
   readonly synced: boolean;
   readonly takesShards: boolean;
-  /** Placements on it, of distributed tables. */
+  /** Placements on it, of tables that are spread over workers. */
   readonly placements: number;
 }
+
+/** The rows of pg_dist_partition whose shards are spread over workers: neither reference tables nor tables local to the coordinator. */
+export const SPREAD = "(partmethod = 'h' OR (partmethod = 'n' AND repmodel = 's' AND colocationid <> 0))";
 
 /** The workers that the coordinator knows; group 0, the coordinator itself, is left out. */
 export function registeredWorkers(coordinator: Coordinator): Promise<RegisteredWorker[]> {
   return coordinator.query<RegisteredWorker>(`
-    SELECT groupid AS "groupId", nodename AS host, nodeport AS port, isactive AS active, hasmetadata AND metadatasynced AS synced, shouldhaveshards AS "takesShards",
-      (SELECT count(*)::int FROM pg_dist_placement p JOIN pg_dist_shard USING (shardid) JOIN pg_dist_partition USING (logicalrelid) WHERE p.groupid = n.groupid AND partmethod = 'h') AS placements
+    SELECT groupid AS "groupId", nodename AS host, nodeport AS port, isactive AS active, hasmetadata AND metadatasynced AS synced,
+      shouldhaveshards AS "takesShards", (
+        SELECT count(*)::int FROM pg_dist_placement p JOIN pg_dist_shard USING (shardid) JOIN pg_dist_partition USING (logicalrelid)
+        WHERE p.groupid = n.groupid AND ${SPREAD}) AS placements
     FROM pg_dist_node n WHERE groupid <> 0 AND noderole = 'primary' ORDER BY nodename, nodeport`);
 }
 

@@ -61,7 +61,9 @@ export async function drainWorkers(coordinator: Coordinator, spec: CitusSpec, re
   const left = (await surplusWorkers(coordinator, spec)).filter(({ placements }) => placements > 0);
   const [stuck] = left;
   if (stuck !== undefined) {
-    throw new SetupError(`${stuck.host} cannot be removed: no other worker can take its ${stuck.placements} shards, as each keeps one placement of a shard at most. Keep it, or add a worker`);
+    throw new SetupError(
+      `${stuck.host} cannot be removed: no other worker can take its ${stuck.placements} shards, as each keeps one placement of a shard at most. Keep it, or add a worker`,
+    );
   }
   // What was moved away is dropped at leisure; later there is nobody to drop it.
   await coordinator.query("CALL citus_cleanup_orphaned_resources()");

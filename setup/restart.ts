@@ -32,7 +32,10 @@ export async function restartNodes(coordinator: Coordinator, nodes: readonly Cha
   for (const changed of pending) {
     const { node, changes, pendingRestart } = changed;
     report.activity = `restarting ${node.container}`;
-    const values = pendingRestart.map((name) => changes.find((change) => change.name === name)).map((change, index) => (change === undefined ? pendingRestart[index] : describeChange(change)));
+    const values = pendingRestart.map((name) => {
+      const change = changes.find((candidate) => candidate.name === name);
+      return change === undefined ? name : describeChange(change);
+    });
     await run(["restart", "-t", String(STOP_SECONDS), node.container], `restart ${node.container}`);
     if (await comesUp(coordinator, changed, deadline)) {
       report.did(node.container, `restarted with ${values.join(", ")}`);
@@ -60,7 +63,9 @@ async function comesUp(coordinator: Coordinator, { node }: ChangedNode, deadline
       const [restarts, status] = stdout.split(" ");
       return Number(restarts) >= HOPELESS_RESTARTS || status === "exited" ? false : undefined;
     },
-    async () => `${node.container} was not back in service when the set-up's ${deadline.seconds} s were over; ${await containerState(node.container)}`,
+    async () =>
+      `${node.container} was not back in service when the set-up's ${deadline.seconds} s were over; ${await containerState(node.container)}. ` +
+      `Look at docker logs ${node.container}, then run the update again`,
   );
 }
 
@@ -70,8 +75,9 @@ async function putBack({ node, before, changes, pendingRestart }: ChangedNode): 
   const earlier = Object.entries(before.parameters).filter(([name]) => known.has(name) || !pendingRestart.includes(name));
   await run(["stop", "-t", String(STOP_SECONDS), node.container], `stop ${node.container}`);
   const { stdout: image } = await docker(["inspect", "--format", "{{.Image}}", node.container]);
-  const write = ["run", "--rm", "-i", "--network", "none", "--volumes-from", node.container, "--entrypoint", "sh", image, "-c", 'cat > "$0/postgresql.auto.conf"', before.dataDirectory];
-  await run(write, `put back the parameters of ${node.container}`, configurationFile(Object.fromEntries(earlier)));
+  const shell = ["--entrypoint", "sh", image, "-c", 'cat > "$0/postgresql.auto.conf"', before.dataDirectory];
+  const content = configurationFile(Object.fromEntries(earlier));
+  await run(["run", "--rm", "-i", "--network", "none", "--volumes-from", node.container, ...shell], `put back the parameters of ${node.container}`, content);
   await run(["start", node.container], `start ${node.container}`);
 }
 

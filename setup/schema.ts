@@ -23,9 +23,11 @@ export async function applySchema(coordinator: Coordinator, sql: string, deadlin
       await coordinator.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
       for (const { text, line } of statements) {
         await coordinator.query(text).catch((error: unknown) => {
-          if ((error as { code?: string }).code === LOCK_NOT_AVAILABLE && deadline.remainingMs > 2 * LOCK_TIMEOUT_MS) throw error;
+          const locked = (error as { code?: string }).code === LOCK_NOT_AVAILABLE;
+          if (locked && deadline.remainingMs > 2 * LOCK_TIMEOUT_MS) throw error;
           const position = Number((error as { position?: string }).position ?? 1);
-          throw new SetupError(`The schema SQL fails at line ${line + lineAt(text, position - 1) - 1}: ${reason(error)}. Correct it; nothing of it has taken effect`);
+          const wayOn = locked ? "Another transaction holds the table: end it and run the update again" : "Correct it and run the update again";
+          throw new SetupError(`The schema SQL fails at line ${line + lineAt(text, position - 1) - 1}, and nothing of it has taken effect: ${reason(error)}. ${wayOn}`);
         });
       }
       // A transaction that wrote nothing has no number.
@@ -33,7 +35,7 @@ export async function applySchema(coordinator: Coordinator, sql: string, deadlin
     });
   for (;;) {
     try {
-      if (await run()) report.did("schema", `applied, ${statements.length} statements`);
+      if (await run()) report.did("schema", `applied, ${statements.length} ${statements.length === 1 ? "statement" : "statements"}`);
       else report.found("schema", "applied already");
       return;
     } catch (error) {

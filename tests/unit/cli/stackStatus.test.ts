@@ -3,7 +3,7 @@ import { parseSettings } from "../../../config/parse";
 import { planStack } from "../../../topology/stack";
 import { containersOf, holderName } from "../../../topology/plan";
 import type { LiveContainer } from "../../../cli/live";
-import { stackStatus, type Findings } from "../../../cli/status";
+import { stackStatus, type Findings } from "../../../cli/stackStatus";
 import type { Stack } from "../../../cli/stack";
 
 const { settings } = parseSettings({ topology: "active-passive" });
@@ -54,7 +54,7 @@ test.each<[string, Partial<Findings>, string, string?]>([
   ["a stopped one", { containers: changed("worker2", { status: "exited", exitCode: 137 }) }, "worker2 is stopped: npm run restart -- s worker2 brings it back.", "stopped (exit code 137)"],
   ["a paused one", { containers: changed("worker2", { status: "paused" }) }, "worker2 is paused: npm run restart -- s worker2 brings it back.", "paused"],
   ["an unhealthy one", { containers: changed("worker2", { health: "unhealthy" }) }, "worker2 runs, but its health check fails: docker logs worker2 has the reason, npm run restart -- s worker2 may mend it.", "unhealthy"],
-  ["a holder that is gone", { containers: changed("worker2-holder", { status: "exited" }) }, "worker2 is down with its holder, which has its address: npm run restart -- s worker2 starts both."],
+  ["a holder that is gone", { containers: changed("worker2-holder", { status: "exited" }) }, "worker2 has lost its holder, which has its address: npm run restart -- s worker2 starts both."],
   [
     "a holder restarted alone",
     { containers: changed("worker2-holder", { startedAt: new Date(3000) }) },
@@ -64,7 +64,7 @@ test.each<[string, Partial<Findings>, string, string?]>([
   ["a standby that does not stream", { patroni: well.patroni?.map((member) => (member.name === "coord-1" ? { ...member, state: "starting" } : member)) }, "coord-1 is up, but Patroni has it as quorum_standby, starting"],
   ["a member that Patroni does not know", { patroni: well.patroni?.filter(({ name }) => name !== "coord-1") }, "coord-1 is up, but Patroni has it as no member"],
   ["no leader", { patroni: well.patroni?.map((member) => ({ ...member, role: "replica", state: "streaming" })) }, "The coordinators have no leader"],
-  ["no Patroni", { patroni: undefined }, "No coordinator's Patroni answers: coord-1, coord-2, coord-3."],
+  ["no Patroni", { patroni: undefined }, "No coordinator's Patroni answers: coord-1, coord-2 and coord-3."],
   ["an unhealthy member of etcd", { etcd: new Map([["etcd-1", true], ["etcd-2", false], ["etcd-3", true]]) }, "etcd-2 is up, but not healthy as a member of etcd"],
   ["no etcd", { etcd: undefined }, "No member of etcd answers"],
   ["a worker that is not registered", { clusters: well.clusters.map((cluster) => ({ ...cluster, nodes: cluster.nodes.filter(({ name }) => name !== "worker3") })) }, "worker3 is not registered with its coordinator: npm run up -- s registers it."],
@@ -78,6 +78,11 @@ test.each<[string, Partial<Findings>, string, string?]>([
   expect(status.problems).toHaveLength(1);
   expect(status.problems[0]).toContain(problem);
   if (state !== undefined) expect(status.nodes.find(({ name }) => name === "worker2")?.state).toBe(state);
+});
+
+test("a group whose members are all down is not asked, and not complained about twice", () => {
+  const containers = well.containers.map((live) => (/^etcd-\d$/.test(live.name) ? { ...live, status: "exited" } : live));
+  expect(stackStatus(stack, { ...well, containers, etcd: undefined }).problems).toEqual(["etcd-1, etcd-2 and etcd-3 are stopped: npm run restart -- s etcd-1 etcd-2 etcd-3 brings them back."]);
 });
 
 test("many nodes with one ailment are one problem, and all nodes one restart", () => {

@@ -1,0 +1,153 @@
+import { containersOf, holderName, type ContainerPlan } from "../topology/plan";
+import type { CitusStatus, RegisteredNode } from "./citusStatus";
+import { cutOffMembers, type LiveContainer } from "./live";
+import { isInService, isLeader, type PatroniMember } from "./patroniCluster";
+import { listed } from "./print";
+import type { Stack } from "./stack";
+
+/** A node as `status` shows it. */
+export interface NodeStatus {
+  readonly name: string;
+  /** `leader`, `quorum standby`, `coordinator`, `worker`, `etcd`, `haproxy`. */
+  readonly role: string;
+  /** `healthy`, `running`, `starting`, `unhealthy`, `stopped (exit code 137)`, `paused`, `cut off`, `missing`. */
+  readonly state: string;
+  /** Bytes that a standby is behind the leader. */
+  readonly lagBytes?: number;
+  /** Placements of the application's shards on a worker. */
+  readonly placements?: number;
+}
+
+/** A whole stack as `status` shows it. */
+export interface StackStatus {
+  readonly stack: string;
+  readonly healthy: boolean;
+  readonly nodes: readonly NodeStatus[];
+  readonly clusters: readonly CitusStatus[];
+  /** What is wrong, each with a way on. */
+  readonly problems: readonly string[];
+}
+
+/** What was found of a stack. */
+export interface Findings {
+  readonly containers: readonly LiveContainer[];
+  /** Undefined if no member answers, or there is no Patroni group. */
+  readonly patroni: readonly PatroniMember[] | undefined;
+  /** Undefined if no member answers, or there is no etcd. */
+  readonly etcd: ReadonlyMap<string, boolean> | undefined;
+  readonly clusters: readonly CitusStatus[];
+  /** Why the coordinators could not be asked, if so. */
+  readonly uriProblem?: string;
+}
+
+/** What the findings say of a stack: pure, and the same for the same findings. */
+export function stackStatus(stack: Stack, findings: Findings): StackStatus {
+  const live = new Map(findings.containers.map((container) => [container.name, container]));
+  const cutOff = new Set(cutOffMembers(findings.containers).map(({ name }) => name));
+  const members = new Map((findings.patroni ?? []).map((member) => [member.name, member]));
+  const registered = new Map(findings.clusters.flatMap(({ nodes }) => nodes).map((node) => [node.name, node]));
+  const nodes = containersOf(stack.plan).map((plan) => ({ plan, status: nodeStatus(plan, live.get(plan.name), cutOff.has(plan.name), members.get(plan.name), registered.get(plan.name)) }));
+
+  const ailments = nodes.map(({ plan, status }) => ({ name: plan.name, ailment: ailmentOf(status.state, plan.held && live.get(holderName(plan.name))?.status !== "running") }));
+  const well = new Set(ailments.flatMap(({ name, ailment }) => (ailment === undefined ? [name] : [])));
+  const problems = [
+    ...containerProblems(stack, ailments),
+    ...patroniProblems(stack, findings.patroni, well),
+    ...etcdProblems(stack, findings.etcd, well),
+    ...(findings.uriProblem === undefined ? [] : [`The coordinators were not asked: ${findings.uriProblem}`]),
+    ...findings.clusters.flatMap((cluster) => citusProblems(stack, cluster)),
+  ];
+  return { stack: stack.name, healthy: problems.length === 0, nodes: nodes.map(({ status }) => status), clusters: findings.clusters, problems };
+}
+
+function nodeStatus(plan: ContainerPlan, container: LiveContainer | undefined, isCutOff: boolean, member: PatroniMember | undefined, node: RegisteredNode | undefined): NodeStatus {
+  return {
+    name: plan.name,
+    role: member === undefined ? plan.role : member.role.replaceAll("_", " "),
+    state: stateOf(container, isCutOff),
+    ...(typeof member?.lag === "number" && !isLeader(member) && { lagBytes: member.lag }),
+    ...(plan.role === "worker" && node !== undefined && { placements: node.placements }),
+  };
+}
+
+function stateOf(container: LiveContainer | undefined, isCutOff: boolean): string {
+  if (container === undefined) return "missing";
+  if (isCutOff) return "cut off";
+  if (container.status === "running") return container.health ?? "running";
+  return container.status === "exited" ? `stopped (exit code ${container.exitCode})` : container.status;
+}
+
+type Ailment = "missing" | "homeless" | "cut off" | "unhealthy" | "down";
+
+/** What is wrong with a node's container, if something is. */
+function ailmentOf(state: string, holderDown: boolean): { kind: Ailment; word: string } | undefined {
+  if (["healthy", "running", "starting"].includes(state)) return holderDown ? { kind: "homeless", word: state } : undefined;
+  if (state === "missing" || state === "cut off" || state === "unhealthy") return { kind: state, word: state };
+  return { kind: "down", word: state.startsWith("stopped") ? "stopped" : state };
+}
+
+/** One sentence for all nodes with the same ailment. */
+function containerProblems(stack: Stack, nodes: readonly { name: string; ailment: { kind: Ailment; word: string } | undefined }[]): string[] {
+  const groups = new Map<string, { kind: Ailment; word: string; names: string[] }>();
+  for (const { name, ailment } of nodes) {
+    if (ailment === undefined) continue;
+    const key = `${ailment.kind} ${ailment.word}`;
+    groups.set(key, { ...ailment, names: [...(groups.get(key)?.names ?? []), name] });
+  }
+  return [...groups.values()].map(({ kind, word, names }) => containerProblem(stack, kind, word, names, names.length === nodes.length));
+}
+
+function containerProblem(stack: Stack, kind: Ailment, word: string, names: readonly string[], all: boolean): string {
+  const one = names.length === 1;
+  const nodes = listed(names);
+  const way = restart(stack, all ? [] : names);
+  switch (kind) {
+    case "missing":
+      return `${nodes} ${one ? "has no container" : "have no containers"}: npm run up -- ${stack.name} makes ${one ? "it" : "them"} again.`;
+    case "homeless":
+      return `${nodes} ${one ? "has" : "have"} lost ${one ? "its holder, which has its address" : "their holders, which have their addresses"}: ${way} starts both.`;
+    case "cut off":
+      return `${nodes} ${one ? "is" : "are"} cut off: ${one ? "its holder was restarted alone, and it has" : "their holders were restarted alone, and they have"} no network since. ${way} mends it.`;
+    case "unhealthy":
+      return `${nodes} ${one ? "runs, but its health check fails" : "run, but their health checks fail"}: docker logs ${names[0] ?? ""} has the reason, ${way} may mend it.`;
+    case "down":
+      return `${nodes} ${one ? "is" : "are"} ${word}: ${way} brings ${one ? "it" : "them"} back.`;
+  }
+}
+
+/** Problems of the coordinators as a group. Of members whose containers are not well that has been said already. */
+function patroniProblems(stack: Stack, patroni: readonly PatroniMember[] | undefined, well: ReadonlySet<string>): string[] {
+  const group = (stack.plan.coordinators?.members ?? []).map(({ name }) => name).filter((name) => well.has(name));
+  if (group.length === 0) return [];
+  if (patroni === undefined) return [`No coordinator's Patroni answers: ${listed(group)}. ${restart(stack, [])} brings them back.`];
+  if (!patroni.some(isLeader)) return ["The coordinators have no leader: they elect one when two of three and etcd are healthy."];
+  return group.flatMap((name) => {
+    const member = patroni.find((candidate) => candidate.name === name);
+    if (member !== undefined && isInService(member)) return [];
+    return [`${name} is up, but Patroni has it as ${member === undefined ? "no member" : `${member.role}, ${member.state}`}: docker logs ${name} has the reason, ${restart(stack, [name])} may mend it.`];
+  });
+}
+
+function etcdProblems(stack: Stack, etcd: ReadonlyMap<string, boolean> | undefined, well: ReadonlySet<string>): string[] {
+  const members = (stack.plan.etcd?.members ?? []).map(({ name }) => name).filter((name) => well.has(name));
+  if (members.length === 0) return [];
+  if (etcd === undefined) return [`No member of etcd answers: ${restart(stack, [])} brings them back.`];
+  const sick = members.filter((name) => etcd.get(name) !== true);
+  return sick.map((name) => `${name} is up, but not healthy as a member of etcd: docker logs ${name} has the reason, ${restart(stack, [name])} may mend it.`);
+}
+
+function citusProblems(stack: Stack, { cluster, nodes, problem, refusals, shards }: CitusStatus): string[] {
+  if (problem !== undefined) return [`The coordinator of ${cluster} does not answer, so no shard takes a write: ${problem}.`];
+  const workers = stack.plan.clusters.find(({ name }) => name === cluster)?.workers.map(({ name }) => name) ?? [];
+  const registered = new Map(nodes.map((node) => [node.name, node]));
+  const up = `npm run up -- ${stack.name}`;
+  return [
+    ...workers.filter((name) => !registered.has(name)).map((name) => `${name} is not registered with its coordinator: ${up} registers it.`),
+    ...workers.filter((name) => registered.get(name)?.active === false).map((name) => `${name} is disabled in Citus: ${up} activates it.`),
+    ...Object.entries(refusals).map(([error, count]) => `${count} of ${shards} shards of ${cluster} take no write: ${error}.`),
+  ];
+}
+
+function restart(stack: Stack, nodes: readonly string[]): string {
+  return ["npm run restart --", stack.name, ...nodes].join(" ");
+}
