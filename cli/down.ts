@@ -82,8 +82,8 @@ async function removeUnknown(label: string, withoutState: boolean, keep: boolean
   const names = new Set(stack === undefined ? [] : containerNames(stack));
   const labelled = await stackContainers(label);
   const containers = labelled.filter(({ name }) => names.has(name));
-  const others = labelled.filter(({ name }) => !names.has(name)).map(({ name }) => name);
-  if (others.length > 0) warn(`${listed(others)} carry the label of ${label}, but the configuration does not name them: they are left. If no other copy of the project runs them: docker rm -f ${others.join(" ")}`);
+  const others = labelled.length - containers.length;
+  if (others > 0) say(`Left alone: ${others} containers with the label of ${label} that its configuration does not name, such as ${labelled.find(({ name }) => !names.has(name))?.name ?? ""}. Another copy of the project may run them.`);
   if (containers.length > 0) {
     say(`Removing ${listed(containers.map(({ name }) => name))}: ${withoutState ? "found by their label" : "not in the stack's state"}.`);
     await stopAndRemove(containers.map(({ name }) => name));

@@ -1,6 +1,7 @@
+import { holderName } from "../topology/plan";
 import { docker } from "./docker";
 import { Failure } from "./failure";
-import { cutOffMembers, existingVolumes, listNetworks, networkIds, type LiveContainer } from "./live";
+import { cutOffMembers, existingVolumes, inspectContainers, listNetworks, networkIds, type LiveContainer } from "./live";
 import { isHeld, locksOf } from "./lock";
 import { listed, say } from "./print";
 import type { Pulumi } from "./pulumi";
@@ -84,24 +85,42 @@ export async function hasVanished({ recorded }: State, containers: readonly Live
 /**
  * Resumes containers that were paused, and starts those that were stopped: holders first, because members live in them.
  *
- * @returns whether all of them run now.
+ * @returns why some of them do not start, if so.
  */
-export async function resumeContainers(containers: readonly LiveContainer[]): Promise<boolean> {
+export async function resumeContainers(containers: readonly LiveContainer[]): Promise<string | undefined> {
   const paused = containers.filter(({ status }) => status === "paused").map(({ name }) => name);
   if (paused.length > 0) {
     say(`Resuming ${listed(paused)}: paused by hand.`);
     await docker(["unpause", ...paused]);
   }
   const stopped = containers.filter(({ status }) => status === "exited" || status === "created");
-  if (stopped.length === 0) return true;
+  if (stopped.length === 0) return undefined;
   const isHolder = ({ role }: LiveContainer): boolean => role === "holder";
   const members = stopped.filter((container) => !isHolder(container));
   say(`Starting ${listed((members.length > 0 ? members : stopped).map(({ name }) => name))}: stopped.`);
-  const codes: number[] = [];
   for (const group of [stopped.filter(isHolder), members].filter(({ length }) => length > 0)) {
-    codes.push((await docker(["start", ...group.map(({ name }) => name)], RESTART_TIMEOUT_MS)).code);
+    const { code, stderr } = await docker(["start", ...group.map(({ name }) => name)], RESTART_TIMEOUT_MS);
+    if (code !== 0) return stderr.split("\n")[0]?.replace(/^Error response from daemon: /, "") ?? "";
   }
-  return codes.every((code) => code === 0);
+  return undefined;
+}
+
+/**
+ * Resumes and starts what is paused and stopped, and removes what does not start, so that the update makes it again: its
+ * network may be gone, for example. The data is in volumes, and stays.
+ *
+ * @returns whether something was removed.
+ */
+export async function resumeOrRemove(containers: readonly LiveContainer[]): Promise<boolean> {
+  const problem = await resumeContainers(containers);
+  if (problem === undefined) return false;
+  const now = await inspectContainers(containers.map(({ id }) => id));
+  const dead = new Set(now.filter(({ status }) => status !== "running").map(({ name }) => name));
+  const names = now.map(({ name }) => name).filter((name) => dead.has(name) || dead.has(holderName(name)));
+  const told = names.filter((name) => !names.includes(name.replace(/-holder$/, "")) || !name.endsWith("-holder"));
+  say(`${listed(told)} ${told.length === 1 ? "does" : "do"} not start (${problem}): made again, with the data that there is.`);
+  await stopAndRemove(names);
+  return true;
 }
 
 /** Restarts members that lost their network because their holder was restarted alone. */

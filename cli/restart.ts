@@ -43,7 +43,8 @@ export async function restart(name: string, { nodes, together }: RestartOptions)
 
   const down = containers.filter(({ status }) => status !== "running");
   const cutOff = cutOffMembers(containers.filter(({ status }) => status === "running"));
-  await resumeContainers(down);
+  const problem = await resumeContainers(down);
+  if (problem !== undefined) throw new Failure(`Docker cannot start what was stopped: ${problem}. npm run up -- ${name} makes it again.`);
   await reconnectMembers(cutOff);
   const broughtBack = new Set([...down, ...cutOff].map((container) => container.name.replace(/-holder$/, "")));
   const status = new StatusLine();

@@ -4,7 +4,7 @@ import { ensureImages } from "./images";
 import { inspectContainers, listContainers, stackContainers } from "./live";
 import { requireFreePorts } from "./ports";
 import { duration, say } from "./print";
-import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeUnrecorded, requireNoStrangers, resumeContainers } from "./repair";
+import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeUnrecorded, requireNoStrangers, resumeOrRemove } from "./repair";
 import type { Pulumi } from "./pulumi";
 import { openSession, stackLabel } from "./session";
 import { lastLine } from "./run";
@@ -36,13 +36,13 @@ export async function up(name: string, options: UpOptions): Promise<void> {
   await ensureImages(name, stack.settings);
   await clearPendingOperations(pulumi, state, label, containers);
   const own = containers.filter(({ id }) => state.recorded.has(id));
-  const resumed = await resumeContainers(own);
+  const removed = await resumeOrRemove(own);
   await reconnectMembers(own);
-  const refresh = !resumed || (await hasVanished(state, containers));
-  if (refresh) say("Something of the stack was removed by hand: comparing all of it with Docker first.");
+  const vanished = await hasVanished(state, containers);
+  if (vanished) say("Something of the stack was removed by hand: comparing all of it with Docker first.");
 
   await saveConfiguration(pulumi, options);
-  const args = ["up", "--yes", "--skip-preview", ...(refresh ? ["--refresh"] : [])];
+  const args = ["up", "--yes", "--skip-preview", ...(removed || vanished ? ["--refresh"] : [])];
   let result = await update(pulumi, args);
   // What a killed update had asked Docker for may have appeared only now.
   const late = result.progress.errors.map(({ message }) => conflictingName(message)).some((conflict) => conflict !== undefined && state.pendingCreates.has(conflict));

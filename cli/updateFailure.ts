@@ -10,7 +10,8 @@ const ENDED = "Pulumi was ended from outside";
 /** The sentence for a failed `up` or `destroy`: what went wrong first, and a way on. */
 export function updateFailure(stack: string, verb: "up" | "down", errors: readonly UpdateError[], other: string): string {
   const again = `Mend that and run npm run ${verb} -- ${stack} again: it goes on where it ended.`;
-  const error = errors.find(({ message }) => !FOLLOWS.test(message)) ?? errors[0] ?? { message: lastLine(other) || "Pulumi ended without a reason" };
+  const causes = errors.filter(({ message }) => !FOLLOWS.test(message));
+  const error = causes.find(({ subject }) => subject !== undefined) ?? causes[0] ?? errors[0] ?? { message: lastLine(other) || "Pulumi ended without a reason" };
   const at = error.subject === undefined ? "" : `${error.subject}: `;
   const { message } = error;
 
@@ -41,7 +42,7 @@ function essence(message: string): string {
   const told = lines.length > 1 && /unhandled exception|errors? occurred/.test(lines[0] ?? "") ? lines.slice(1) : lines;
   return told
     .slice(0, LONGEST_LINES)
-    .map((line) => line.replace(/^(\s*\* |error: )/, ""))
+    .map((line) => line.replace(/^(\s*\* |error: |sdk-v2\/\S+ sdk\.helper_schema: )+/, "").replace(/: provider=docker@[\d.]+$/, ""))
     .join("\n");
 }
 

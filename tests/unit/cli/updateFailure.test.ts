@@ -26,6 +26,11 @@ describe("the sentence for a failed update", () => {
       "There is another container worker1. Remove it (docker rm -f worker1), or give this stack names of its own (-c prefix=my-), and run npm run up -- s again.",
     ],
     ["the first error that says something", [{ message: "update failed" }, { subject: "worker1", message: "no space left on device" }], `worker1: no space left on device. ${again}`],
+    [
+      "an error of a resource before one of none, without the provider's own marks",
+      [{ message: "sdk-v2/provider2.go:572: sdk.helper_schema: Unable to start: provider=docker@5.2.0" }, { subject: "worker1", message: "1 error occurred:\n\t* sdk-v2/provider2.go:572: sdk.helper_schema: Unable to start container: no: provider=docker@5.2.0\n\n" }],
+      `worker1: Unable to start container: no. ${again}`,
+    ],
     ["settings, which touched nothing", [{ message: "Pulumi.s.yaml cannot be used; nothing was touched.\n  workers = 0: must be at least 1" }], "Pulumi.s.yaml cannot be used; nothing was touched.\n  workers = 0: must be at least 1."],
     ["Docker gone", [{ subject: "worker1", message: "Cannot connect to the Docker daemon at unix:///var/run/docker.sock" }], "Docker has gone away. Start it and run npm run up -- s again: it goes on where it ended."],
     ["a crash of the program, without its stack trace", [{ message: "Running program '/p/index.ts' failed with an unhandled exception:\nError: boom\n    at Object.<anonymous> (/p/index.ts:1:7)" }], `Error: boom. ${again}`],
