@@ -25,13 +25,13 @@ export async function readConfiguration({ name }: EtcdMember): Promise<EtcdConfi
   }
 }
 
-/** Puts a configuration into a member's volume and has etcd start with it. */
+/** Puts a configuration into a member's volume and has etcd start with it: once, so stopped before, as a member without one starts again and again. */
 export async function applyConfiguration({ name }: EtcdMember, configuration: EtcdConfiguration): Promise<void> {
   const folder = await mkdtemp(path.join(tmpdir(), "etcd-"));
   try {
     const file = path.join(folder, path.basename(CONFIGURATION_FILE));
     await writeFile(file, JSON.stringify(configuration));
-    for (const args of [["cp", file, `${name}:${CONFIGURATION_FILE}`], ["restart", name]]) {
+    for (const args of [["stop", name], ["cp", file, `${name}:${CONFIGURATION_FILE}`], ["start", name]]) {
       const { code, stderr } = await docker(args);
       if (code !== 0) throw new SetupError(`${name}: docker ${args[0]} failed: ${stderr}. Run the update again`);
     }

@@ -145,6 +145,9 @@ vi.mock("../../../setup/docker", () => ({
   containerState: (name: string) => Promise.resolve(`its container is ${fake.containers.get(name)?.status}`),
 }));
 
+// Polls do not wait, so that hundreds of killed set-ups take a second.
+vi.mock("node:timers/promises", () => ({ setTimeout: () => new Promise((resolve) => setImmediate(resolve)) }));
+
 const NAMES = ["etcd-1", "etcd-2", "etcd-3", "etcd-4", "etcd-5"];
 
 /** Runs the set-up and gives its lines. */
