@@ -41,7 +41,9 @@ class FakeDocker {
     for (const name of names) this.containers.set(name, { status: "restarting", data: new Map() });
   }
 
-  docker = async (args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> => {
+  docker = (args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> => Promise.resolve().then(() => this.answer(args));
+
+  private answer(args: readonly string[]): { code: number; stdout: string; stderr: string } {
     if (++this.calls >= this.killedAt) throw new Error("killed");
     const before = this.hasMajority();
     let result = { code: 0, stdout: "", stderr: "" };
@@ -52,7 +54,7 @@ class FakeDocker {
     }
     if (before && !this.hasMajority()) this.wasDown = true;
     return result;
-  };
+  }
 
   private run([command = "", ...args]: readonly string[]): string {
     if (command === "inspect") {
