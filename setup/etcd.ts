@@ -94,7 +94,8 @@ async function waitForMajority(
       `${cluster} had no majority within ${patience.seconds} s; ${membership.problem}. ` +
       (empty.length === 0
         ? `See: docker logs ${left[0]}`
-        : `${empty.join(", ")} ${empty.length === 1 ? "has" : "have"} no data, and a minority cannot go on alone. To begin anew, without what etcd held: ` +
+        : `${empty.join(", ")} ${empty.length === 1 ? "has" : "have"} no data, and a minority cannot go on alone. ` +
+          "To begin anew, leave the databases running, whose leader then writes Patroni's state again: " +
           `docker rm -f ${left.join(" ")} && docker volume rm ${left.map((name) => `${name}-data`).join(" ")}, then run the update again with --refresh`),
   );
 }

@@ -1,0 +1,115 @@
+/*
+ * The history of a chaos run: what clients asked for, what they were told, and what was done to the stack meanwhile. One
+ * event a line of JSON, so that a run can be checked again later, and by another program. Times are milliseconds since
+ * the run began, of one monotonic clock.
+ */
+
+/**
+ * How a request ended for its client. `refused`: the server said that it did not do it. `unknown`: the connection ended,
+ * or time was up, before an answer came, so that it may have been done.
+ */
+export type Outcome = "ok" | "refused" | "unknown";
+
+/** What every request of a client has. */
+interface Request {
+  /** The client's number; a client has one request at a time. */
+  readonly client: number;
+  /** The shard that the request is for, by a name that stays the same through the run. */
+  readonly shard: string;
+  /** When it was sent. */
+  readonly at: number;
+  /** How long the answer took. */
+  readonly ms: number;
+  readonly outcome: Outcome;
+  /** What the client was told, on one line; absent if all went well. */
+  readonly error?: string;
+}
+
+/** An insert of one row under a key that no other request of the run uses. */
+export interface InsertEvent extends Request {
+  readonly type: "insert";
+  readonly key: string;
+}
+
+/** A read-modify-write in one transaction: adds 1 to a counter. */
+export interface IncrementEvent extends Request {
+  readonly type: "increment";
+  readonly counter: string;
+  /** The counter's value that the transaction read and the one that it wrote; known if the outcome is `ok`. */
+  readonly before?: number;
+  readonly after?: number;
+}
+
+/** A read of a counter. */
+export interface ReadEvent extends Request {
+  readonly type: "read";
+  readonly counter: string;
+  /** Where it was asked: a read from standbys may be behind, one from the leader may not. */
+  readonly endpoint: "leader" | "standbys";
+  /** The value; known if the outcome is `ok`. */
+  readonly value?: number;
+}
+
+/** An attempt to connect. */
+export interface ConnectEvent {
+  readonly type: "connect";
+  readonly client: number;
+  readonly endpoint: "leader" | "standbys";
+  readonly at: number;
+  readonly ms: number;
+  readonly outcome: "ok" | "refused";
+  readonly error?: string;
+}
+
+/** A fault begins. */
+export interface FaultEvent {
+  readonly type: "fault";
+  /** Counts the faults of the run, from 1. */
+  readonly number: number;
+  /** The fault's name in the catalogue, such as `kill`. */
+  readonly fault: string;
+  /** What kind of node it hit, such as `coordinator`. */
+  readonly role: string;
+  /** The containers that it hit. */
+  readonly targets: readonly string[];
+  /** Shards whose writes may stop; the gap is measured over them. Absent: all. */
+  readonly shards?: readonly string[];
+  readonly at: number;
+}
+
+/** The stack is at full strength again after a fault. */
+export interface HealedEvent {
+  readonly type: "healed";
+  readonly number: number;
+  readonly at: number;
+  /** What the harness had to do for it, such as starting a container that was killed. Empty if nothing. */
+  readonly help: readonly string[];
+  /** Why it did not come back to full strength, if so. */
+  readonly problem?: string;
+}
+
+/** What was read back at the end, from every placement that is there. */
+export interface FinalEvent {
+  readonly type: "final";
+  readonly at: number;
+  /** How many rows each inserted key has; keys that have none are absent. */
+  readonly rows: Readonly<Record<string, number>>;
+  /** The value of each counter. */
+  readonly counters: Readonly<Record<string, number>>;
+  /** Shards whose placements differ, each with what differs. */
+  readonly differing: Readonly<Record<string, string>>;
+}
+
+/** The run's first event: what was run, and when in the world's time. */
+export interface RunEvent {
+  readonly type: "run";
+  readonly at: number;
+  readonly stack: string;
+  readonly startedAt: string;
+  readonly seed: number;
+  readonly shards: readonly string[];
+  /** How often a client writes, in milliseconds from one answer to the next request. */
+  readonly intervalMs: number;
+}
+
+export type HistoryEvent = RunEvent | InsertEvent | IncrementEvent | ReadEvent | ConnectEvent | FaultEvent | HealedEvent | FinalEvent;
