@@ -21,8 +21,13 @@ describe("examples/ha-postgres", () => {
   afterAll(() => project.dispose(PREFIX));
 
   const leader = (): string => {
-    const members = JSON.parse(docker("exec", `${PREFIX}db-1`, "patronictl", "list", "-f", "json")) as { Member: string; Role: string }[];
-    return members.find(({ Role }) => Role === "Leader")?.Member ?? "none";
+    for (const number of [1, 2, 3]) {
+      const [state, paused] = docker("inspect", "--format", "{{.State.Running}} {{.State.Paused}}", `${PREFIX}db-${number}`).split(" ");
+      if (state !== "true" || paused === "true") continue;
+      const members = JSON.parse(docker("exec", `${PREFIX}db-${number}`, "patronictl", "list", "-f", "json")) as { Member: string; Role: string }[];
+      return members.find(({ Role }) => Role === "Leader")?.Member ?? "none";
+    }
+    return "none";
   };
 
   test("comes up with a leader and two streaming standbys", async () => {
@@ -70,6 +75,75 @@ describe("examples/ha-postgres", () => {
     });
     const [rows] = await query(uri, "select count(*)::int as count from kept where id <= 100");
     expect(rows).toEqual([{ count: 100 }]);
+  });
+
+  /** Whether a write that was not possible is possible again, and how long that took. */
+  const secondsToWrite = async (): Promise<number> => {
+    const startedAt = performance.now();
+    await eventually(30_000, async () => {
+      await query(uri, "insert into kept select max(id) + 1 from kept");
+    });
+    return (performance.now() - startedAt) / 1000;
+  };
+  const atFullStrength = (): Promise<void> =>
+    eventually(60_000, async () => {
+      const [rows] = await query(uri, "select count(*)::int as count from pg_stat_replication where state = 'streaming'");
+      expect(rows).toEqual([{ count: 2 }]);
+    });
+  const log = (member: string): string => docker("logs", `${member}-holder`);
+
+  test("a leader whose container is killed is followed long before its lease expires", async () => {
+    await atFullStrength();
+    const before = leader();
+    docker("kill", before);
+    expect(await secondsToWrite()).toBeLessThan(6);
+    expect(log(before)).toMatch(/revoked lease \w+ of .*: its processes have ended/);
+    docker("start", before);
+    await atFullStrength();
+  });
+
+  test("a leader that is frozen is ended, and does not write when it wakes", async () => {
+    const before = leader();
+    docker("pause", before);
+    expect(await secondsToWrite()).toBeLessThan(8);
+    expect(leader()).not.toBe(before);
+    docker("unpause", before);
+    // It wakes with its SIGKILL: what serves under its name afterwards is another process, and a standby.
+    await eventually(20_000, () => Promise.resolve(expect(Number(docker("inspect", "--format", "{{.RestartCount}}", before))).toBeGreaterThan(0)));
+    await atFullStrength();
+  });
+
+  test("a frozen standby is left alone", async () => {
+    const standby = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).find((name) => name !== leader()) as string;
+    docker("pause", standby);
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    expect(await secondsToWrite()).toBeLessThan(1);
+    docker("unpause", standby);
+    await atFullStrength();
+    expect(log(standby)).not.toContain("frozen");
+  });
+
+  test("PostgreSQL does not outlive a Patroni that stands still or is gone", async () => {
+    for (const signal of ["STOP", "KILL"]) {
+      const before = leader();
+      docker("exec", before, "bash", "-c", `for p in /proc/[0-9]*; do [[ $(tr '\\0' ' ' <$p/cmdline) == */patroni\\ /etc/patroni* ]] && kill -${signal} \${p#/proc/}; done; true`);
+      await eventually(20_000, () => Promise.resolve(expect(leader()).not.toBe(before)));
+      await atFullStrength();
+    }
+  });
+
+  test("a fencer that was killed fences again, and waits for an etcd that does not answer", async () => {
+    const before = leader();
+    docker("exec", `${before}-holder`, "bash", "-c", "for p in /proc/[0-9]*; do [[ $(tr '\\0' ' ' <$p/cmdline) == python3\\ /fencer.py* ]] && kill -9 ${p#/proc/}; done; true");
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    docker("pause", `${PREFIX}etcd-1`, `${PREFIX}etcd-2`);
+    docker("kill", before);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(log(before)).toMatch(/etcd does not answer/);
+    docker("unpause", `${PREFIX}etcd-1`, `${PREFIX}etcd-2`);
+    expect(await secondsToWrite()).toBeLessThan(15);
+    docker("start", before);
+    await atFullStrength();
   });
 
   test("works after every member and etcd were restarted at once", async () => {
