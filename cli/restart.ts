@@ -9,6 +9,7 @@ import { cutOffMembers, inspectContainers } from "./live";
 import { waitUntilServing } from "./nodeHealth";
 import { isInService, isLeader, patroniCluster, switchOver } from "./patroniCluster";
 import { duration, listed } from "./print";
+import { whilePaused } from "./pooler";
 import { reconnectMembers, resumeContainers } from "./repair";
 import { lastLine } from "./run";
 import { containerNames, readStack, type Stack } from "./stack";
@@ -69,10 +70,10 @@ function chooseNodes(stack: Stack, names: readonly string[]): ContainerPlan[] {
   });
 }
 
-/** etcd, workers, coordinators with the leader last, HAProxy: what others depend on is whole when its turn comes. */
+/** etcd, workers, coordinators with the leader last, HAProxy, the pooler: what others depend on is whole when its turn comes. */
 async function inOrder({ plan }: Stack, nodes: readonly ContainerPlan[]): Promise<ContainerPlan[]> {
   const leader = (await patroniCluster(plan.coordinators?.members.map(({ name }) => name) ?? []))?.find(isLeader)?.name;
-  const turn = ({ name, role }: ContainerPlan): number => (name === leader ? 3 : { etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4 }[role]);
+  const turn = ({ name, role }: ContainerPlan): number => (name === leader ? 3 : { etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4, pooler: 5 }[role]);
   return [...nodes].sort((one, other) => turn(one) - turn(other));
 }
 
@@ -88,15 +89,16 @@ async function restartOne(stack: Stack, node: ContainerPlan, status: StatusLine)
   status.doing("");
 }
 
-/** A leader hands over before it goes: that costs its clients less than its going. Gives the new leader, if there is one. */
-async function handOver({ plan }: Stack, name: string, status: StatusLine): Promise<string | undefined> {
-  const group = plan.coordinators?.members.map((member) => member.name) ?? [];
+/** A leader hands over before it goes: that costs its clients less than its going, and those of the pooler a wait. Gives the new leader, if there is one. */
+async function handOver(stack: Stack, name: string, status: StatusLine): Promise<string | undefined> {
+  const group = stack.plan.coordinators?.members.map((member) => member.name) ?? [];
   if (!group.includes(name)) return undefined;
   const members = (await patroniCluster(group)) ?? [];
   const synchronous = members.find((member) => /standby/.test(member.role) && isInService(member));
   if (synchronous === undefined || members.find(isLeader)?.name !== name) return undefined;
   status.doing(`handing over from ${name} to ${synchronous.name}`);
-  return (await switchOver(name, synchronous.name)) ? synchronous.name : undefined;
+  const done = await whilePaused(stack, () => switchOver(name, synchronous.name), (line) => status.line(line));
+  return done ? synchronous.name : undefined;
 }
 
 async function restartTogether(stack: Stack, nodes: readonly ContainerPlan[], status: StatusLine): Promise<void> {

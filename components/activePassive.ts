@@ -10,6 +10,8 @@ import { network } from "./network";
 import { password } from "./password";
 import { PatroniGroup } from "./patroniGroup";
 import { PatroniImage } from "./patroniImage";
+import { PgBouncerImage } from "./pgbouncerImage";
+import { Pooler } from "./pooler";
 
 export interface ActivePassiveArgs {
   readonly settings: ActivePassiveSettings;
@@ -23,10 +25,10 @@ export interface ActivePassiveArgs {
 
 /** What an active-passive stack tells. */
 export interface ActivePassiveOutputs {
-  /** Connection URIs through HAProxy, a secret, once every shard has taken a write: of the leader, and for reads from standbys. */
+  /** Connection URIs through HAProxy, a secret, once every shard has taken a write: of the leader, and for reads from standbys; with the pooler, through it. */
   readonly uris: pulumi.Output<Record<string, string>>;
-  /** Where this machine reaches the leader, and the standbys. */
-  readonly endpoints: Readonly<Record<"leader" | "standbys", string>>;
+  /** Where this machine reaches the leader, the standbys, and the pooler if there is one. */
+  readonly endpoints: Readonly<Record<"leader" | "standbys", string> & Partial<Record<"pooled", string>>>;
   /** HAProxy's statistics page. */
   readonly statisticsUrl: string;
   /** Container names of all nodes, by what they are. */
@@ -70,6 +72,18 @@ export class ActivePassive extends pulumi.ComponentResource {
       { ...parts.haproxy.options, members: coordinators.members, network: shared.network, image: image(this, "haproxy-image", images.haproxy) },
       child,
     );
+    const pooler =
+      parts.pooler &&
+      new Pooler(
+        parts.pooler.name,
+        {
+          ...parts.pooler.options,
+          network: shared.network,
+          image: images.pgbouncer === undefined ? new PgBouncerImage("pgbouncer-image", {}, child).image : image(this, "pgbouncer-image", images.pgbouncer),
+          superuserPassword: shared.superuserPassword,
+        },
+        child,
+      );
     const cluster = new CitusCluster(
       parts.cluster.name,
       {
@@ -82,11 +96,16 @@ export class ActivePassive extends pulumi.ComponentResource {
       child,
     );
 
-    const standbys = { ...haproxy.standbys, user: "postgres", database: "postgres" };
-    const standbysUri = pulumi.all([shared.superuserPassword, cluster.uri]).apply(([secret]) => connectionUri(standbys, secret));
+    const others = { standbys: haproxy.standbys, ...(pooler && { pooled: pooler.endpoint }) };
+    const uris = pulumi
+      .all([shared.superuserPassword, cluster.uri])
+      .apply(([secret, leader]): Record<string, string> => ({
+        leader,
+        ...Object.fromEntries(Object.entries(others).map(([which, where]) => [which, connectionUri({ ...where, user: "postgres", database: "postgres" }, secret)])),
+      }));
     this.outputs = {
-      uris: pulumi.secret(pulumi.all({ leader: cluster.uri, standbys: standbysUri })),
-      endpoints: { leader: cluster.endpoint, standbys: authority(standbys) },
+      uris: pulumi.secret(uris),
+      endpoints: { leader: cluster.endpoint, standbys: authority(haproxy.standbys), ...(pooler && { pooled: authority(pooler.endpoint) }) },
       statisticsUrl: haproxy.statisticsUrl,
       nodes: { coordinators: coordinators.members, workers: cluster.nodes, etcd: etcd.members },
     };

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { reachable } from "../topology/citus";
 import { authority } from "../topology/connectionUri";
-import { planHAProxy, type HAProxyOptions } from "../topology/haproxy";
+import { INSIDE, planHAProxy, type HAProxyOptions } from "../topology/haproxy";
 import { CUT_SESSIONS } from "../topology/stack";
 import { container } from "./container";
 import { readPackageFile } from "./program";
@@ -19,6 +19,8 @@ export class HAProxy extends pulumi.ComponentResource {
   readonly leader: { readonly host: string; readonly port: number };
   /** Where this machine reaches the standbys. */
   readonly standbys: { readonly host: string; readonly port: number };
+  /** Where containers on the network reach the leader. */
+  readonly inside: { readonly host: string; readonly port: number };
   /** The statistics page. */
   readonly statisticsUrl: string;
   /** The container's id, once it runs. */
@@ -35,6 +37,7 @@ export class HAProxy extends pulumi.ComponentResource {
     const [leader, standbys, statistics] = plan.ports.map(({ external }) => external) as [number, number, number];
     this.leader = { host, port: leader };
     this.standbys = { host, port: standbys };
+    this.inside = { host: plan.name, port: INSIDE.leader };
     this.statisticsUrl = `http://${authority({ host, port: statistics })}/`;
     this.containerId = proxy.id;
     this.registerOutputs({ leader: this.leader, standbys: this.standbys, statisticsUrl: this.statisticsUrl });

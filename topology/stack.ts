@@ -3,9 +3,10 @@ import { postgresMajorOf } from "../config/image";
 import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "../config/settings";
 import { planCitus, reachable, type CitusOptions } from "./citus";
 import { planEtcd, type EtcdOptions } from "./etcd";
-import { planHAProxy, type HAProxyOptions } from "./haproxy";
+import { INSIDE, planHAProxy, type HAProxyOptions } from "./haproxy";
 import { planPatroni, type PatroniOptions } from "./patroni";
 import type { StackPlan } from "./plan";
+import { planPooler, POOLER_PAUSE, POOLER_START, type PoolerOptions } from "./pooler";
 
 /** Files that a plan is made with: their text, by their path relative to the project. */
 export type ReadFile = (path: string) => string;
@@ -29,12 +30,14 @@ export interface ActivePassiveParts {
   readonly etcd: { readonly name: string; readonly options: EtcdOptions };
   readonly coordinators: { readonly name: string; readonly options: PatroniOptions };
   readonly haproxy: { readonly name: string; readonly options: Omit<HAProxyOptions, "members"> };
+  /** Absent unless the settings ask for it. */
+  readonly pooler?: { readonly name: string; readonly options: PoolerOptions };
   readonly cluster: { readonly name: string; readonly options: CitusOptions };
 }
 
 /** The parts of an active-passive stack: what the components and the plan are made from. */
 export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFile): ActivePassiveParts {
-  const { prefix, scope, bindAddress, shardCount, replicationFactor, limits, ports } = settings;
+  const { prefix, scope, bindAddress, shardCount, replicationFactor, limits, ports, pooler } = settings;
   return {
     network: `${prefix}citus-active-passive`,
     etcd: { name: "etcd", options: { members: settings.etcdMembers, prefix, limits: limits.etcd } },
@@ -55,6 +58,12 @@ export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFi
       name: "haproxy",
       options: { leaderPort: ports.leader, standbysPort: ports.standbys, statisticsPort: ports.statistics, bindAddress, prefix, limits: limits.haproxy },
     },
+    ...(pooler !== false && {
+      pooler: {
+        name: "pooler",
+        options: { ...pooler, server: { host: `${prefix}haproxy`, port: INSIDE.leader }, port: ports.pooler, bindAddress, prefix, limits: limits.pooler },
+      },
+    }),
     cluster: {
       name: scope,
       options: { ...citusOptions(settings, read), workers: workerNames(settings.workers, "worker"), coordinator: { host: reachable(bindAddress), port: ports.leader } },
@@ -78,6 +87,7 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
     etcd,
     coordinators,
     haproxy: planHAProxy(parts.haproxy.name, { ...parts.haproxy.options, members }, read(CUT_SESSIONS)),
+    ...(parts.pooler !== undefined && { pooler: planPooler(parts.pooler.name, parts.pooler.options, { start: read(POOLER_START), pause: read(POOLER_PAUSE) }) }),
     clusters: [planCitus(parts.cluster.name, parts.cluster.options)],
   };
 }
