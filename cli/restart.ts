@@ -26,6 +26,8 @@ export interface RestartOptions {
 const RESTART_TIMEOUT_MS = 120_000;
 const REUNION_TIMEOUT_MS = 60_000;
 const RETRY_MS = 300;
+/** Twice the interval in which HAProxy checks a member. */
+const HAPROXY_CHECKS_MS = 500;
 
 /**
  * `npm run restart -- <stack> [node…]`: restarts nodes one after the other, each serving again before the next goes. Nodes
@@ -80,13 +82,20 @@ async function inOrder({ plan }: Stack, nodes: readonly ContainerPlan[]): Promis
 async function restartOne(stack: Stack, node: ContainerPlan, status: StatusLine): Promise<void> {
   const { name } = node;
   const successor = await handOver(stack, name, status);
-  status.doing(`restarting ${name}`);
-  const { code, stderr } = await docker(["restart", name], RESTART_TIMEOUT_MS);
-  if (code !== 0) throw new Failure(`Docker cannot restart ${name}: ${lastLine(stderr)}`);
-  status.doing(`waiting for ${name}`);
-  await waitUntilServing(stack, node);
+  const again = (): Promise<void> => restartContainer(stack, node, status);
+  await (node.role === "haproxy" ? whilePaused(stack, again, (line) => status.line(line)) : again());
   status.line(`restarted ${name}${successor === undefined ? "" : `, with ${successor} leading now`}`);
   status.doing("");
+}
+
+async function restartContainer(stack: Stack, node: ContainerPlan, status: StatusLine): Promise<void> {
+  status.doing(`restarting ${node.name}`);
+  const { code, stderr } = await docker(["restart", node.name], RESTART_TIMEOUT_MS);
+  if (code !== 0) throw new Failure(`Docker cannot restart ${node.name}: ${lastLine(stderr)}`);
+  status.doing(`waiting for ${node.name}`);
+  await waitUntilServing(stack, node);
+  // Until it has checked them, it takes every member for the leader.
+  if (node.role === "haproxy") await delay(HAPROXY_CHECKS_MS);
 }
 
 /** A leader hands over before it goes: that costs its clients less than its going, and those of the pooler a wait. Gives the new leader, if there is one. */

@@ -88,7 +88,7 @@ auth_file = ${SECRETS}/userlist.txt
 auth_dbname = postgres
 auth_query = SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin
 
-; Certificates that nobody signed, as everywhere in the stack. A member may be without one: prefer.
+; Certificates that nobody signed, as everywhere in the stack. PostgreSQL without Citus has none: prefer.
 server_tls_sslmode = prefer
 client_tls_sslmode = allow
 client_tls_key_file = ${SECRETS}/server.key
