@@ -26,6 +26,7 @@ class Writer {
 
   constructor(uri: string, firstRoom: number) {
     this.done = this.write(uri, firstRoom);
+    this.done.catch(() => undefined); // Whoever stops it is told.
   }
 
   /** Rejects with the first error that the client has seen. */
@@ -36,6 +37,7 @@ class Writer {
 
   private async write(uri: string, firstRoom: number): Promise<void> {
     const client = new Client(uri);
+    client.on("error", () => undefined); // The next statement reports it.
     await client.connect();
     for (let room = firstRoom; !this.stopped; room += 1) {
       const transaction = room % 3 === 0;
