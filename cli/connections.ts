@@ -4,7 +4,7 @@ import { openSession, type Session } from "./session";
 import type { Stack } from "./stack";
 import { readState } from "./state";
 
-/** Connection URIs of a stack that is up, by what they lead to: a cluster, or `leader` and `standbys`. They hold the password. */
+/** Connection URIs of a stack that is up, by what they lead to: a cluster, or `leader`, `standbys` and `pooled`. They hold the password. */
 export type ConnectionUris = Readonly<Record<string, string>>;
 
 const CONNECT_TIMEOUT_MS = 4000;

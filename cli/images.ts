@@ -2,7 +2,8 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import * as path from "node:path";
 import type { Settings } from "../config/settings";
-import { PATRONI_DOCKERFILE, planPatroniImage } from "../topology/patroniImage";
+import { dockerfileOf, planImage, type BuiltImageName } from "../topology/builtImage";
+import { PGBOUNCER_BASE } from "../topology/pooler";
 import { docker } from "./docker";
 import { Failure } from "./failure";
 import { say } from "./print";
@@ -18,13 +19,13 @@ export interface StackImage {
   readonly key: string;
 }
 
-/** The images that a stack pulls; the Patroni image is among them only if the user names one. */
+/** The images that a stack pulls; those that it builds are among them only if the user names others. */
 export function stackImages({ images }: Settings): StackImage[] {
   return Object.entries(images).flatMap(([name, image]: [string, string | undefined]) => (image === undefined ? [] : [{ image, key: `images.${name}` }]));
 }
 
 /**
- * Makes sure that every image of a stack is on this Docker: pulls what is missing, and builds the Patroni image.
+ * Makes sure that every image of a stack is on this Docker: pulls what is missing, and builds what is its own.
  *
  * @throws {@link Failure} with the image, its setting and Docker's reason.
  */
@@ -32,7 +33,17 @@ export async function ensureImages(stack: string, settings: Settings): Promise<v
   const images = stackImages(settings);
   const present = await Promise.all(images.map(({ image }) => isPresent(image)));
   for (const { image, key } of images.filter((_, index) => present[index] === false)) await pull(stack, image, key);
-  if (settings.topology === "active-passive" && settings.images.patroni === undefined) await build(settings.images.citus);
+  for (const { name, base } of builtImages(settings)) await build(name, base);
+}
+
+/** The images that a stack builds, each on its base. */
+export function builtImages(settings: Settings): { name: BuiltImageName; base: string }[] {
+  if (settings.topology === "active-active") return [];
+  const { images, pooler } = settings;
+  return [
+    ...(images.patroni === undefined ? [{ name: "patroni" as const, base: images.citus }] : []),
+    ...(pooler !== false && images.pgbouncer === undefined ? [{ name: "pgbouncer" as const, base: PGBOUNCER_BASE }] : []),
+  ];
 }
 
 async function isPresent(image: string): Promise<boolean> {
@@ -57,11 +68,11 @@ export function pullProblem(stderr: string): string {
 }
 
 /** An update would build it with the same program; before the update a failure has touched nothing. */
-async function build(base: string): Promise<void> {
-  const plan = planPatroniImage(base, readFileSync(path.join(PROJECT_DIRECTORY, PATRONI_DOCKERFILE), "utf8"));
+async function build(name: BuiltImageName, base: string): Promise<void> {
+  const plan = planImage(name, base, readFileSync(path.join(PROJECT_DIRECTORY, dockerfileOf(name)), "utf8"));
   if (await isPresent(plan.tag)) return;
-  say(`Building the Patroni image on ${base}: about a minute, once`);
-  const program = ["--import", "tsx", "setup/patroniImage.ts"];
+  say(`Building the image of ${name} on ${base}: about a minute, once`);
+  const program = ["--import", "tsx", "setup/builtImage.ts"];
   const { code, stderr } = await run(process.execPath, program, { directory: PROJECT_DIRECTORY, input: JSON.stringify(plan), timeoutMs: BUILD_TIMEOUT_MS });
   if (code !== 0) throw new Failure(stderr);
 }

@@ -52,7 +52,7 @@ stackCommand("demo", "Loads 10,000 rooms with members and messages, and shows wh
   .action((stack: string | undefined, { json }: { json: boolean }) => demo(requireStack("demo", stack), json));
 
 stackCommand("uri", "Prints a connection URI, with its password: npm run -s uri -- <stack>.")
-  .argument("[name]", "a cluster; leader or standbys")
+  .argument("[name]", "a cluster; leader, standbys or pooled")
   .option("--json", "print all of them as JSON", false)
   .action((stack: string | undefined, which: string | undefined, { json }: { json: boolean }) => uri(requireStack("uri", stack), which, json));
 

@@ -9,6 +9,7 @@ import { cutOffMembers, inspectContainers } from "./live";
 import { waitUntilServing } from "./nodeHealth";
 import { isInService, isLeader, patroniCluster, switchOver } from "./patroniCluster";
 import { duration, listed } from "./print";
+import { whilePaused } from "./pooler";
 import { reconnectMembers, resumeContainers } from "./repair";
 import { lastLine } from "./run";
 import { containerNames, readStack, type Stack } from "./stack";
@@ -25,6 +26,8 @@ export interface RestartOptions {
 const RESTART_TIMEOUT_MS = 120_000;
 const REUNION_TIMEOUT_MS = 60_000;
 const RETRY_MS = 300;
+/** Twice the interval in which HAProxy checks a member. */
+const HAPROXY_CHECKS_MS = 500;
 
 /**
  * `npm run restart -- <stack> [node…]`: restarts nodes one after the other, each serving again before the next goes. Nodes
@@ -69,35 +72,43 @@ function chooseNodes(stack: Stack, names: readonly string[]): ContainerPlan[] {
   });
 }
 
-/** etcd, workers, coordinators with the leader last, HAProxy: what others depend on is whole when its turn comes. */
+/** etcd, workers, coordinators with the leader last, HAProxy, the pooler: what others depend on is whole when its turn comes. */
 async function inOrder({ plan }: Stack, nodes: readonly ContainerPlan[]): Promise<ContainerPlan[]> {
   const groups = await Promise.all(patroniGroups(plan).map(({ members }) => patroniCluster(members.map(({ name }) => name))));
   const leaders = new Set(groups.map((members) => members?.find(isLeader)?.name));
-  const turn = ({ name, role }: ContainerPlan): number => ({ etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4 })[role] + (leaders.has(name) ? 0.5 : 0);
+  const turn = ({ name, role }: ContainerPlan): number => ({ etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4, pooler: 5 })[role] + (leaders.has(name) ? 0.5 : 0);
   return [...nodes].sort((one, other) => turn(one) - turn(other));
 }
 
 async function restartOne(stack: Stack, node: ContainerPlan, status: StatusLine): Promise<void> {
   const { name } = node;
   const successor = await handOver(stack, name, status);
-  status.doing(`restarting ${name}`);
-  const { code, stderr } = await docker(["restart", name], RESTART_TIMEOUT_MS);
-  if (code !== 0) throw new Failure(`Docker cannot restart ${name}: ${lastLine(stderr)}`);
-  status.doing(`waiting for ${name}`);
-  await waitUntilServing(stack, node);
+  const again = (): Promise<void> => restartContainer(stack, node, status);
+  await (node.role === "haproxy" ? whilePaused(stack, again, (line) => status.line(line)) : again());
   status.line(`restarted ${name}${successor === undefined ? "" : `, with ${successor} leading now`}`);
   status.doing("");
 }
 
-/** A leader hands over before it goes: that costs its clients less than its going. Gives the new leader, if there is one. */
-async function handOver({ plan }: Stack, name: string, status: StatusLine): Promise<string | undefined> {
-  const group = patroniGroups(plan).map(({ members }) => members.map((member) => member.name)).find((names) => names.includes(name));
+async function restartContainer(stack: Stack, node: ContainerPlan, status: StatusLine): Promise<void> {
+  status.doing(`restarting ${node.name}`);
+  const { code, stderr } = await docker(["restart", node.name], RESTART_TIMEOUT_MS);
+  if (code !== 0) throw new Failure(`Docker cannot restart ${node.name}: ${lastLine(stderr)}`);
+  status.doing(`waiting for ${node.name}`);
+  await waitUntilServing(stack, node);
+  // Until it has checked them, it takes every member for the leader.
+  if (node.role === "haproxy") await delay(HAPROXY_CHECKS_MS);
+}
+
+/** A leader hands over before it goes: that costs its clients less than its going, and those of the pooler a wait. Gives the new leader, if there is one. */
+async function handOver(stack: Stack, name: string, status: StatusLine): Promise<string | undefined> {
+  const group = patroniGroups(stack.plan).map(({ members }) => members.map((member) => member.name)).find((names) => names.includes(name));
   if (group === undefined) return undefined;
   const members = (await patroniCluster(group)) ?? [];
   const synchronous = members.find((member) => /standby/.test(member.role) && isInService(member));
   if (synchronous === undefined || members.find(isLeader)?.name !== name) return undefined;
   status.doing(`handing over from ${name} to ${synchronous.name}`);
-  return (await switchOver(name, synchronous.name)) ? synchronous.name : undefined;
+  const done = await whilePaused(stack, () => switchOver(name, synchronous.name), (line) => status.line(line));
+  return done ? synchronous.name : undefined;
 }
 
 async function restartTogether(stack: Stack, nodes: readonly ContainerPlan[], status: StatusLine): Promise<void> {

@@ -8,7 +8,7 @@ import type { Stack } from "./stack";
 /** A node as `status` shows it. */
 export interface NodeStatus {
   readonly name: string;
-  /** `leader`, `quorum standby`, `coordinator`, `worker`, `etcd`, `haproxy`. */
+  /** `leader`, `quorum standby`, `coordinator`, `worker`, `etcd`, `haproxy`, `pooler`. */
   readonly role: string;
   /** `healthy`, `running`, `starting`, `unhealthy`, `stopped (exit code 137)`, `paused`, `cut off`, `missing`. */
   readonly state: string;

@@ -93,12 +93,13 @@ export function summary({ name, settings, plan }: Stack, elapsedMs: number, hasC
   ].join("\n");
 }
 
-function passiveEndpoints({ clusters }: Stack["plan"], ports: { standbys: number; statistics: number }, uri: (which?: string) => string): [string, string, string][] {
+function passiveEndpoints({ clusters, pooler }: Stack["plan"], ports: { standbys: number; statistics: number; pooler: number }, uri: (which?: string) => string): [string, string, string][] {
   const { host = "127.0.0.1", port = 0 } = clusters[0]?.setup.endpoint ?? {};
   const address = host.includes(":") ? `[${host}]` : host;
   return [
     ["leader", `${address}:${port}`, uri()],
     ["standbys", `${address}:${ports.standbys}`, uri("standbys")],
+    ...(pooler === undefined ? [] : ([["pooled", `${address}:${ports.pooler}`, uri("pooled")]] satisfies [string, string, string][])),
     ["statistics", `http://${address}:${ports.statistics}/`, ""],
   ];
 }

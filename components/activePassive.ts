@@ -10,6 +10,8 @@ import { network } from "./network";
 import { password } from "./password";
 import { PatroniGroup } from "./patroniGroup";
 import { PatroniImage } from "./patroniImage";
+import { PgBouncerImage } from "./pgbouncerImage";
+import { Pooler } from "./pooler";
 
 export interface ActivePassiveArgs {
   readonly settings: ActivePassiveSettings;
@@ -23,10 +25,10 @@ export interface ActivePassiveArgs {
 
 /** What an active-passive stack tells. */
 export interface ActivePassiveOutputs {
-  /** Connection URIs through HAProxy, a secret, once every shard has taken a write: of the leader, for reads from standbys, and for queries on any node. */
-  readonly uris: pulumi.Output<Record<"leader" | "standbys" | "nodes", string>>;
-  /** Where this machine reaches the leader, the standbys, and any node. */
-  readonly endpoints: Readonly<Record<"leader" | "standbys" | "nodes", string>>;
+  /** Connection URIs, a secret, once every shard has taken a write: through HAProxy of the leader, for reads from standbys, and for queries on any node; with the pooler, through it. */
+  readonly uris: pulumi.Output<Record<string, string>>;
+  /** Where this machine reaches the leader, the standbys, any node, and the pooler if there is one. */
+  readonly endpoints: Readonly<Record<string, string>>;
   /** HAProxy's statistics page. */
   readonly statisticsUrl: string;
   /** Container names of all nodes, by what they are. */
@@ -65,6 +67,18 @@ export class ActivePassive extends pulumi.ComponentResource {
       { ...parts.haproxy.options, members: coordinators.members, network: shared.network, image: image(this, "haproxy-image", images.haproxy) },
       child,
     );
+    const pooler =
+      parts.pooler &&
+      new Pooler(
+        parts.pooler.name,
+        {
+          ...parts.pooler.options,
+          network: shared.network,
+          image: images.pgbouncer === undefined ? new PgBouncerImage("pgbouncer-image", {}, child).image : image(this, "pgbouncer-image", images.pgbouncer),
+          superuserPassword: shared.superuserPassword,
+        },
+        child,
+      );
     const cluster = new CitusCluster(
       parts.cluster.name,
       {
@@ -77,7 +91,7 @@ export class ActivePassive extends pulumi.ComponentResource {
       child,
     );
 
-    const endpoints = { leader: haproxy.leader, standbys: haproxy.standbys, nodes: haproxy.nodes ?? haproxy.leader };
+    const endpoints = { leader: haproxy.leader, standbys: haproxy.standbys, nodes: haproxy.nodes ?? haproxy.leader, ...(pooler && { pooled: pooler.endpoint }) };
     const uris = pulumi.all([shared.superuserPassword, cluster.uri]).apply(([secret]) =>
       named(endpoints, (endpoint) => connectionUri({ ...endpoint, user: "postgres", database: "postgres" }, secret)),
     );
@@ -91,7 +105,12 @@ export class ActivePassive extends pulumi.ComponentResource {
   }
 }
 
-/** An object with the same names and other values. */
-function named<Name extends string, Value, Result>(values: Readonly<Record<Name, Value>>, make: (value: Value) => Result): Record<Name, Result> {
-  return Object.fromEntries(Object.entries<Value>(values).map(([name, value]) => [name, make(value)])) as Record<Name, Result>;
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What is made of each address, by the same names. */
+function named(addresses: Readonly<Record<string, Address>>, make: (address: Address) => string): Record<string, string> {
+  return Object.fromEntries(Object.entries(addresses).map(([name, address]) => [name, make(address)]));
 }

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { reachable } from "../topology/citus";
 import { authority } from "../topology/connectionUri";
-import { planHAProxy, type HAProxyOptions } from "../topology/haproxy";
+import { INSIDE, planHAProxy, type HAProxyOptions } from "../topology/haproxy";
 import { CUT_SESSIONS } from "../topology/stack";
 import { container } from "./container";
 import { readPackageFile } from "./program";
@@ -21,6 +21,8 @@ export class HAProxy extends pulumi.ComponentResource {
   readonly standbys: { readonly host: string; readonly port: number };
   /** Where this machine reaches any node that takes writes; undefined without `workers`. */
   readonly nodes: { readonly host: string; readonly port: number } | undefined;
+  /** Where containers on the network reach the leader. */
+  readonly inside: { readonly host: string; readonly port: number };
   /** The statistics page. */
   readonly statisticsUrl: string;
   /** The container's id, once it runs. */
@@ -37,6 +39,7 @@ export class HAProxy extends pulumi.ComponentResource {
     const { leaderPort = 5000, standbysPort = 5001, nodesPort = 5002, statisticsPort = 7000 } = args;
     this.leader = { host, port: leaderPort };
     this.standbys = { host, port: standbysPort };
+    this.inside = { host: plan.name, port: INSIDE.leader };
     this.nodes = args.workers === undefined ? undefined : { host, port: nodesPort };
     this.statisticsUrl = `http://${authority({ host, port: statisticsPort })}/`;
     this.containerId = proxy.id;

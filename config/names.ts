@@ -73,12 +73,13 @@ export interface PublishedPort {
 /** Every port that a stack publishes; in active-active, those of clusters whose port the user decided come last. */
 export function publishedPorts(settings: ActiveActiveSettings | ActivePassiveSettings): PublishedPort[] {
   if (settings.topology === "active-passive") {
-    const { leader, standbys, nodes, statistics } = settings.ports;
+    const { leader, standbys, nodes, statistics, pooler } = settings.ports;
     return [
       { port: leader, owner: "haproxy", key: "ports.leader" },
       { port: standbys, owner: "haproxy", key: "ports.standbys" },
       { port: nodes, owner: "haproxy", key: "ports.nodes" },
       { port: statistics, owner: "haproxy", key: "ports.statistics" },
+      ...(settings.pooler === false ? [] : [{ port: pooler, owner: "pooler", key: "ports.pooler" }]),
     ];
   }
   const ports = clusterPorts(settings.clusters);

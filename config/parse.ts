@@ -1,6 +1,6 @@
 import { closest } from "./closest";
 import { ruleProblems } from "./rules";
-import { childOf, schemaTree, takesText, type SchemaNode } from "./schemaTree";
+import { childOf, objectIn, schemaTree, takesText, type SchemaNode } from "./schemaTree";
 import { settingsSchemas, type PasswordKey, type Settings, type Topology } from "./settings";
 import type { z } from "zod";
 
@@ -112,7 +112,7 @@ function problemsOf(issue: z.core.$ZodIssue, topology: Topology, input: unknown)
 
 /** Why a key is unknown, and which was probably meant. */
 function unknownKey(path: readonly PropertyKey[], key: string, topology: Topology): string {
-  const known = Object.keys(nodeAt(topology, path)?.properties ?? {});
+  const known = Object.keys(objectIn(nodeAt(topology, path))?.properties ?? {});
   const other = TOPOLOGIES.find((name) => childOf(nodeAt(name, path), key) !== undefined);
   if (other !== undefined) return `unknown key in ${topology}; it belongs to ${other}`;
   const first = firstOf(key);

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { schemaTree, type SchemaNode } from "./schemaTree";
+import { objectIn, schemaTree, type SchemaNode } from "./schemaTree";
 import { settingsSchemas, type Topology } from "./settings";
 
 /** One key that a user may set, as the README shows it. */
@@ -55,7 +55,7 @@ function entriesOf(node: SchemaNode, path: string): ReferenceEntry[] {
       default: node.required?.includes(key) === true ? "required" : defaultInWords(child.default),
       meaning: child.description ?? "",
     };
-    return [entry, ...entriesOf(named ?? {}, `${entry.key}.`)];
+    return [entry, ...entriesOf(named ?? objectIn(child) ?? {}, `${entry.key}.`)];
   });
 }
 

@@ -42,6 +42,7 @@ function reservedNames(settings: Settings): [string, string][] {
     ...Array.from({ length: settings.coordinators }, (_, index): [string, string] => [`coord-${index + 1}`, "coordinators"]),
     ...Array.from({ length: settings.etcdMembers }, (_, index): [string, string] => [`etcd-${index + 1}`, "etcdMembers"]),
     ["haproxy", "the stack's HAProxy"],
+    ...(settings.pooler === false ? [] : [["pooler", "the stack's pooler"] satisfies [string, string]]),
   ];
 }
 

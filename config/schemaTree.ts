@@ -32,8 +32,14 @@ export function schemaTree(topology: Topology): SchemaNode {
   return tree;
 }
 
+/** A schema as an object with fixed keys, if that is what a value may be. */
+export function objectIn(node: SchemaNode | undefined): SchemaNode | undefined {
+  return node?.properties === undefined ? node?.anyOf?.find(({ properties }) => properties !== undefined) : node;
+}
+
 /** The schema under a key of an object, if the object has such a key. */
-export function childOf(node: SchemaNode | undefined, key: string): SchemaNode | undefined {
+export function childOf(given: SchemaNode | undefined, key: string): SchemaNode | undefined {
+  const node = objectIn(given) ?? given;
   if (node?.properties !== undefined && Object.hasOwn(node.properties, key)) return node.properties[key];
   return typeof node?.additionalProperties === "object" ? node.additionalProperties : undefined;
 }

@@ -51,7 +51,7 @@ const MEMBERS = "must be a whole number from 2 to 9; one member would be a plain
 /** Workers as Patroni groups. */
 const groupedWorkers = z
   .strictObject({
-    groups: wholeNumber(1, MAXIMUM_WORKERS).prefault(3).describe("Worker groups, named `worker1`, `worker2`, …"),
+    groups: wholeNumber(1, MAXIMUM_WORKERS).prefault(3).describe("Worker groups, each a Patroni group: `worker1`, `worker2` and so on."),
     members: wholeNumber(2, 9, MEMBERS).describe("Members of each worker group: one leader, the others standbys. Use 3: with 2, writes wait seconds for the old leader."),
   })
   .meta({ words: "object" });
@@ -194,6 +194,13 @@ const GROUPED = `${WORKERS}, or an object such as {"groups": 3, "members": 3}`;
 const SCOPE = "must be at most 32 lower-case letters, digits and -, beginning with a letter";
 const ODD = "must be 1, 3, 5, 7 or 9: an even number of members survives no more failures than one fewer";
 
+const POOLER = 'must be true, false or an object of poolSize and maxClientConnections, such as {"poolSize": 20}; {} takes the defaults';
+
+const pooled = z.strictObject({
+  poolSize: wholeNumber(1, 1000).prefault(20).describe("Connections to the leader for each pair of user and database. All of them together have to stay below `max_connections`, which is 300 unless you set it."),
+  maxClientConnections: wholeNumber(1, 10_000).prefault(1000).describe("Connections of clients that the pooler takes at once."),
+});
+
 const activePassive = z.strictObject({
   topology: z.literal("active-passive").describe("One Citus cluster whose coordinator is a Patroni group over etcd, behind HAProxy."),
   scope: z.string(SCOPE).regex(/^[a-z][a-z0-9-]{0,31}$/, SCOPE).prefault("citusap").describe("Patroni's name of the cluster in etcd."),
@@ -219,14 +226,24 @@ const activePassive = z.strictObject({
       standbys: port.prefault(5001).describe("Reads from standbys; from the leader while there is no standby."),
       nodes: port.prefault(5002).describe("Queries on any node that takes writes: the coordinator's leader, and workers."),
       statistics: port.prefault(7000).describe("HAProxy's statistics page."),
+      pooler: port.prefault(6432).describe("SQL to the leader through the pooler; published with `pooler` only."),
     })
     .prefault({}),
+  pooler: z
+    .union([z.boolean(), pooled], POOLER)
+    .transform((value) => (value === true ? pooled.parse({}) : value))
+    .prefault(false)
+    .describe(
+      "PgBouncer in front of the leader, in transaction mode: clients see no error while the leader is changed in order. What belongs to a session (`SET`, `LISTEN`, advisory locks, " +
+        "temporary tables, `WITH HOLD` cursors, SQL's `PREPARE`) does not outlive a transaction there, nor do `options` in a URI count; what a driver prepares does.",
+    ),
   images: imagesOf({
     patroni: image.optional().describe("Patroni on Citus, with `patroni` on the PATH. Not set: built on `images.citus`."),
     etcd: image.prefault("quay.io/coreos/etcd:v3.5.16").describe("etcd."),
     haproxy: image.prefault("haproxy:3.0.11").describe("HAProxy."),
+    pgbouncer: image.optional().describe("PgBouncer with `psql` and `openssl` beside it and a user `postgres`. Not set: built on debian:trixie-slim, if there is a pooler."),
   }),
-  limits: z.strictObject({ ...databaseLimits, etcd: limits.prefault({}), haproxy: limits.prefault({}) }).prefault({}),
+  limits: z.strictObject({ ...databaseLimits, etcd: limits.prefault({}), haproxy: limits.prefault({}), pooler: limits.prefault({}) }).prefault({}),
   ...common,
   replicationPassword: password.describe("Password of `replicator`, which standbys stream with. Secret; not set: generated."),
   rewindPassword: password.describe("Password of `rewinder`, which `pg_rewind` connects with. Secret; not set: generated."),

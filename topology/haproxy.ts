@@ -31,7 +31,8 @@ export interface HAProxyOptions {
   readonly limits?: Limits;
 }
 
-const INSIDE = { leader: 5000, standbys: 5001, nodes: 5002, statistics: 7000 } as const;
+/** The ports that an HAProxy listens on inside the network. */
+export const INSIDE = { leader: 5000, standbys: 5001, nodes: 5002, statistics: 7000 } as const;
 const DIRECTORY = "/usr/local/etc/haproxy";
 
 /** Plans an HAProxy that follows the leader of a Patroni group; `cutSessions` is the text of `assets/haproxy/cut.lua`. */

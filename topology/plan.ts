@@ -6,7 +6,7 @@ import type { Limits } from "../config/settings";
  */
 
 /** What a container is for. */
-export type Role = "coordinator" | "worker" | "member" | "etcd" | "haproxy";
+export type Role = "coordinator" | "worker" | "member" | "etcd" | "haproxy" | "pooler";
 
 /** A port that a container publishes on the machine. */
 export interface PortPlan {
@@ -216,6 +216,8 @@ export interface StackPlan {
   readonly workerGroups?: readonly PatroniPlan[];
   /** Absent in active-active. */
   readonly haproxy?: ContainerPlan;
+  /** Absent in active-active, and unless the settings ask for it. */
+  readonly pooler?: ContainerPlan;
 }
 
 /** Every container of a stack that runs a program of its own (holders are left out). */
@@ -225,6 +227,7 @@ export function containersOf(plan: StackPlan): ContainerPlan[] {
     ...patroniGroups(plan).flatMap(({ members }) => members),
     ...plan.clusters.flatMap(({ coordinator, workers }) => [...(coordinator === undefined ? [] : [coordinator]), ...workers]),
     ...(plan.haproxy === undefined ? [] : [plan.haproxy]),
+    ...(plan.pooler === undefined ? [] : [plan.pooler]),
   ];
 }
 

@@ -3,9 +3,10 @@ import { postgresMajorOf } from "../config/image";
 import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "../config/settings";
 import { planCitus, reachable, type CitusOptions } from "./citus";
 import { planEtcd, type EtcdOptions } from "./etcd";
-import { planHAProxy, type HAProxyOptions } from "./haproxy";
+import { INSIDE, planHAProxy, type HAProxyOptions } from "./haproxy";
 import { patroniPath, planPatroni, PROMOTED, type PatroniOptions } from "./patroni";
 import { FIRST_GROUP, type StackPlan } from "./plan";
+import { planPooler, POOLER_PAUSE, POOLER_START, type PoolerOptions } from "./pooler";
 
 /** Files that a plan is made with: their text, by their path relative to the project. */
 export type ReadFile = (path: string) => string;
@@ -31,12 +32,14 @@ export interface ActivePassiveParts {
   /** Empty where workers are plain. */
   readonly workerGroups: readonly { readonly name: string; readonly options: PatroniOptions }[];
   readonly haproxy: { readonly name: string; readonly options: Omit<HAProxyOptions, "members"> };
+  /** Absent unless the settings ask for it. */
+  readonly pooler?: { readonly name: string; readonly options: PoolerOptions };
   readonly cluster: { readonly name: string; readonly options: CitusOptions };
 }
 
 /** The parts of an active-passive stack: what the components and the plan are made from. */
 export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFile): ActivePassiveParts {
-  const { prefix, scope, bindAddress, shardCount, replicationFactor, fencer, limits, ports, workers } = settings;
+  const { prefix, scope, bindAddress, shardCount, replicationFactor, fencer, limits, ports, pooler, workers } = settings;
   const shared = { scope, prefix, fencer, preloadLibraries: settings.preloadLibraries, postgresMajor: postgresMajor(settings) };
   const membersOf = (name: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${name}-${index + 1}`);
   const groups = areGroups(workers) ? workerNames(workers.groups, "worker").map((name, index) => ({ name, group: FIRST_GROUP + index, count: workers.members })) : [];
@@ -77,6 +80,12 @@ export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFi
         limits: limits.haproxy,
       },
     },
+    ...(pooler !== false && {
+      pooler: {
+        name: "pooler",
+        options: { ...pooler, server: { host: `${prefix}haproxy`, port: INSIDE.leader }, port: ports.pooler, bindAddress, prefix, limits: limits.pooler },
+      },
+    }),
     cluster: {
       name: scope,
       options: {
@@ -108,6 +117,7 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
     coordinators,
     ...(parts.workerGroups.length > 0 && { workerGroups: parts.workerGroups.map(({ name, options }) => planPatroni(name, etcd.hosts, options, promoted)) }),
     haproxy: planHAProxy(parts.haproxy.name, { ...parts.haproxy.options, members }, read(CUT_SESSIONS)),
+    ...(parts.pooler !== undefined && { pooler: planPooler(parts.pooler.name, parts.pooler.options, { start: read(POOLER_START), pause: read(POOLER_PAUSE) }) }),
     clusters: [planCitus(parts.cluster.name, parts.cluster.options)],
   };
 }

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
-import { CitusCluster, EtcdCluster, HAProxy, PatroniGroup, PatroniImage } from "../../components";
+import { CitusCluster, EtcdCluster, HAProxy, PatroniGroup, PatroniImage, PgBouncerImage, Pooler } from "../../components";
 import { recording, underMocks, valueOf, type Options, type Registered } from "./mocks";
 
 const CONTAINER = "docker:index/container:Container";
@@ -150,6 +150,32 @@ describe("HAProxy", () => {
 
   test("refuses no members", async () => {
     await underMocks("test", () => expect(() => new HAProxy("front", { network: "n", members: [] })).toThrow(/HAProxy front: members is empty/));
+  });
+});
+
+describe("Pooler", () => {
+  test("is one container in front of an HAProxy, keeps its password secret, and tells where it listens", async () => {
+    const { result, resources } = await underMocks("test", () => {
+      const proxy = new HAProxy("front", { network: "n", prefix: "t-", members: ["db-1"] });
+      return new Pooler("pool", { network: "n", prefix: "t-", image: "i", server: proxy.inside, superuserPassword: "plain", port: 16432, bindAddress: "0.0.0.0" });
+    });
+    expect(containerNames(resources)).toEqual(["t-front", "t-pool"]);
+    expect(result.endpoint).toEqual({ host: "127.0.0.1", port: 16432 });
+    const pooler = containers(resources).find(({ name }) => name === "pool-pgbouncer");
+    expect(pooler?.inputs["envs"]).toEqual(["PGDATABASE=postgres", "PGHOST=t-front", "PGPASSWORD=plain", "PGPORT=5000", "PGUSER=postgres"]);
+    expect(pooler?.secrets).toContain("envs");
+    expect(pooler?.inputs["ports"]).toEqual([{ internal: 6432, external: 16432, ip: "0.0.0.0", protocol: "tcp" }]);
+    expect(JSON.stringify(pooler?.inputs["uploads"])).toContain("* = host=t-front port=5000");
+  });
+});
+
+describe("PgBouncerImage", () => {
+  test("is on Debian unless it is told otherwise", async () => {
+    const tag = async (args?: { base: string }): Promise<string> => (await underMocks("test", () => valueOf(new PgBouncerImage("p", args).image))).result;
+    const debian = await tag();
+    expect(debian).toMatch(/^citus-sharding\/pgbouncer:[0-9a-f]{12}$/);
+    expect(await tag({ base: "debian:trixie-slim" })).toBe(debian);
+    expect(await tag({ base: "debian:forky-slim" })).not.toBe(debian);
   });
 });
 

@@ -233,7 +233,7 @@ describe("Pulumi.active-passive.yaml", () => {
       "citus:index:EtcdCluster": 1,
       "citus:index:HAProxy": 1,
       "citus:index:PatroniGroup": 1,
-      "citus:index:PatroniImage": 1,
+      "citus:index:BuiltImage": 1,
       "docker:index/network:Network": 1,
       "docker:index/remoteImage:RemoteImage": 4,
       "docker:index/volume:Volume": 9,
@@ -322,5 +322,69 @@ describe("Pulumi.active-passive.yaml", () => {
     });
     expect(String(result)).toMatch(/nothing was touched\.\n {2}etcdMembers = 4: must be/);
     expect(ofType(resources, CONTAINER)).toEqual([]);
+  });
+});
+
+describe("Pulumi.active-passive.yaml with the pooler", () => {
+  let stack: Run;
+  beforeAll(async () => (stack = await run("active-passive", { "citus-sharding:pooler": '{"poolSize":30}' })));
+  commonTests(() => stack);
+
+  test("is the stack without it, its image and one container", async () => {
+    const without = count((await run("active-passive")).resources);
+    expect(count(stack.resources)).toEqual({ ...without, "citus:index:Pooler": 1, "citus:index:BuiltImage": 2, [CONTAINER]: 17, [COMMAND]: 8 });
+  });
+
+  test("the pooler is exactly this", () => {
+    const { inputs, secrets } = named(stack.resources, "pooler-pgbouncer");
+    expect(inputs).toEqual({
+      name: "pooler",
+      hostname: "pooler",
+      image: expect.stringMatching(/^citus-sharding\/pgbouncer:[0-9a-f]{12}$/) as unknown,
+      restart: "unless-stopped",
+      logDriver: "json-file",
+      logOpts: { "max-file": "3", "max-size": "10m" },
+      labels: [
+        { label: "io.citus-sharding.role", value: "pooler" },
+        { label: "io.citus-sharding.stack", value: "organization/citus-sharding/active-passive" },
+      ],
+      networksAdvanced: [{ name: "citus-active-passive", aliases: ["pooler"] }],
+      ports: [{ internal: 6432, external: 6432, ip: "127.0.0.1", protocol: "tcp" }],
+      entrypoints: ["sh", "/etc/pgbouncer/start.sh"],
+      user: "postgres",
+      envs: ["PGDATABASE=postgres", "PGHOST=haproxy", "PGPASSWORD=output of superuser-password", "PGPORT=5000", "PGUSER=postgres"],
+      uploads: [
+        { file: "/etc/pgbouncer/pgbouncer.ini", content: expect.stringMatching(/^default_pool_size = 30$/m) as unknown },
+        { file: "/etc/pgbouncer/start.sh", content: expect.stringContaining("exec pgbouncer") as unknown },
+        { file: "/etc/pgbouncer/pause.sh", content: expect.stringContaining("PAUSE") as unknown },
+      ],
+      healthcheck: { tests: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-p", "6432", "-U", "postgres"], interval: "10s", timeout: "3s", retries: 3, startPeriod: "5s" },
+      stopSignal: "SIGINT",
+      stopTimeout: 10,
+      destroyGraceSeconds: 10,
+    });
+    expect(secrets).toContain("envs");
+  });
+
+  test("its image is built without a secret", () => {
+    const { inputs } = named(stack.resources, "pgbouncer-image-build");
+    expect(inputs).toMatchObject({ create: "node --import tsx setup/builtImage.ts", environment: {} });
+    expect(JSON.parse(inputs["stdin"] as string)).toMatchObject({ name: "pgbouncer", base: "debian:trixie-slim" });
+  });
+
+  test("an image that was named is taken instead", async () => {
+    const { resources } = await run("active-passive", { "citus-sharding:pooler": "true", "citus-sharding:images": '{"pgbouncer":"ours/pgbouncer:1.25.2"}' });
+    expect(named(resources, "pooler-pgbouncer").inputs["image"]).toBe("sha256:ours/pgbouncer:1.25.2");
+    expect(resources.filter(({ name }) => name === "pgbouncer-image-build")).toEqual([]);
+  });
+
+  test("tells how it is reached", async () => {
+    expect(await valueOf(stack.outputs["uris"] as pulumi.Output<unknown>)).toEqual({
+      leader: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:5000/postgres",
+      standbys: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:5001/postgres",
+      nodes: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:5002/postgres",
+      pooled: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:6432/postgres",
+    });
+    expect(stack.outputs["endpoints"]).toEqual({ leader: "127.0.0.1:5000", standbys: "127.0.0.1:5001", nodes: "127.0.0.1:5002", pooled: "127.0.0.1:6432" });
   });
 });

@@ -138,4 +138,9 @@ describe("published ports", () => {
       { port: 7000, owner: "haproxy", key: "ports.statistics" },
     ]);
   });
+
+  test("active-passive: the pooler's, if there is one", () => {
+    const { settings } = parseSettings({ topology: "active-passive", pooler: true });
+    expect(publishedPorts(settings).slice(4)).toEqual([{ port: 6432, owner: "pooler", key: "ports.pooler" }]);
+  });
 });

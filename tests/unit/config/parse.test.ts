@@ -27,6 +27,7 @@ const WORKER_NAME = "must be a name of 2 to 40 lower-case letters, digits, - and
 const SIZE = 'must be a size such as "512 MB" or "2 GB"';
 const ODD = "must be 1, 3, 5, 7 or 9: an even number of members survives no more failures than one fewer";
 const IMAGE = 'must be an image in lower case with a tag or a digest, "repository:1.2.3" or "repository@sha256:…"';
+const POOLER = 'must be true, false or an object of poolSize and maxClientConnections, such as {"poolSize": 20}; {} takes the defaults';
 const CLUSTERS = 'must name one cluster or more, such as {"a": {"workers": 3}, "b": {}}';
 const CLUSTER_NAME = "must be a cluster's name: at most 16 lower-case letters and digits, beginning and ending with a letter";
 const PORT = "must be a whole number from 1 to 65535";
@@ -71,6 +72,16 @@ describe("a wrong input is told with its full key, its value and what would be r
     ["one port three times", ap({ ports: { leader: 1, standbys: 1, statistics: 1 } }), [
       "ports.standbys = 1: haproxy needs port 1, which ports.leader gives to haproxy; choose another, such as 2",
       "ports.statistics = 1: haproxy needs port 1, which ports.leader gives to haproxy; choose another, such as 2",
+    ]],
+    ["HAProxy's port at the pooler", ap({ pooler: true, ports: { pooler: 5001 } }), [
+      "ports.pooler = 5001: pooler needs port 5001, which ports.standbys gives to haproxy; choose another, such as 5003",
+    ]],
+    ["a pooler of something else", ap({ pooler: "yes" }), [`pooler = "yes": ${POOLER}`]],
+    ["a pooler with an unknown key", ap({ pooler: { size: 20 } }), ["pooler.size: unknown key; keys of pooler are poolSize, maxClientConnections"]],
+    ["a pooler without connections", ap({ pooler: { poolSize: 0 } }), ["pooler.poolSize = 0: must be a whole number from 1 to 1000"]],
+    ["a pooler without clients", ap({ pooler: { maxClientConnections: 0 } }), ["pooler.maxClientConnections = 0: must be a whole number from 1 to 10000"]],
+    ["a worker with the pooler's name", ap({ pooler: {}, workers: ["pooler"] }), [
+      'workers = "pooler": is already a name of the stack\'s pooler; a worker belongs to one cluster, so give this one another name',
     ]],
     ["port 0", ap({ ports: { leader: 0 } }), [`ports.leader = 0: ${PORT}`]],
     ["port too high", aa({ clusters: { a: { port: 65536 } } }), [`clusters.a.port = 65536: ${PORT}`]],
@@ -362,10 +373,25 @@ describe("defaults", () => {
       etcdMembers: 3,
       workers: 3,
       replicationFactor: 1,
-      ports: { leader: 5000, standbys: 5001, statistics: 7000 },
+      pooler: false,
+      ports: { leader: 5000, standbys: 5001, statistics: 7000, pooler: 6432 },
       images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim", etcd: "quay.io/coreos/etcd:v3.5.16", haproxy: "haproxy:3.0.11" },
-      limits: { coordinator: {}, worker: {}, etcd: {}, haproxy: {} },
+      limits: { coordinator: {}, worker: {}, etcd: {}, haproxy: {}, pooler: {} },
     });
+  });
+
+  test.each([
+    [undefined, false],
+    [false, false],
+    [true, { poolSize: 20, maxClientConnections: 1000 }],
+    [{}, { poolSize: 20, maxClientConnections: 1000 }],
+    [{ poolSize: 50 }, { poolSize: 50, maxClientConnections: 1000 }],
+  ])("a pooler set to %j is %j", (pooler, parsed) => {
+    expect(parseSettings(ap({ pooler })).settings).toMatchObject({ pooler: parsed });
+  });
+
+  test("without a pooler its port and its name are free", () => {
+    expect(() => parseSettings(ap({ ports: { leader: 6432 }, workers: ["pooler"] }))).not.toThrow();
   });
 
   test("what is set leaves the defaults beside it", () => {
@@ -400,6 +426,8 @@ describe("configuration as Pulumi hands it over", () => {
     ["config set --path limits.worker.cpus 1.5", "active-active", { limits: '{"worker":{"cpus":"1.5"}}' }, { limits: { worker: { cpus: 1.5 } } }],
     ["config set --path images.citus citusdata/citus:13.2.0", "active-active", { images: '{"citus":"citusdata/citus:13.2.0"}' }, { images: { citus: "citusdata/citus:13.2.0" } }],
     ["config set clusters '{\"a\":{}}'", "active-active", { clusters: '{"a":{}}' }, { clusters: { a: {} } }],
+    ["config set pooler true", "active-passive", { pooler: "true" }, { pooler: true }],
+    ["config set --path pooler.poolSize 50", "active-passive", { pooler: '{"poolSize":"50"}' }, { pooler: { poolSize: 50 } }],
     ["config set workers '[\"x\"]'", "active-passive", { workers: '["x"]' }, { workers: ["x"] }],
     ["parameters stay as they were written", "active-active", { parameters: '{"jit":"off","max_connections":200,"random_page_cost":"1.1","autovacuum":true}' }, { parameters: { jit: "off", max_connections: 200, random_page_cost: "1.1", autovacuum: true } }],
     ["a password of digits is a text", "active-passive", { superuserPassword: "0012345", rewindPassword: "true" }, { superuserPassword: "0012345", rewindPassword: "true" }],

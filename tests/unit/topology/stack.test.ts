@@ -63,6 +63,15 @@ describe("active-passive", () => {
     for (const { files } of stack.coordinators?.members ?? []) for (const host of stack.etcd?.hosts ?? []) expect(files[0]?.content).toContain(host);
   });
 
+  test("the pooler is there if it is asked for, and finds HAProxy by its name and its port inside", () => {
+    expect(stack.pooler).toBeUndefined();
+    const pooled = plan({ topology: "active-passive", prefix: "t-", pooler: { poolSize: 7 }, ports: { leader: 15000, pooler: 16432 } });
+    expect(names(pooled).slice(-2)).toEqual(["t-haproxy", "t-pooler"]);
+    expect(pooled.pooler).toMatchObject({ role: "pooler", environment: { PGHOST: pooled.haproxy?.name, PGPORT: String(pooled.haproxy?.ports[0]?.internal) }, ports: [{ external: 16432 }] });
+    expect(pooled.pooler?.files.map(({ content }) => content)).toEqual([expect.stringContaining("default_pool_size = 7\n"), "text of assets/pgbouncer/start.sh", "text of assets/pgbouncer/pause.sh"]);
+    expect({ ...pooled, pooler: undefined }).toEqual({ ...plan({ topology: "active-passive", prefix: "t-", ports: { leader: 15000 } }), pooler: undefined });
+  });
+
   test("parameters go where their members are: by Patroni to coordinators, by the set-up to workers", () => {
     const { coordinators, clusters } = plan({
       topology: "active-passive",
@@ -105,6 +114,7 @@ const activePassive = fc.record({
   prefix,
   workers,
   ports,
+  pooler: fc.boolean(),
   coordinators: fc.integer({ min: 1, max: 9 }),
   etcdMembers: fc.constantFrom(1, 3, 5, 7, 9),
 });
@@ -161,7 +171,7 @@ describe("any stack that the rules let pass", () => {
           ...(stack.coordinators?.setup.members ?? []).map(({ container }) => container),
           ...stack.clusters.flatMap(({ setup }) => [...(setup.coordinator === undefined ? [] : [setup.coordinator.container]), ...setup.workers.map(({ container }) => container)]),
         ];
-        expect(setUp).toEqual(names(stack).filter((name) => name !== stack.haproxy?.name));
+        expect(setUp).toEqual(names(stack).filter((name) => name !== stack.haproxy?.name && name !== stack.pooler?.name));
       }),
     );
   });

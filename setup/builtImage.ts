@@ -1,13 +1,13 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
-import type { PatroniImagePlan } from "../topology/patroniImage";
+import type { BuiltImagePlan } from "../topology/builtImage";
 
 /**
- * Builds the Patroni image that its standard input plans, unless it is present. `docker build` by command works with
+ * Builds the image that its standard input plans, unless it is present. `docker build` by command works with
  * every image store of Docker, which the provider's own build does not.
  */
 async function main(): Promise<void> {
-  const { tag, base, dockerfile } = JSON.parse(await text(process.stdin)) as PatroniImagePlan;
+  const { name, tag, base, dockerfile } = JSON.parse(await text(process.stdin)) as BuiltImagePlan;
   if ((await docker(["image", "inspect", "--format", "{{.Id}}", tag])).code === 0) {
     console.log(`${tag}: present`);
     return;
@@ -17,7 +17,7 @@ async function main(): Promise<void> {
   const { code, output } = await docker(["build", "--build-arg", `BASE=${base}`, "--tag", tag, "-"], dockerfile);
   if (code !== 0) {
     const reason = output.trim().split("\n").slice(-5).join("\n");
-    throw new Error(`The Patroni image could not be built on ${base}. Set images.patroni to an image with Patroni, or mend the reason:\n${reason}`);
+    throw new Error(`The image of ${name} could not be built on ${base}. Set images.${name} to an image that has it, or mend the reason:\n${reason}`);
   }
   console.log(`${tag}: built in ${((Date.now() - started) / 1000).toFixed(0)} s`);
 }

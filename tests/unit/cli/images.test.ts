@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { builtImages, stackImages } from "../../../cli/images";
+import { parseSettings } from "../../../config/parse";
+
+const patroni = { name: "patroni", base: "citusdata/citus:13.2.0" };
+const pgbouncer = { name: "pgbouncer", base: "debian:trixie-slim" };
+
+test.each([
+  ["active-active", { topology: "active-active" }, []],
+  ["active-passive", { topology: "active-passive" }, [patroni]],
+  ["a pooler", { topology: "active-passive", pooler: true }, [patroni, pgbouncer]],
+  ["another base", { topology: "active-passive", images: { citus: "citusdata/citus:13.1.0" } }, [{ ...patroni, base: "citusdata/citus:13.1.0" }]],
+  ["images that the user names", { topology: "active-passive", pooler: true, images: { patroni: "ours:1", pgbouncer: "ours:2" } }, []],
+  ["an image of a pooler that there is not", { topology: "active-passive", images: { pgbouncer: "ours:2" } }, [patroni]],
+])("what is built: %s", (_, input, built) => {
+  expect(builtImages(parseSettings(input).settings)).toEqual(built);
+});
+
+test("an image that the user names is pulled", () => {
+  const { settings } = parseSettings({ topology: "active-passive", pooler: true, images: { pgbouncer: "ours:2" } });
+  expect(stackImages(settings)).toContainEqual({ image: "ours:2", key: "images.pgbouncer" });
+});
