@@ -181,6 +181,8 @@ export interface StackPlan {
   readonly etcd?: EtcdPlan;
   /** Absent in active-active. */
   readonly coordinators?: PatroniPlan;
+  /** The workers that are Patroni groups; absent where workers are plain. */
+  readonly workerGroups?: readonly PatroniPlan[];
   /** Absent in active-active. */
   readonly haproxy?: ContainerPlan;
 }
@@ -193,6 +195,11 @@ export function containersOf(plan: StackPlan): ContainerPlan[] {
     ...plan.clusters.flatMap(({ coordinator, workers }) => [...(coordinator === undefined ? [] : [coordinator]), ...workers]),
     ...(plan.haproxy === undefined ? [] : [plan.haproxy]),
   ];
+}
+
+/** The Patroni groups of a stack, the coordinators first. */
+export function patroniGroups({ coordinators, workerGroups = [] }: Pick<StackPlan, "coordinators" | "workerGroups">): PatroniPlan[] {
+  return [...(coordinators === undefined ? [] : [coordinators]), ...workerGroups];
 }
 
 /** The container that holds a database member's address and PID namespace. */
