@@ -7,7 +7,7 @@ import { etcdHealth } from "./etcdHealth";
 import { Failure } from "./failure";
 import { inspectContainers } from "./live";
 import { patroniCluster } from "./patroniCluster";
-import { duration } from "./print";
+import { duration, size } from "./print";
 import { openSession } from "./session";
 import { containerNames, readStack, type Stack } from "./stack";
 import { stackStatus, type Findings, type StackStatus } from "./stackStatus";
@@ -65,11 +65,6 @@ function render(stack: Stack, { nodes, clusters, problems }: StackStatus): strin
     ...proven,
     ...problems.map((problem) => `${colors.red("✗")} ${problem}`),
   ].join("\n");
-}
-
-function size(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
-  return bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(0)} kB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`;
 }
 
 /** A promise that fails when time is up. */

@@ -11,7 +11,12 @@ export interface PatroniGroup {
   readonly rest: PatroniRest;
   readonly deadline: Deadline;
   readonly report: Report;
+  /** Not set: nothing is done around a switchover. */
+  readonly aroundSwitchover?: AroundSwitchover;
 }
+
+/** Makes a switchover happen, with something before and after it: a pooler can hold its clients' statements meanwhile. */
+export type AroundSwitchover = (switchover: () => Promise<void>) => Promise<void>;
 
 /** A switchover at most, in seconds. */
 const SWITCHOVER_SECONDS = 120;
@@ -45,12 +50,12 @@ export function ready(members: readonly PatroniMember[], { members: planned }: P
 }
 
 /** Hands the lead to a planned standby, of those that stream a synchronous one first; gives its name. */
-export async function handOver({ spec, rest, report }: PatroniGroup, leader: PatroniMember, standbys: readonly PatroniMember[]): Promise<string> {
+export async function handOver({ spec, rest, report, aroundSwitchover = (switchover) => switchover() }: PatroniGroup, leader: PatroniMember, standbys: readonly PatroniMember[]): Promise<string> {
   const candidates = standbys.filter((member) => isPlanned(spec, member) && isInService(member));
   const candidate = candidates.find(isSynchronous) ?? candidates[0];
   if (candidate === undefined) throw new SetupError(`${leader.name} has no streaming standby to hand the lead to. Wait until one streams (docker exec ${leader.name} patronictl list) and run the update again`);
   report.activity = `handing the lead from ${leader.name} to ${candidate.name}`;
-  await rest.switchover(leader.name, candidate.name, SWITCHOVER_SECONDS);
+  await aroundSwitchover(() => rest.switchover(leader.name, candidate.name, SWITCHOVER_SECONDS));
   report.did(candidate.name, `leads now, after ${leader.name}`);
   return candidate.name;
 }

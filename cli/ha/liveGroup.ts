@@ -1,0 +1,45 @@
+import { PatroniRest, type PatroniCluster } from "../../setup/patroniRest";
+import { requireDocker } from "../docker";
+import { Failure } from "../failure";
+import { inspectContainers } from "../live";
+import { listed } from "../print";
+import type { Group, HighlyAvailable } from "./groups";
+
+/** A group as Patroni has it now. */
+export interface LiveGroup extends Group {
+  readonly rest: PatroniRest;
+  readonly cluster: PatroniCluster;
+}
+
+/**
+ * What Patroni says of groups, asked of those of their members that run; undefined for a group in which none answers.
+ *
+ * @throws {@link Failure} if the stack is not up.
+ */
+export async function askGroups({ name }: Pick<HighlyAvailable, "name">, groups: readonly Group[]): Promise<{ group: Group; live: LiveGroup | undefined }[]> {
+  await requireDocker();
+  const containers = await inspectContainers(groups.flatMap(({ members }) => members));
+  if (containers.length === 0) throw new Failure(`${name} is not up: npm run up -- ${name}`);
+  const running = new Set(containers.filter(({ status }) => status === "running").map((container) => container.name));
+  return Promise.all(
+    groups.map(async (group) => {
+      const rest = new PatroniRest(group.members.filter((member) => running.has(member)));
+      const cluster = await rest.cluster();
+      return { group, live: cluster && { ...group, rest, cluster } };
+    }),
+  );
+}
+
+/** Like {@link askGroups}, of groups that are needed. */
+export async function requireGroups(stack: Pick<HighlyAvailable, "name">, groups: readonly Group[]): Promise<LiveGroup[]> {
+  return (await askGroups(stack, groups)).map(({ group, live }) => {
+    if (live !== undefined) return live;
+    throw new Failure(`No member of ${group.name} answers: ${listed(group.members)}. npm run restart -- ${stack.name} brings them back.`);
+  });
+}
+
+/** Like {@link requireGroups}, of one group. */
+export async function requireGroup(stack: Pick<HighlyAvailable, "name">, group: Group): Promise<LiveGroup> {
+  const [live] = await requireGroups(stack, [group]);
+  return live as LiveGroup;
+}
