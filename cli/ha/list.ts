@@ -80,7 +80,8 @@ function listedMember(name: string, member: PatroniMember | undefined): ListedMe
 function render(groups: readonly ListedGroup[]): string {
   const rows = groups.flatMap(({ group, members }) =>
     members.map(({ name, role, state, timeline, lagBytes, pendingRestart, tags }) => {
-      const notes = [...pendingRestart.map(({ parameter, from, to }) => `waits for a restart: ${parameter} ${from} → ${to}`), ...Object.entries(tags).map(([tag, value]) => `${tag}: ${String(value)}`)];
+      const waiting = pendingRestart.map(({ parameter, from, to }) => `${parameter} ${from} → ${to}`);
+      const notes = [...(waiting.length === 0 ? [] : [`waits for a restart: ${waiting.join(", ")}`]), ...Object.entries(tags).map(([tag, value]) => `${tag}: ${String(value)}`)];
       return [group, name, role.replaceAll("_", " "), state, timeline === undefined ? "" : String(timeline), lagBytes === undefined ? "" : size(lagBytes), notes.join(", ")];
     }),
   );

@@ -88,7 +88,8 @@ async function untilStreaming({ rest, name: group }: LiveGroup, member: string, 
     const seen = members?.find((candidate) => candidate.name === member);
     const started = own?.postmaster_start_time;
     if (seen !== undefined && isInService(seen) && started !== undefined && started !== startedBefore) return;
-    const state = started === startedBefore && started !== undefined ? "stopping" : (seen?.state ?? "starting");
+    // The group's word on a member is a round late.
+    const state = (own?.state === "running" ? (started === startedBefore ? "stopping" : seen?.state) : own?.state) ?? "starting";
     if (state !== shown) status.line(`${member}: ${state}`);
     shown = state;
     status.doing(`waiting for ${member} to stream (${state})`);
