@@ -72,7 +72,7 @@ export function stackStatus(stack: Stack, findings: Findings): StackStatus {
     ...(findings.uriProblem === undefined ? [] : [`The coordinators were not asked: ${findings.uriProblem}`]),
     ...findings.clusters.flatMap((cluster) => citusProblems(stack, cluster)),
   ];
-  const warnings = (findings.paused ?? []).map((group) => `${group} is in maintenance mode: nobody takes over if its leader fails. npm run ha -- resume ${stack.name} ends it.`);
+  const warnings = (findings.paused ?? []).map((group) => `${group} is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume ${stack.name} ends it.`);
   const objectives = objectivesStatus(stack);
   return { stack: stack.name, healthy: problems.length === 0, nodes: nodes.map(({ status }) => status), clusters: findings.clusters, problems, warnings, ...(objectives && { objectives }) };
 }

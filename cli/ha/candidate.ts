@@ -1,4 +1,4 @@
-import { isLeader, isSynchronous, type PatroniMember } from "../../setup/patroniRest";
+import { isInService, isLeader, isSynchronous, type PatroniMember } from "../../setup/patroniRest";
 import { Failure } from "../failure";
 import { listed } from "../print";
 
@@ -14,8 +14,10 @@ export interface Succession {
  * @throws {@link Failure} that says why nobody, or not `to`, and what would be right.
  */
 export function succession(group: string, members: readonly PatroniMember[], to: string | undefined): Succession {
-  const leader = members.find(isLeader)?.name;
-  if (leader === undefined) throw new Failure(`${group} has no leader that could hand over: its members elect one when most of them and etcd are healthy.`);
+  const leading = members.find(isLeader);
+  if (leading === undefined) throw new Failure(`${group} has no leader that could hand over: its members elect one when most of them and etcd are healthy.`);
+  if (!isInService(leading)) throw new Failure(`${leading.name} leads ${group}, but does not run (${leading.state}), so it cannot hand over: a standby takes over by itself when its lease expires.`);
+  const leader = leading.name;
   const able = members.filter((member) => hindrance(member) === undefined).sort((one, other) => lagOf(one) - lagOf(other));
   const others = able.length === 0 ? "No other member can either; wait until one streams." : `${listed(able.map(({ name }) => name))} can take over.`;
   if (to !== undefined) {

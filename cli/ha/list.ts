@@ -27,7 +27,7 @@ export interface ListedMember {
   readonly name: string;
   /** Patroni's role; `none` for a member that Patroni does not know. */
   readonly role: PatroniMember["role"] | "none";
-  /** `running` for a leader, `streaming` for a standby that follows it; `unknown` for a member that Patroni does not know. */
+  /** `running` for a leader, `streaming` for a standby that follows it, `container exited` and the like; `unknown` for a member that Patroni does not know. */
   readonly state: string;
   readonly inService: boolean;
   readonly timeline?: number;
@@ -91,6 +91,6 @@ function render(groups: readonly ListedGroup[]): string {
     if (column !== 3) return cell;
     return well[row - 1] === true ? colors.green(cell) : colors.red(cell);
   };
-  const paused = groups.filter((group) => group.paused).map(({ group }) => `${colors.yellow("!")} ${group} is in maintenance mode: nobody takes over if its leader fails. npm run ha -- resume ends it.`);
+  const paused = groups.filter((group) => group.paused).map(({ group }) => `${colors.yellow("!")} ${group} is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume ends it.`);
   return [...table([["group", "member", "role", "state", "timeline", "behind", ""], ...rows], paint), ...(paused.length > 0 ? ["", ...paused] : [])].join("\n");
 }

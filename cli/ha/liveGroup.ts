@@ -20,14 +20,23 @@ export async function askGroups({ name }: Pick<HighlyAvailable, "name">, groups:
   await requireDocker();
   const containers = await inspectContainers(groups.flatMap(({ members }) => members));
   if (containers.length === 0) throw new Failure(`${name} is not up: npm run up -- ${name}`);
-  const running = new Set(containers.filter(({ status }) => status === "running").map((container) => container.name));
+  const statuses = new Map(containers.map((container) => [container.name, container.status]));
   return Promise.all(
     groups.map(async (group) => {
-      const rest = new PatroniRest(group.members.filter((member) => running.has(member)));
+      const rest = new PatroniRest(group.members.filter((member) => statuses.get(member) === "running"));
       const cluster = await rest.cluster();
-      return { group, live: cluster && { ...group, rest, cluster } };
+      return { group, live: cluster && { ...group, rest, cluster: withContainers(cluster, group, statuses) } };
     }),
   );
+}
+
+/** A group in which members whose containers do not run have that for their state: Patroni believes in them until their lease expires. */
+export function withContainers(cluster: PatroniCluster, { members: planned }: Pick<Group, "members">, statuses: ReadonlyMap<string, string>): PatroniCluster {
+  const members = cluster.members.map((member) => {
+    const status = planned.includes(member.name) ? (statuses.get(member.name) ?? "missing") : "running";
+    return status === "running" ? member : { ...member, state: `container ${status}` };
+  });
+  return { ...cluster, members };
 }
 
 /** Like {@link askGroups}, of groups that are needed. */

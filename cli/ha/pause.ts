@@ -28,16 +28,14 @@ export async function pause(words: readonly string[], { group }: PauseOptions, p
       status.doing(`waiting for ${listed(live.members)} to take it`);
       const late = await membersWithout(live, paused);
       const mode = paused ? "is in maintenance mode" : "is out of maintenance mode";
-      if (late.length > 0) {
-        throw new Failure(`${live.name} ${mode}, but ${listed(late)} ${late.length === 1 ? "has" : "have"} not taken it within ${duration(TAKEN_TIMEOUT_MS)}: npm run restart -- ${stack.name} ${late.join(" ")} brings ${late.length === 1 ? "it" : "them"} back, and with ${late.length === 1 ? "it" : "them"} the mode.`);
-      }
+      if (late.length > 0) throw new Failure(`${live.name} ${mode}, but ${listed(late)} ${late.length === 1 ? "does" : "do"} not answer to have taken it: ${late.length === 1 ? "it takes" : "they take"} it when running again. npm run ha -- list ${stack.name} shows the members.`);
       status.line(`${live.name} ${mode}, and every member knows it`);
     }
   } finally {
     status.end();
   }
   const names = listed(groups.map(({ name }) => name));
-  const effect = paused ? `Until npm run ha -- resume ${stack.name} nobody takes over if a leader of ${names} fails.` : `Leaders of ${names} are guarded again.`;
+  const effect = paused ? `Until npm run ha -- resume ${stack.name} nobody takes over if a leader of ${names} fails, and Patroni starts no PostgreSQL that ends.` : `Leaders of ${names} are guarded again.`;
   console.log(`${colors.green("✓")} ${effect} (${duration(performance.now() - startedAt)})`);
 }
 

@@ -93,7 +93,7 @@ test("many nodes with one ailment are one problem, and all nodes one restart", (
 
 test("a group in maintenance mode is a warning, not a problem", () => {
   const status = stackStatus(stack, { ...well, paused: ["coord"] });
-  expect(status).toMatchObject({ healthy: true, problems: [], warnings: ["coord is in maintenance mode: nobody takes over if its leader fails. npm run ha -- resume s ends it."] });
+  expect(status).toMatchObject({ healthy: true, problems: [], warnings: ["coord is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume s ends it."] });
 });
 
 describe("objectives", () => {

@@ -29,6 +29,7 @@ describe("refused is", () => {
     ["one that Patroni does not know", [leader, near], "c-3", "c-3 cannot take over from c-1: it is no member that Patroni knows now. c-2 can take over."],
     ["one where nobody else can either", [leader, starting], "c-5", "No other member can either; wait until one streams."],
     ["a group without a leader", [near, nearest], undefined, "coord has no leader that could hand over"],
+    ["a leader that does not run", [{ ...leader, state: "container exited" }, near], undefined, "c-1 leads coord, but does not run (container exited), so it cannot hand over"],
     ["a leader alone", [leader], undefined, "Nobody can take over from c-1: coord has no standby."],
     ["a group in which nobody can", [leader, replica, starting], undefined, "Nobody can take over from c-1: c-4 is not synchronous, so it may lack writes that were acknowledged and c-5 does not stream (starting). Wait until a synchronous standby streams."],
   ])("%s", (_, members, to, message) => {

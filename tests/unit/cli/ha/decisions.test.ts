@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { groupsOf, type Group } from "../../../../cli/ha/groups";
 import { historyRows, leaderChanges } from "../../../../cli/ha/history";
 import { listedGroup } from "../../../../cli/ha/list";
+import { withContainers } from "../../../../cli/ha/liveGroup";
 import { consequence, reinitRefusal } from "../../../../cli/ha/reinit";
 import { dueOf } from "../../../../cli/ha/restart";
 import { parseSettings } from "../../../../config/parse";
@@ -46,6 +47,12 @@ describe("a listed group", () => {
   test("that does not answer has its members all the same", () => {
     expect(listedGroup(group, undefined).members.map(({ name, state }) => [name, state])).toEqual([["coord-1", "unknown"], ["coord-2", "unknown"], ["coord-3", "unknown"]]);
   });
+});
+
+test("a member whose container does not run is not in service, whatever Patroni believes", () => {
+  const statuses = new Map([["coord-1", "running"], ["coord-2", "paused"], ["coord-4", "exited"]]);
+  const { members } = withContainers({ members: [leader, standby, other, { ...other, name: "coord-4" }] }, group, statuses);
+  expect(members.map(({ name, state }) => [name, state])).toEqual([["coord-1", "running"], ["coord-2", "container paused"], ["coord-3", "container missing"], ["coord-4", "streaming"]]);
 });
 
 describe("a restart", () => {
