@@ -4,6 +4,7 @@ import { benchUp } from "./benchUp";
 import { demo } from "./demo";
 import { down, type DownOptions } from "./down";
 import { Failure } from "./failure";
+import { addHaCommands } from "./ha/commands";
 import { fail } from "./print";
 import { requireStack } from "./project";
 import { pulumi } from "./pulumiCommand";
@@ -55,6 +56,8 @@ stackCommand("uri", "Prints a connection URI, with its password: npm run -s uri 
   .argument("[name]", "a cluster; leader, standbys or pooled")
   .option("--json", "print all of them as JSON", false)
   .action((stack: string | undefined, which: string | undefined, { json }: { json: boolean }) => uri(requireStack("uri", stack), which, json));
+
+addHaCommands(program);
 
 program
   .command("pulumi")

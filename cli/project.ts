@@ -20,10 +20,11 @@ export function stacksIn(files: readonly string[]): string[] {
   return files.flatMap((file) => /^Pulumi\.([\w-]+)\.yaml$/.exec(file)?.[1] ?? []).sort();
 }
 
-/** The stack that a user named. */
+/** The stack that a user named. `command` is what follows `npm run`, up to the stack's name. */
 export function requireStack(command: string, name: string | undefined, stacks: readonly string[] = stacksIn(readdirSync(PROJECT_DIRECTORY))): string {
   if (name !== undefined && stacks.includes(name)) return name;
   const similar = name === undefined ? undefined : closest(name, stacks);
+  const run = `npm run ${command}${command.includes(" -- ") ? "" : " --"}`;
   const problem = name === undefined ? `Which stack? npm run ${command} needs its name.` : `There is no stack "${name}": there is no file Pulumi.${name}.yaml.`;
-  throw new Failure(`${problem} Stacks here: ${stacks.join(", ")}. For example: npm run ${command} -- ${similar ?? stacks.at(-1) ?? "active-passive"}`);
+  throw new Failure(`${problem} Stacks here: ${stacks.join(", ")}. For example: ${run} ${similar ?? stacks.at(-1) ?? "active-passive"}`);
 }

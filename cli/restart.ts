@@ -107,7 +107,9 @@ async function handOver(stack: Stack, name: string, status: StatusLine): Promise
   const synchronous = members.find((member) => /standby/.test(member.role) && isInService(member));
   if (synchronous === undefined || members.find(isLeader)?.name !== name) return undefined;
   status.doing(`handing over from ${name} to ${synchronous.name}`);
-  const done = await whilePaused(stack, () => switchOver(name, synchronous.name), (line) => status.line(line));
+  const hand = (): Promise<boolean> => switchOver(name, synchronous.name);
+  const leads = stack.plan.coordinators?.members.some((member) => member.name === name) === true;
+  const done = await (leads ? whilePaused(stack, hand, (line) => status.line(line)) : hand());
   return done ? synchronous.name : undefined;
 }
 

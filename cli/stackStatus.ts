@@ -1,3 +1,4 @@
+import { objectiveProblems } from "../config/objectives";
 import { containersOf, holderName, patroniGroups, type ContainerPlan, type PatroniPlan } from "../topology/plan";
 import type { CitusStatus, RegisteredNode } from "./citusStatus";
 import { cutOffMembers, type LiveContainer } from "./live";
@@ -26,6 +27,18 @@ export interface StackStatus {
   readonly clusters: readonly CitusStatus[];
   /** What is wrong, each with a way on. */
   readonly problems: readonly string[];
+  /** What is as somebody wanted it, and should not stay so. */
+  readonly warnings: readonly string[];
+  /** Absent where none is set. */
+  readonly objectives?: ObjectivesStatus;
+}
+
+/** The objectives that a stack's settings set. */
+export interface ObjectivesStatus {
+  readonly rto?: string;
+  readonly rpo?: number;
+  /** Why the settings cannot meet them. */
+  readonly unmet: readonly string[];
 }
 
 /** What was found of a stack. */
@@ -33,6 +46,8 @@ export interface Findings {
   readonly containers: readonly LiveContainer[];
   /** The members of each Patroni group by its name, as the group sees them; undefined if no member answers. */
   readonly patroni: ReadonlyMap<string, readonly PatroniMember[] | undefined>;
+  /** Names of Patroni groups in maintenance mode. */
+  readonly paused?: readonly string[];
   /** Undefined if no member answers, or there is no etcd. */
   readonly etcd: ReadonlyMap<string, boolean> | undefined;
   readonly clusters: readonly CitusStatus[];
@@ -57,7 +72,15 @@ export function stackStatus(stack: Stack, findings: Findings): StackStatus {
     ...(findings.uriProblem === undefined ? [] : [`The coordinators were not asked: ${findings.uriProblem}`]),
     ...findings.clusters.flatMap((cluster) => citusProblems(stack, cluster)),
   ];
-  return { stack: stack.name, healthy: problems.length === 0, nodes: nodes.map(({ status }) => status), clusters: findings.clusters, problems };
+  const warnings = (findings.paused ?? []).map((group) => `${group} is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume ${stack.name} ends it.`);
+  const objectives = objectivesStatus(stack);
+  return { stack: stack.name, healthy: problems.length === 0, nodes: nodes.map(({ status }) => status), clusters: findings.clusters, problems, warnings, ...(objectives && { objectives }) };
+}
+
+function objectivesStatus({ settings }: Stack): ObjectivesStatus | undefined {
+  const { rto, rpo } = settings.objectives;
+  if (rto === undefined && rpo === undefined) return undefined;
+  return { ...(rto !== undefined && { rto }), ...(rpo !== undefined && { rpo }), unmet: objectiveProblems(settings).map(({ key, consequence }) => `${key}: ${consequence}`) };
 }
 
 function nodeStatus(plan: ContainerPlan, container: LiveContainer | undefined, isCutOff: boolean, member: PatroniMember | undefined, node: RegisteredNode | undefined): NodeStatus {

@@ -1,4 +1,5 @@
 import colors from "picocolors";
+import { PatroniRest } from "../setup/patroniRest";
 import { patroniGroups, type ContainerPlan } from "../topology/plan";
 import { citusStatus } from "./citusStatus";
 import { connectionUris, coordinatorUris, type ConnectionUris } from "./connections";
@@ -6,11 +7,10 @@ import { requireDocker } from "./docker";
 import { etcdHealth } from "./etcdHealth";
 import { Failure } from "./failure";
 import { inspectContainers } from "./live";
-import { patroniCluster } from "./patroniCluster";
-import { duration } from "./print";
+import { duration, size } from "./print";
 import { openSession } from "./session";
 import { containerNames, readStack, type Stack } from "./stack";
-import { stackStatus, type Findings, type StackStatus } from "./stackStatus";
+import { stackStatus, type Findings, type ObjectivesStatus, type StackStatus } from "./stackStatus";
 import { table } from "./table";
 
 const STATE_TIMEOUT_MS = 20_000;
@@ -36,15 +36,17 @@ async function ask(stack: Stack): Promise<Findings> {
     uriProblem = error instanceof Error ? error.message : String(error);
     return {};
   });
-  const [patroni, etcd, clusters] = await Promise.all([
-    Promise.all(patroniGroups(plan).map(async ({ name, members }) => [name, await patroniCluster(running(members))] as const)),
+  const [groups, etcd, clusters] = await Promise.all([
+    Promise.all(patroniGroups(plan).map(async (group) => ({ name: group.name, cluster: await new PatroniRest(running(group.members)).cluster() }))),
     etcdHealth(running(plan.etcd?.members ?? [])),
     uris.then((known) => Promise.all(coordinatorUris(stack, known).map(({ cluster, uri }) => citusStatus(cluster, uri, Object.keys(settings.schema.tables))))),
   ]);
-  return { containers, patroni: new Map(patroni), etcd, clusters, ...(uriProblem !== undefined && { uriProblem }) };
+  const patroni = new Map(groups.map(({ name, cluster }) => [name, cluster?.members]));
+  const paused = groups.filter(({ cluster }) => cluster?.pause === true).map(({ name }) => name);
+  return { containers, patroni, paused, etcd, clusters, ...(uriProblem !== undefined && { uriProblem }) };
 }
 
-function render(stack: Stack, { nodes, clusters, problems }: StackStatus): string {
+function render(stack: Stack, { nodes, clusters, problems, warnings, objectives }: StackStatus): string {
   const rows = nodes.map(({ name, role, state, lagBytes, placements }) => {
     const notes = [...(placements === undefined ? [] : [`${placements} placements`]), ...(lagBytes === undefined ? [] : [`${size(lagBytes)} behind`])];
     return [name, role, state, notes.join(", ")];
@@ -63,13 +65,17 @@ function render(stack: Stack, { nodes, clusters, problems }: StackStatus): strin
     ...table([["node", "role", "state", ""], ...rows], paint),
     "",
     ...proven,
+    ...(objectives === undefined ? [] : [objectivesLine(objectives)]),
+    ...warnings.map((warning) => `${colors.yellow("!")} ${warning}`),
     ...problems.map((problem) => `${colors.red("✗")} ${problem}`),
   ].join("\n");
 }
 
-function size(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
-  return bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(0)} kB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`;
+function objectivesLine({ rto, rpo, unmet }: ObjectivesStatus): string {
+  const set = [...(rto === undefined ? [] : [`rto ${rto}`]), ...(rpo === undefined ? [] : [`rpo ${rpo}`])].join(", ");
+  const [first, ...more] = unmet;
+  if (first === undefined) return `${colors.green("✓")} Objectives: ${set}. The settings can meet them.`;
+  return `${colors.yellow("!")} Objectives: ${set}. ${first}${more.length === 0 ? "" : ` (${more.length} more: --json)`}`;
 }
 
 /** A promise that fails when time is up. */

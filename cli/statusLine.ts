@@ -7,7 +7,7 @@ const REDRAW_MS = 200;
 export class StatusLine {
   private readonly startedAt = performance.now();
   private readonly timer: NodeJS.Timeout | undefined;
-  private activity = "";
+  private activity: () => string = () => "";
 
   constructor() {
     if (process.stderr.isTTY) this.timer = setInterval(() => this.draw(), REDRAW_MS).unref();
@@ -25,9 +25,9 @@ export class StatusLine {
     print();
   }
 
-  /** What is being done from now on; empty for nothing. */
-  doing(activity: string): void {
-    this.activity = activity;
+  /** What is being done from now on, or what tells it whenever it is shown; empty for nothing. */
+  doing(activity: string | (() => string)): void {
+    this.activity = typeof activity === "string" ? () => activity : activity;
   }
 
   end(): void {
@@ -36,8 +36,9 @@ export class StatusLine {
   }
 
   private draw(): void {
-    if (this.activity === "") return;
-    const text = `${duration(performance.now() - this.startedAt).padStart(7)}  ${this.activity}`;
+    const activity = this.activity();
+    if (activity === "") return;
+    const text = `${duration(performance.now() - this.startedAt).padStart(7)}  ${activity}`;
     const width = process.stderr.columns - 1;
     this.erase();
     process.stderr.write(colors.cyan(text.length > width ? `${text.slice(0, width - 1)}…` : text));

@@ -18,6 +18,11 @@ export function workerNames(workers: number | readonly string[], stem: string): 
   return typeof workers === "number" ? Array.from({ length: workers }, (_, index) => `${stem}${index + 1}`) : [...workers];
 }
 
+/** Members of each worker: 1 where workers are plain, more where each is a Patroni group. */
+export function membersOf({ workers }: { readonly workers: number | readonly string[] | { readonly members: number } }): number {
+  return typeof workers === "object" && "members" in workers ? workers.members : 1;
+}
+
 /** Workers of one active-active cluster; those of cluster `a` are `worker_a1`, `worker_a2`, … */
 export function clusterWorkerNames(cluster: string, workers: number | readonly string[]): string[] {
   return workerNames(workers, `worker_${cluster}`);

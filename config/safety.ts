@@ -1,3 +1,4 @@
+import { objectiveProblems } from "./objectives";
 import { workersByKey } from "./rules";
 import type { ActiveActiveSettings, ActivePassiveSettings, PasswordKey, Settings } from "./settings";
 
@@ -10,7 +11,7 @@ export interface Danger {
 /** What a user should know before this stack is relied on. */
 export function dangersOf(settings: Settings): Danger[] {
   const own = settings.topology === "active-passive" ? memberDangers(settings) : clusterDangers(settings);
-  return [...own, ...replicationDangers(settings), ...shardDangers(settings), ...addressDangers(settings)];
+  return [...own, ...replicationDangers(settings), ...shardDangers(settings), ...addressDangers(settings), ...objectiveProblems(settings)];
 }
 
 /** What a user should know of the secrets in the stack's configuration file: passwords given, and top-level keys that are encrypted. */

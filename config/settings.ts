@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isDuration, type Duration } from "./duration";
 import { imageProblem } from "./image";
 import { isSize, toMebibytes, type Size } from "./size";
 
@@ -126,6 +127,19 @@ const PREFIX = 'must be at most 20 lower-case letters, digits, - and _, such as 
 
 const password = z.string("must be a text").min(1, "must not be empty; remove it to have one generated").optional().meta({ words: "secret text" });
 
+const RPO = "must be 0, or how many acknowledged writes may be lost, as a whole number";
+
+const objectives = z
+  .strictObject({
+    rto: z
+      .custom<Duration>((value) => typeof value === "string" && isDuration(value), { error: 'must be a duration such as "1 s", "500 ms" or "2 min"' })
+      .optional()
+      .meta({ type: "string", words: 'duration, such as `"1 s"`, `"500 ms"` or `"2 min"`' })
+      .describe("How long writes may wait or fail when a container dies or freezes, or the lead is handed over. Settings that cannot meet it print a warning. Not set: no objective."),
+    rpo: z.int(RPO).min(0, RPO).optional().meta({ words: "whole number, 0 or more" }).describe("How many acknowledged writes may be lost by a failure. Settings that cannot meet it print a warning. Not set: no objective."),
+  })
+  .prefault({});
+
 const common = {
   prefix: z
     .string(PREFIX)
@@ -143,6 +157,7 @@ const common = {
   coordinatorParameters: parameters.prefault({}).describe("Parameters of coordinators only; they win over `parameters`."),
   workerParameters: parameters.prefault({}).describe("Parameters of workers only; they win over `parameters`."),
   schema,
+  objectives,
   dataOnDestroy: z
     .enum(["drop", "keep"], 'must be "drop" or "keep"')
     .prefault("drop")
@@ -205,6 +220,10 @@ const activePassive = z.strictObject({
   topology: z.literal("active-passive").describe("One Citus cluster whose coordinator is a Patroni group over etcd, behind HAProxy."),
   scope: z.string(SCOPE).regex(/^[a-z][a-z0-9-]{0,31}$/, SCOPE).prefault("citusap").describe("Patroni's name of the cluster in etcd."),
   coordinators: wholeNumber(1, 9).prefault(3).describe("Members of the coordinator's Patroni group: one leader, the others standbys."),
+  fencer: z
+    .boolean("must be true or false")
+    .prefault(true)
+    .describe("Whether each Patroni member's holder revokes the lease of a member whose processes are gone, so that a standby leads in under a second; without it the lease of 20 s has to expire."),
   etcdMembers: z
     .int(ODD)
     .refine((count) => count >= 1 && count <= 9 && count % 2 === 1, ODD)
@@ -215,10 +234,6 @@ const activePassive = z.strictObject({
     .union([wholeNumber(1, MAXIMUM_WORKERS, GROUPED), z.array(workerName).min(1, GROUPED).max(MAXIMUM_WORKERS, GROUPED), groupedWorkers], GROUPED)
     .prefault(3)
     .describe("Workers: a count (named `worker1`, …), a list of names, or `{ groups, members }`: as many Patroni groups (3 unless set) of as many members, use 3, which survive what kills a member."),
-  fencer: z
-    .boolean("must be true or false")
-    .prefault(true)
-    .describe("Whether each Patroni member's holder revokes the lease of a member whose processes are gone, so that a standby leads in under a second; without it the lease of 20 s has to expire."),
   replicationFactor: wholeNumber(1, MAXIMUM_WORKERS).prefault(1).describe("Placements of each shard (`citus.shard_replication_factor`)."),
   ports: z
     .strictObject({

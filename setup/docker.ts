@@ -7,10 +7,10 @@ export interface DockerResult {
   readonly stderr: string;
 }
 
-/** Runs the docker CLI without a shell. */
-export function docker(args: readonly string[], input = ""): Promise<DockerResult> {
+/** Runs the docker CLI without a shell, for at most `timeoutMs`; 0 is without end. */
+export function docker(args: readonly string[], input = "", timeoutMs = 0): Promise<DockerResult> {
   return new Promise((resolve) => {
-    const child = execFile("docker", args, { maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
+    const child = execFile("docker", args, { maxBuffer: 16 * 1024 * 1024, timeout: timeoutMs, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === "number" ? error.code : 127;
       resolve({ code, stdout: stdout.trim(), stderr: stderr.trim() || (code === 127 ? (error?.message ?? "") : "") });
     });

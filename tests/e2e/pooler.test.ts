@@ -56,7 +56,7 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("active-passive with the po
   const names = plan.coordinators?.members.map(({ name }) => name) ?? [];
   let uris: Record<string, string>;
   const pooled = (): string => uris["pooled"] as string;
-  const members = async (): Promise<PatroniMember[]> => (await patroniCluster(names)) ?? [];
+  const members = async (): Promise<readonly PatroniMember[]> => (await patroniCluster(names)) ?? [];
   const ask = (command: string): string => docker("exec", `${PREFIX}pooler`, "psql", "-qXAt", "-h", "/dev/shm/pgbouncer", "-p", "6432", "-U", "pgbouncer", "-d", "pgbouncer", "-c", command);
 
   beforeAll(async () => {

@@ -311,6 +311,17 @@ describe("Pulumi.active-passive.yaml", () => {
     expect(warnings).toEqual([expect.stringMatching(/^superuserPassword: .*plain text.*--secret superuserPassword/)]);
   });
 
+  test("an objective that the settings cannot meet is a warning", async () => {
+    const { warnings } = await run("active-passive", { "citus-sharding:objectives": JSON.stringify({ rto: "5 s", rpo: "0" }), "citus-sharding:coordinators": "2", "citus-sharding:fencer": "false" });
+    expect(warnings).toEqual([
+      expect.stringMatching(/^coordinators: /),
+      expect.stringMatching(/^objectives\.rto: 5 s cannot be met: coordinators is 2.*Set coordinators to 3\.$/),
+      expect.stringMatching(/^objectives\.rto: 5 s cannot be met: fencer is false.*up to 22 s\. Set fencer to true\.$/),
+      expect.stringMatching(/^objectives\.rto: 5 s cannot be met: workers are plain/),
+      expect.stringMatching(/^objectives\.rpo: 0 cannot be met: coordinators is 2/),
+    ]);
+  });
+
   test("wrong settings stop before any resource", async () => {
     vi.resetModules();
     const { resources, result } = await underMocks("active-passive", async () => {

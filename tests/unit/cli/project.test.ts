@@ -19,3 +19,7 @@ test.each<[string, string | undefined, string]>([
 ])("%s is answered with the stacks that there are", (_, name, sentence) => {
   expect(() => requireStack("up", name, STACKS)).toThrow(new Failure(sentence));
 });
+
+test("a command after -- is shown as it is written", () => {
+  expect(() => requireStack("ha -- list", undefined, STACKS)).toThrow("npm run ha -- list needs its name. Stacks here: active-active, active-passive. For example: npm run ha -- list active-passive");
+});

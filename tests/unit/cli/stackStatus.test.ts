@@ -103,3 +103,21 @@ test("a pooler is a node like the others, and its absence a problem", () => {
   expect(status.nodes.at(-1)).toEqual({ name: "pooler", role: "pooler", state: "healthy" });
   expect(stackStatus(withPooler, well).problems).toEqual(["pooler has no container: npm run up -- s makes it again."]);
 });
+
+test("a group in maintenance mode is a warning, not a problem", () => {
+  const status = stackStatus(stack, { ...well, paused: ["coord"] });
+  expect(status).toMatchObject({ healthy: true, problems: [], warnings: ["coord is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume s ends it."] });
+});
+
+describe("objectives", () => {
+  const objectives = (set: Record<string, unknown>): unknown => stackStatus({ ...stack, settings: parseSettings({ topology: "active-passive", ...set }).settings }, well).objectives;
+
+  test("are absent where none is set", () => {
+    expect(objectives({})).toBeUndefined();
+  });
+
+  test("are shown with what cannot meet them", () => {
+    expect(objectives({ objectives: { rpo: 0 } })).toEqual({ rpo: 0, unmet: [] });
+    expect(objectives({ objectives: { rto: "1 s", rpo: 0 }, coordinators: 2 })).toMatchObject({ rto: "1 s", rpo: 0, unmet: expect.arrayContaining([expect.stringMatching(/^objectives\.rto: 1 s cannot be met: coordinators is 2/)]) as string[] });
+  });
+});

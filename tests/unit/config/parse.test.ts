@@ -360,6 +360,7 @@ describe("defaults", () => {
       coordinatorParameters: {},
       workerParameters: {},
       schema: { file: "assets/sql/schema.sql", tables: { rooms: "room_id", room_members: "room_id", messages: "room_id" } },
+      objectives: {},
       dataOnDestroy: "drop",
     });
   });
@@ -371,6 +372,7 @@ describe("defaults", () => {
       scope: "citusap",
       coordinators: 3,
       etcdMembers: 3,
+      fencer: true,
       workers: 3,
       replicationFactor: 1,
       pooler: false,
@@ -430,6 +432,7 @@ describe("configuration as Pulumi hands it over", () => {
     ["config set --path pooler.poolSize 50", "active-passive", { pooler: '{"poolSize":"50"}' }, { pooler: { poolSize: 50 } }],
     ["config set workers '[\"x\"]'", "active-passive", { workers: '["x"]' }, { workers: ["x"] }],
     ["parameters stay as they were written", "active-active", { parameters: '{"jit":"off","max_connections":200,"random_page_cost":"1.1","autovacuum":true}' }, { parameters: { jit: "off", max_connections: 200, random_page_cost: "1.1", autovacuum: true } }],
+    ["config set --path objectives.rto '1 s'; --path objectives.rpo 0", "active-passive", { objectives: '{"rpo":0,"rto":"1 s"}' }, { objectives: { rto: "1 s", rpo: 0 } }],
     ["a password of digits is a text", "active-passive", { superuserPassword: "0012345", rewindPassword: "true" }, { superuserPassword: "0012345", rewindPassword: "true" }],
     ["texts that look like something else", "active-passive", { prefix: "123", scope: "null" }, { prefix: "123", scope: "null" }],
     ["an unknown key is a text", "active-active", { colour: "1" }, { colour: "1" }],

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { configurationPatch, isLowered, ready } from "../../../setup/patroni";
+import { configurationPatch } from "../../../setup/patroni";
+import { ready } from "../../../setup/patroniGroup";
+import { isLowered } from "../../../setup/patroniRestart";
 import type { PatroniMember } from "../../../setup/patroniRest";
 
 const planned = { members: ["c-1", "c-2"].map((name) => ({ host: name, port: 5432, container: name })) };
