@@ -2,6 +2,9 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import * as path from "node:path";
 import type { Settings } from "../config/settings";
+import { bundle } from "../images/bundle";
+import type { BuiltImagePlan } from "../topology/builtImage";
+import { GUARD_DOCKERFILE, GUARD_PROGRAM, planGuardImage } from "../topology/guardImage";
 import { PATRONI_DOCKERFILE, planPatroniImage } from "../topology/patroniImage";
 import { docker } from "./docker";
 import { Failure } from "./failure";
@@ -18,13 +21,15 @@ export interface StackImage {
   readonly key: string;
 }
 
-/** The images that a stack pulls; the Patroni image is among them only if the user names one. */
-export function stackImages({ images }: Settings): StackImage[] {
-  return Object.entries(images).flatMap(([name, image]: [string, string | undefined]) => (image === undefined ? [] : [{ image, key: `images.${name}` }]));
+/** The images that a stack pulls; the Patroni image is among them only if the user names one, Node.js only where there is a guard. */
+export function stackImages(settings: Settings): StackImage[] {
+  const { node, ...images } = settings.images;
+  const used = { ...images, ...(hasGuard(settings) && { node }) };
+  return Object.entries(used).flatMap(([name, image]: [string, string | undefined]) => (image === undefined ? [] : [{ image, key: `images.${name}` }]));
 }
 
 /**
- * Makes sure that every image of a stack is on this Docker: pulls what is missing, and builds the Patroni image.
+ * Makes sure that every image of a stack is on this Docker: pulls what is missing, and builds Patroni's and the guard's.
  *
  * @throws {@link Failure} with the image, its setting and Docker's reason.
  */
@@ -32,7 +37,13 @@ export async function ensureImages(stack: string, settings: Settings): Promise<v
   const images = stackImages(settings);
   const present = await Promise.all(images.map(({ image }) => isPresent(image)));
   for (const { image, key } of images.filter((_, index) => present[index] === false)) await pull(stack, image, key);
-  if (settings.topology === "active-passive" && settings.images.patroni === undefined) await build(settings.images.citus);
+  const text = (file: string): string => readFileSync(path.join(PROJECT_DIRECTORY, file), "utf8");
+  if (settings.topology === "active-passive" && settings.images.patroni === undefined) await build(planPatroniImage(settings.images.citus, text(PATRONI_DOCKERFILE)));
+  if (hasGuard(settings)) await build(planGuardImage(settings.images.node, text(GUARD_DOCKERFILE), bundle(GUARD_PROGRAM)));
+}
+
+function hasGuard({ guard, replicationFactor }: Settings): boolean {
+  return guard && replicationFactor > 1;
 }
 
 async function isPresent(image: string): Promise<boolean> {
@@ -57,11 +68,10 @@ export function pullProblem(stderr: string): string {
 }
 
 /** An update would build it with the same program; before the update a failure has touched nothing. */
-async function build(base: string): Promise<void> {
-  const plan = planPatroniImage(base, readFileSync(path.join(PROJECT_DIRECTORY, PATRONI_DOCKERFILE), "utf8"));
+async function build(plan: BuiltImagePlan): Promise<void> {
   if (await isPresent(plan.tag)) return;
-  say(`Building the Patroni image on ${base}: about a minute, once`);
-  const program = ["--import", "tsx", "setup/patroniImage.ts"];
+  say(`Building the ${plan.title} on ${plan.base}: about a minute, once`);
+  const program = ["--import", "tsx", "setup/image.ts"];
   const { code, stderr } = await run(process.execPath, program, { directory: PROJECT_DIRECTORY, input: JSON.stringify(plan), timeoutMs: BUILD_TIMEOUT_MS });
   if (code !== 0) throw new Failure(stderr);
 }

@@ -69,10 +69,10 @@ function chooseNodes(stack: Stack, names: readonly string[]): ContainerPlan[] {
   });
 }
 
-/** etcd, workers, coordinators with the leader last, HAProxy: what others depend on is whole when its turn comes. */
+/** etcd, workers, coordinators with the leader last, HAProxy, guards: what others depend on is whole when its turn comes. */
 async function inOrder({ plan }: Stack, nodes: readonly ContainerPlan[]): Promise<ContainerPlan[]> {
   const leader = (await patroniCluster(plan.coordinators?.members.map(({ name }) => name) ?? []))?.find(isLeader)?.name;
-  const turn = ({ name, role }: ContainerPlan): number => (name === leader ? 3 : { etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4 }[role]);
+  const turn = ({ name, role }: ContainerPlan): number => (name === leader ? 3 : { etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4, guard: 5 }[role]);
   return [...nodes].sort((one, other) => turn(one) - turn(other));
 }
 

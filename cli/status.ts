@@ -5,6 +5,8 @@ import { connectionUris, coordinatorUris, type ConnectionUris } from "./connecti
 import { requireDocker } from "./docker";
 import { etcdHealth } from "./etcdHealth";
 import { Failure } from "./failure";
+import { guardNote } from "./guardNote";
+import { guardStates } from "./guardStates";
 import { inspectContainers } from "./live";
 import { patroniCluster } from "./patroniCluster";
 import { duration } from "./print";
@@ -29,24 +31,25 @@ export async function status(name: string, json: boolean): Promise<void> {
 async function ask(stack: Stack): Promise<Findings> {
   const { plan, settings } = stack;
   const containers = await inspectContainers(containerNames(stack));
-  if (containers.length === 0) return { containers, patroni: undefined, etcd: undefined, clusters: [] };
+  if (containers.length === 0) return { containers, patroni: undefined, etcd: undefined, clusters: [], guards: new Map() };
   const running = (names: readonly ContainerPlan[]): string[] => names.map(({ name }) => name).filter((name) => containers.some((live) => live.name === name && live.status === "running"));
   let uriProblem: string | undefined;
   const uris = bounded(openSession(stack.name).then((session) => connectionUris(stack.name, session)), STATE_TIMEOUT_MS).catch((error: unknown): ConnectionUris => {
     uriProblem = error instanceof Error ? error.message : String(error);
     return {};
   });
-  const [patroni, etcd, clusters] = await Promise.all([
+  const [patroni, etcd, guards, clusters] = await Promise.all([
     patroniCluster(running(plan.coordinators?.members ?? [])),
     etcdHealth(running(plan.etcd?.members ?? [])),
+    guardStates(running(plan.clusters.flatMap((cluster) => cluster.guards))),
     uris.then((known) => Promise.all(coordinatorUris(stack, known).map(({ cluster, uri }) => citusStatus(cluster, uri, Object.keys(settings.schema.tables))))),
   ]);
-  return { containers, patroni, etcd, clusters, ...(uriProblem !== undefined && { uriProblem }) };
+  return { containers, patroni, etcd, guards, clusters, ...(uriProblem !== undefined && { uriProblem }) };
 }
 
-function render(stack: Stack, { nodes, clusters, problems }: StackStatus): string {
+function render(stack: Stack, { nodes, clusters, guards, problems }: StackStatus): string {
   const rows = nodes.map(({ name, role, state, lagBytes, placements }) => {
-    const notes = [...(placements === undefined ? [] : [`${placements} placements`]), ...(lagBytes === undefined ? [] : [`${size(lagBytes)} behind`])];
+    const notes = [...(placements === undefined ? [] : [`${placements} placements`]), ...(lagBytes === undefined ? [] : [`${size(lagBytes)} behind`]), ...(guards[name] === undefined ? [] : [guardNote(guards[name], new Date())])];
     return [name, role, state, notes.join(", ")];
   });
   const paint = (cell: string, row: number, column: number): string => {

@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ActiveActiveSettings } from "../config/settings";
 import { activeActiveParts, type ReadFile } from "../topology/stack";
 import { CitusCluster } from "./citusCluster";
+import { GuardImage } from "./guardImage";
 import { image } from "./image";
 import { network } from "./network";
 import { password } from "./password";
@@ -41,6 +42,7 @@ export class ActiveActive extends pulumi.ComponentResource {
       holderImage: image(this, "holder-image", images.holder),
       superuserPassword: password(this, "superuser-password", args.superuserPassword),
       dataOnDestroy,
+      ...(settings.guard && settings.replicationFactor > 1 && { guardImage: new GuardImage("guard-image", { base: images.node }, { parent: this }).image }),
       ...(acceptLoss !== undefined && { acceptLoss }),
     };
 

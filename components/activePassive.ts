@@ -4,6 +4,7 @@ import { authority, connectionUri } from "../topology/connectionUri";
 import { activePassiveParts, type ReadFile } from "../topology/stack";
 import { CitusCluster } from "./citusCluster";
 import { EtcdCluster } from "./etcdCluster";
+import { GuardImage } from "./guardImage";
 import { HAProxy } from "./haproxy";
 import { image } from "./image";
 import { network } from "./network";
@@ -77,6 +78,8 @@ export class ActivePassive extends pulumi.ComponentResource {
         ...shared,
         image: image(this, "citus-image", images.citus),
         setupAfter: [coordinators, haproxy],
+        coordinatorContainers: coordinators.containers,
+        ...(settings.guard && settings.replicationFactor > 1 && { guardImage: new GuardImage("guard-image", { base: images.node }, child).image }),
         ...(acceptLoss !== undefined && { acceptLoss }),
       },
       child,

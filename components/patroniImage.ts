@@ -16,7 +16,7 @@ export class PatroniImage extends pulumi.ComponentResource {
     super("citus:index:PatroniImage", name, {}, opts);
     const plan = planPatroniImage(args.base, readPackageFile(PATRONI_DOCKERFILE));
 
-    const build = program(this, `${name}-build`, "patroniImage", { spec: plan, dependsOn: [] });
+    const build = program(this, `${name}-build`, "image", { spec: plan, dependsOn: [] });
 
     this.image = build.stdout.apply(() => plan.tag);
     this.registerOutputs({ image: this.image });

@@ -28,10 +28,12 @@ export function databaseParameters({ citus, preloadLibraries = [], overrides }: 
     // Shard moves copy by logical replication; each takes workers beside those of parallel queries.
     max_worker_processes: "16",
     ...(citus !== undefined && {
-      // A worker that is gone should cost a statement seconds, not Citus's default of 30 s.
-      "citus.node_connection_timeout": "5s",
+      // A worker that is gone should cost a statement a second, not Citus's default of 30 s.
+      "citus.node_connection_timeout": "1s",
       // Rows of a two-phase commit whose coordinator died stay locked this long; the default is a minute.
       "citus.recover_2pc_interval": "5s",
+      // Writes then depend on no worker but those of their shard, and one that hangs does not keep a dead worker from being disabled.
+      ...(citus.replicationFactor > 1 && { "citus.allow_modifications_from_workers_to_replicated_tables": "off" }),
     }),
     ...overrides.reduce((merged, parameters) => ({ ...merged, ...parameters }), {}),
     ...(citus !== undefined && {

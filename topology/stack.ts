@@ -57,7 +57,11 @@ export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFi
     },
     cluster: {
       name: scope,
-      options: { ...citusOptions(settings, read), workers: workerNames(settings.workers, "worker"), coordinator: { host: reachable(bindAddress), port: ports.leader } },
+      options: {
+        ...citusOptions(settings, read),
+        workers: workerNames(settings.workers, "worker"),
+        coordinator: { host: reachable(bindAddress), port: ports.leader, members: Array.from({ length: settings.coordinators }, (_, index) => `${prefix}coord-${index + 1}`) },
+      },
     },
   };
 }
@@ -83,12 +87,13 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
 }
 
 function citusOptions(settings: Settings, read: ReadFile): CitusOptions {
-  const { prefix, bindAddress, shardCount, replicationFactor, parameters, coordinatorParameters, workerParameters, preloadLibraries, schema, limits } = settings;
+  const { prefix, bindAddress, shardCount, replicationFactor, guard, parameters, coordinatorParameters, workerParameters, preloadLibraries, schema, limits } = settings;
   return {
     prefix,
     bindAddress,
     shardCount,
     replicationFactor,
+    guard,
     parameters,
     coordinatorParameters,
     workerParameters,

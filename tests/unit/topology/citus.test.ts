@@ -46,7 +46,8 @@ describe("a Citus cluster with a coordinator of its own", () => {
     const parameters = {
       max_connections: "300",
       max_worker_processes: "16",
-      "citus.node_connection_timeout": "5s",
+      "citus.allow_modifications_from_workers_to_replicated_tables": "off",
+      "citus.node_connection_timeout": "1s",
       "citus.recover_2pc_interval": "5s",
       "citus.shard_count": "32",
       "citus.shard_replication_factor": "2",
