@@ -70,6 +70,7 @@ export class Guard {
       this.become("silent", reason(error));
     }
     const watched = this.coordinator === "primary" ? this.registry.workers : [];
+    this.announce(watched);
     for (const [key, poller] of this.pollers) {
       if (watched.some((worker) => keyOf(worker) === key)) continue;
       poller.stop();
@@ -88,9 +89,15 @@ export class Guard {
   private become(coordinator: GuardState["coordinator"], problem = ""): void {
     if (coordinator === this.coordinator) return;
     this.coordinator = coordinator;
-    const workers = this.registry.workers.map(({ host, active }) => `${host}${active ? "" : " (disabled)"}`).join(", ");
-    if (coordinator === "primary") this.log(`the database here is the coordinator: watching ${workers === "" ? "for workers" : workers}`);
+    if (coordinator === "primary") this.log("the database here is the coordinator");
     else this.log(coordinator === "standby" ? "the database here is a standby: another guard acts" : `the database here does not answer (${problem}): waiting for it`);
+  }
+
+  /** Tells which workers are watched, where they are others than before. */
+  private announce(watched: readonly RegisteredWorker[]): void {
+    if (watched.length === this.pollers.size && watched.every((worker) => this.pollers.has(keyOf(worker)))) return;
+    const names = watched.map(({ host, active }) => `${host}${active ? "" : " (disabled)"}`);
+    this.log(`watching ${names.length === 0 ? "no worker" : names.join(", ")}`);
   }
 
   private wards(): Ward[] {
@@ -104,7 +111,7 @@ export class Guard {
 
   /** Judges what is known now, and begins what there is to do. */
   private consider(): void {
-    if (this.coordinator === "primary") this.act(judge(this.wards(), this.missing));
+    if (this.coordinator === "primary") this.act(judge(this.wards(), this.missing, performance.now()));
     this.tell();
   }
 

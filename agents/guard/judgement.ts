@@ -17,6 +17,12 @@ export const PACE = {
 
 /** Polls that have to fail one after the other before a worker counts as dead or frozen. */
 const FAILURES = 2;
+/** Workers that answer within this long, in milliseconds, show that the machine has time for those that do not answer at all. */
+const PROMPT_MS = 100;
+/** How long a worker may be silent on a machine that is slow. One that refuses is gone however slow the machine is. */
+const PATIENCE_MS = 3000;
+/** Answers whose times are remembered: those of the last second. */
+const REMEMBERED = 4;
 /** Answers in a row that a disabled worker has to give before it is brought back. */
 const ANSWERS = 2;
 
@@ -30,29 +36,38 @@ export interface Pulse {
   readonly failingSince?: number;
   /** When the last poll that was answered began. */
   readonly answeredAt?: number;
+  /** How long the last answers took. */
+  readonly tookMs: readonly number[];
   /** Why the last poll failed. */
   readonly problem?: string;
+  /** Whether the worker was silent at the last poll, instead of refusing. */
+  readonly silent?: boolean;
 }
 
 /** One poll. */
 export interface Poll {
   readonly startedAt: number;
+  readonly endedAt: number;
   /** Why it failed; undefined if the worker answered. */
   readonly problem?: string;
+  /** Whether it failed because no answer came in time. */
+  readonly silent?: boolean;
 }
 
 /** A worker that was never asked. */
-export const UNKNOWN: Pulse = { failures: 0, answers: 0 };
+export const UNKNOWN: Pulse = { failures: 0, answers: 0, tookMs: [] };
 
 /** A worker's pulse after one more poll. */
-export function polled(pulse: Pulse, { startedAt, problem }: Poll): Pulse {
-  if (problem === undefined) return { failures: 0, answers: pulse.answers + 1, answeredAt: startedAt };
+export function polled(pulse: Pulse, { startedAt, endedAt, problem, silent = false }: Poll): Pulse {
+  if (problem === undefined) return { failures: 0, answers: pulse.answers + 1, answeredAt: startedAt, tookMs: [...pulse.tookMs, endedAt - startedAt].slice(-REMEMBERED) };
   return {
     failures: pulse.failures + 1,
     answers: 0,
     failingSince: pulse.failingSince ?? startedAt,
     ...(pulse.answeredAt !== undefined && { answeredAt: pulse.answeredAt }),
+    tookMs: pulse.tookMs,
     problem,
+    silent,
   };
 }
 
@@ -86,9 +101,11 @@ export type Judgement =
   /** Workers that are disabled answer again, or shards lack placements, while all active workers answer. */
   | { readonly kind: "bringBack"; readonly workers: readonly string[] };
 
-/** Whether a worker failed often enough to count as dead or frozen. */
-export function isGone({ failures }: Pulse): boolean {
-  return failures >= FAILURES;
+/** Whether a worker failed often enough to count as dead, or as frozen where the others show that the machine is not just slow. */
+function isGone({ pulse }: Ward, active: readonly Ward[], now: number): boolean {
+  if (pulse.failures < FAILURES) return false;
+  if (pulse.silent !== true || now - (pulse.failingSince ?? now) >= PATIENCE_MS) return true;
+  return active.filter((other) => other.pulse.failures === 0).every((other) => Math.max(...other.pulse.tookMs) <= PROMPT_MS);
 }
 
 /**
@@ -97,9 +114,9 @@ export function isGone({ failures }: Pulse): boolean {
  *
  * @param missing shards that have fewer placements than they should, as far as is known.
  */
-export function judge(wards: readonly Ward[], missing: number): Judgement {
+export function judge(wards: readonly Ward[], missing: number, now: number): Judgement {
   const active = wards.filter((ward) => ward.active);
-  const gone = active.filter(({ pulse }) => isGone(pulse));
+  const gone = active.filter((ward) => isGone(ward, active, now));
   const [first] = gone;
   if (first === undefined) {
     const suspects = active.filter(({ pulse }) => pulse.failures > 0);

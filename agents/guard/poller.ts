@@ -52,7 +52,9 @@ export class Poller {
     const problem = await this.problem();
     this.asking = false;
     if (this.stopped) return this.drop();
-    this.pulse = polled(this.pulse, { startedAt, ...(problem !== undefined && { problem }) });
+    const endedAt = performance.now();
+    const failure = problem !== undefined && { problem, silent: endedAt - startedAt > PACE.timeout - 10 };
+    this.pulse = polled(this.pulse, { startedAt, endedAt, ...failure });
     this.timer = setTimeout(() => void this.poll(), pause(this.pulse));
     this.onPoll();
   }

@@ -19,7 +19,7 @@ const WATCH_MS = 200;
 /** Bytes of a shard, with those colocated with it, up to which writes may wait for its copy: some 0.3 s. */
 const BLOCKING_BYTES = 32 * 1024 ** 2;
 /** How long a copy may go on without a shard being done, in milliseconds. While writes wait, a lock that is not had soon is given up. */
-const STALL_MS = { block_writes: 5000, force_logical: 600_000 } as const;
+const STALL_MS = { block_writes: 10_000, force_logical: 600_000 } as const;
 
 /**
  * Takes workers back into service and gives every shard its placements again. Nothing of it is lost or doubled when it
@@ -69,7 +69,7 @@ async function copy(session: Client, { table, factor, missing }: SparseTables, p
         left = now;
         progress.copied(missing - left, missing);
         if (copying && performance.now() - movedAt > STALL_MS[mode]) {
-          await observer.query("SELECT pg_cancel_backend($1)", [rows[0]?.pid]);
+          await observer.query("SELECT pg_cancel_backend($1::int)", [rows[0]?.pid]);
           await statement;
         }
       }

@@ -1,16 +1,21 @@
 import { describe, expect, test } from "vitest";
 import { judge, pause, polled, retryMs, UNKNOWN, type Judgement, type Poll, type Pulse, type Ward } from "../../../agents/guard/judgement";
 
-const answer = (startedAt: number): Poll => ({ startedAt });
-const failure = (startedAt: number): Poll => ({ startedAt, problem: "refused" });
+const answer = (startedAt: number, tookMs = 2): Poll => ({ startedAt, endedAt: startedAt + tookMs });
+const failure = (startedAt: number): Poll => ({ startedAt, endedAt: startedAt + 1, problem: "refused" });
+const silence = (startedAt: number): Poll => ({ startedAt, endedAt: startedAt + 400, problem: "no answer", silent: true });
 const pulse = (...polls: Poll[]): Pulse => polls.reduce(polled, UNKNOWN);
 const active = (name: string, ...polls: Poll[]): Ward => ({ name, active: true, pulse: pulse(...polls) });
 const disabled = (name: string, ...polls: Poll[]): Ward => ({ name, active: false, pulse: pulse(...polls) });
 
 describe("a worker's pulse", () => {
   test("counts failures until an answer, and remembers when they began", () => {
-    expect(pulse(answer(0), failure(250), failure(350))).toEqual({ failures: 2, answers: 0, failingSince: 250, answeredAt: 0, problem: "refused" });
-    expect(pulse(answer(0), failure(250), answer(350), answer(600))).toEqual({ failures: 0, answers: 2, answeredAt: 600 });
+    expect(pulse(answer(0), failure(250), failure(350))).toEqual({ failures: 2, answers: 0, failingSince: 250, answeredAt: 0, tookMs: [2], problem: "refused", silent: false });
+    expect(pulse(answer(0), failure(250), answer(350), answer(600))).toEqual({ failures: 0, answers: 2, answeredAt: 600, tookMs: [2, 2, 2] });
+  });
+
+  test("remembers how long the last four answers took", () => {
+    expect(pulse(...[1, 2, 3, 4, 5].map((tookMs) => answer(0, tookMs))).tookMs).toEqual([2, 3, 4, 5]);
   });
 
   test.each([
@@ -44,12 +49,22 @@ describe("the judgement", () => {
     ["shards lack placements", [well("w1"), well("w2")], 3, { kind: "bringBack", workers: [] }],
     ["shards lack placements because a worker is away", [well("w1"), disabled("w2", failure(0))], 3, { kind: "watch" }],
   ])("%s", (_, wards, missing, expected) => {
-    expect(judge(wards, missing)).toEqual(expected);
+    expect(judge(wards, missing, 1000)).toEqual(expected);
+  });
+
+  test.each<[string, Ward[], number, Judgement["kind"]]>([
+    ["is frozen where the others are prompt", [active("w1", answer(900)), active("w2", silence(0), silence(500))], 900, "disable"],
+    ["is given time where another is slow", [active("w1", answer(200), answer(600, 150)), active("w2", silence(0), silence(500))], 900, "suspect"],
+    ["is given time as long as another was slow lately", [active("w1", answer(200, 150), answer(600)), active("w2", silence(0), silence(500))], 900, "suspect"],
+    ["is given three seconds at most", [active("w1", answer(2900, 150)), active("w2", silence(0), silence(500))], 3000, "disable"],
+    ["is gone at once if it refuses, however slow the others are", [active("w1", answer(900, 150)), active("w2", failure(0), failure(500))], 900, "disable"],
+  ])("a worker that is silent %s", (_, wards, now, kind) => {
+    expect(judge(wards, 0, now).kind).toBe(kind);
   });
 
   test("never gives up two at once", () => {
     const gone = (name: string): Ward => active(name, failure(0), failure(100));
-    expect(judge([gone("w1"), gone("w2"), well("w3")], 0)).toMatchObject({ kind: "hold", because: expect.stringContaining("w1, w2 do not answer") as string });
+    expect(judge([gone("w1"), gone("w2"), well("w3")], 0, 1000)).toMatchObject({ kind: "hold", because: expect.stringContaining("w1, w2 do not answer") as string });
   });
 
   test("follows a worker from its death to its return", () => {
@@ -62,7 +77,7 @@ describe("the judgement", () => {
       [disabled("w2", failure(1550), answer(2050))],
       [disabled("w2", failure(1550), answer(2050), answer(2300))],
       [active("w2", answer(2050), answer(2300), answer(2550))],
-    ].map((second) => judge([...others, ...second], 0).kind);
+    ].map((second) => judge([...others, ...second], 0, 3000).kind);
     expect(kinds).toEqual(["watch", "suspect", "disable", "watch", "watch", "bringBack", "watch"]);
   });
 });
