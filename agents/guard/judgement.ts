@@ -9,6 +9,8 @@ export const PACE = {
   poll: 250,
   /** A worker that has not answered after this long failed the poll. */
   timeout: 400,
+  /** The same for one that has failed before: a new connection takes long on a machine that is slow. */
+  longTimeout: 2000,
   /** Between the first failure and the question that decides. */
   again: 100,
   /** Between questions to a worker that is known to be gone. */
@@ -20,7 +22,7 @@ const FAILURES = 2;
 /** Workers that answer within this long, in milliseconds, show that the machine has time for those that do not answer at all. */
 const PROMPT_MS = 100;
 /** How long a worker may be silent on a machine that is slow. One that refuses is gone however slow the machine is. */
-const PATIENCE_MS = 3000;
+const PATIENCE_MS = 5000;
 /** Answers whose times are remembered: those of the last second. */
 const REMEMBERED = 4;
 /** Answers in a row that a disabled worker has to give before it is brought back. */
@@ -75,6 +77,11 @@ export function polled(pulse: Pulse, { startedAt, endedAt, problem, silent = fal
 export function pause({ failures }: Pulse): number {
   if (failures === 0) return PACE.poll;
   return failures < FAILURES ? PACE.again : PACE.gone;
+}
+
+/** How long an answer to the next question is waited for. */
+export function timeout({ failures }: Pulse): number {
+  return failures < FAILURES ? PACE.timeout : PACE.longTimeout;
 }
 
 /** A worker as the coordinator has it, and its pulse. */

@@ -1,7 +1,7 @@
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { Client } from "pg";
-import { PACE, pause, polled, UNKNOWN, type Pulse } from "./judgement";
+import { pause, polled, timeout, UNKNOWN, type Pulse } from "./judgement";
 import { abandon, openSession, reason } from "./session";
 
 /** SQLSTATEs of a server that answers only to say that it goes, is gone or is not there yet. */
@@ -49,25 +49,26 @@ export class Poller {
   private async poll(): Promise<void> {
     this.asking = true;
     const startedAt = performance.now();
-    const problem = await this.problem();
+    const limitMs = timeout(this.pulse);
+    const problem = await this.problem(limitMs);
     this.asking = false;
     if (this.stopped) return this.drop();
     const endedAt = performance.now();
-    const failure = problem !== undefined && { problem, silent: endedAt - startedAt > PACE.timeout - 10 };
+    const failure = problem !== undefined && { problem, silent: endedAt - startedAt > limitMs - 10 };
     this.pulse = polled(this.pulse, { startedAt, endedAt, ...failure });
     this.timer = setTimeout(() => void this.poll(), pause(this.pulse));
     this.onPoll();
   }
 
   /** Why the worker does not serve; undefined if it does. */
-  private async problem(): Promise<string | undefined> {
+  private async problem(limitMs: number): Promise<string | undefined> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<string>((resolve) => {
       // An answer that came while this process was held up is read before time is called.
-      timer = setTimeout(() => setImmediate(() => resolve(`no answer within ${PACE.timeout} ms`)), PACE.timeout);
+      timer = setTimeout(() => setImmediate(() => resolve(`no answer within ${limitMs} ms`)), limitMs);
     });
     try {
-      const problem = await Promise.race([this.ask(), late]);
+      const problem = await Promise.race([this.ask(limitMs), late]);
       if (problem !== undefined) this.drop();
       return problem;
     } catch (error) {
@@ -80,7 +81,7 @@ export class Poller {
     }
   }
 
-  private async ask(): Promise<undefined> {
+  private async ask(limitMs: number): Promise<undefined> {
     if (this.client === undefined) {
       const known = this.address;
       // The address may be another one after the worker's network came back; the known one is good until then.
@@ -88,7 +89,7 @@ export class Poller {
       if (known === undefined || this.pulse.failures === 0) await resolving;
       const address = this.address;
       if (address === undefined) throw new Error(`the name ${this.host} does not resolve`);
-      const client = await openSession(address, this.port, PACE.timeout);
+      const client = await openSession(address, this.port, limitMs);
       if (this.client !== undefined || this.stopped) return abandon(client) as undefined;
       this.client = client;
     }

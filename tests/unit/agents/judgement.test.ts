@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { judge, pause, polled, retryMs, UNKNOWN, type Judgement, type Poll, type Pulse, type Ward } from "../../../agents/guard/judgement";
+import { judge, pause, polled, retryMs, timeout, UNKNOWN, type Judgement, type Poll, type Pulse, type Ward } from "../../../agents/guard/judgement";
 
 const answer = (startedAt: number, tookMs = 2): Poll => ({ startedAt, endedAt: startedAt + tookMs });
 const failure = (startedAt: number): Poll => ({ startedAt, endedAt: startedAt + 1, problem: "refused" });
@@ -19,11 +19,11 @@ describe("a worker's pulse", () => {
   });
 
   test.each([
-    ["a worker that answers", pulse(answer(0)), 250],
-    ["a worker that failed once, where the next question decides", pulse(failure(0)), 100],
-    ["a worker that is gone", pulse(failure(0), failure(100)), 500],
-  ])("%s is asked again in time", (_, known, expected) => {
-    expect(pause(known)).toBe(expected);
+    ["a worker that answers", pulse(answer(0)), 250, 400],
+    ["a worker that failed once, where the next question decides", pulse(failure(0)), 100, 400],
+    ["a worker that is gone", pulse(failure(0), failure(100)), 500, 2000],
+  ])("%s is asked again in time, and waited for", (_, known, pauseMs, timeoutMs) => {
+    expect([pause(known), timeout(known)]).toEqual([pauseMs, timeoutMs]);
   });
 });
 
@@ -56,7 +56,7 @@ describe("the judgement", () => {
     ["is frozen where the others are prompt", [active("w1", answer(900)), active("w2", silence(0), silence(500))], 900, "disable"],
     ["is given time where another is slow", [active("w1", answer(200), answer(600, 150)), active("w2", silence(0), silence(500))], 900, "suspect"],
     ["is given time as long as another was slow lately", [active("w1", answer(200, 150), answer(600)), active("w2", silence(0), silence(500))], 900, "suspect"],
-    ["is given three seconds at most", [active("w1", answer(2900, 150)), active("w2", silence(0), silence(500))], 3000, "disable"],
+    ["is given five seconds at most", [active("w1", answer(4900, 150)), active("w2", silence(0), silence(500))], 5000, "disable"],
     ["is gone at once if it refuses, however slow the others are", [active("w1", answer(900, 150)), active("w2", failure(0), failure(500))], 900, "disable"],
   ])("a worker that is silent %s", (_, wards, now, kind) => {
     expect(judge(wards, 0, now).kind).toBe(kind);
