@@ -2,7 +2,7 @@ import { networkInterfaces } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
 import { disable, endEarlierWrites, onlyCopies, readRegistry, sparseTables, type RegisteredWorker, type Registry } from "./coordinator";
-import { breakConnections } from "./fence";
+import { breakConnections, connectedPorts } from "./fence";
 import { judge, retryMs, type Judgement, type Ward } from "./judgement";
 import { Poller } from "./poller";
 import { abandon, openCoordinator, reason } from "./session";
@@ -180,6 +180,7 @@ export class Guard {
     try {
       const workers = this.registry.workers.filter(({ host, active }) => names.includes(host) && !active);
       for (const worker of workers) if (!(await this.isItself(worker))) return;
+      await this.endOrphans();
       await bringBack(workers, {
         did: (what) => this.log(`${subject}: ${what}`),
         copied: (done, total) => {
@@ -203,6 +204,26 @@ export class Guard {
     } finally {
       this.returning = undefined;
       this.copying = undefined;
+    }
+  }
+
+  /**
+   * Ends what the coordinator left open on workers that were cut off when its side was broken: nobody told them, and
+   * their transactions would keep their locks for hours.
+   */
+  private async endOrphans(): Promise<void> {
+    const own = new Set(Object.values(networkInterfaces()).flatMap((addresses) => addresses?.map(({ address }) => address) ?? []));
+    for (const poller of this.pollers.values()) {
+      if (poller.address === undefined || poller.pulse.failures > 0) continue;
+      const left = await poller.rows<{ pid: number; address: string; port: number }>(
+        `SELECT pid, host(client_addr) AS address, client_port AS port FROM pg_stat_activity
+         WHERE application_name LIKE 'citus_internal%' AND state <> 'active' AND state_change < now() - interval '1 second'`,
+      );
+      const connected = await connectedPorts(poller.address);
+      const orphans = left.filter(({ address, port }) => own.has(address) && !connected.has(port));
+      if (orphans.length === 0) continue;
+      await poller.rows(`SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[${orphans.map(({ pid }) => pid).join(", ")}]) AS pid`);
+      this.log(`${poller.host}: ended ${orphans.length} sessions that the coordinator had left`);
     }
   }
 
