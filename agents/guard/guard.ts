@@ -63,8 +63,9 @@ export class Guard {
       this.control ??= await openCoordinator(CONTROL_TIMEOUT_MS, ["lock_timeout=1s", "statement_timeout=4s", "citus.max_cached_conns_per_worker=0"], CONTROL_TIMEOUT_MS);
       this.registry = await readRegistry(this.control);
       this.become(this.registry.recovering ? "standby" : "primary");
-      const all = this.registry.workers.every(({ active }) => active);
-      if (this.coordinator === "primary" && all && performance.now() - this.countedAt > COUNT_MS) await this.count(this.control);
+      const { workers } = this.registry;
+      const whole = workers.length > 0 && workers.every(({ active }) => active);
+      if (this.coordinator === "primary" && whole && performance.now() - this.countedAt > COUNT_MS) await this.count(this.control);
     } catch (error) {
       this.drop();
       this.become("silent", reason(error));
