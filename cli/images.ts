@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import * as path from "node:path";
+import { isGuarded } from "../config/guarded";
 import type { Settings } from "../config/settings";
+import { bundle } from "../images/bundle";
 import { dockerfileOf, planImage, type BuiltImageName } from "../topology/builtImage";
 import { PGBOUNCER_BASE } from "../topology/pooler";
 import { docker } from "./docker";
@@ -19,9 +21,11 @@ export interface StackImage {
   readonly key: string;
 }
 
-/** The images that a stack pulls; those that it builds are among them only if the user names others. */
-export function stackImages({ images }: Settings): StackImage[] {
-  return Object.entries(images).flatMap(([name, image]: [string, string | undefined]) => (image === undefined ? [] : [{ image, key: `images.${name}` }]));
+/** The images that a stack pulls; those that it builds are among them only if the user names others, Node.js only where there is a guard. */
+export function stackImages(settings: Settings): StackImage[] {
+  const { node, ...images } = settings.images;
+  const used = { ...images, ...(isGuarded(settings) && { node }) };
+  return Object.entries(used).flatMap(([name, image]: [string, string | undefined]) => (image === undefined ? [] : [{ image, key: `images.${name}` }]));
 }
 
 /**
@@ -38,9 +42,11 @@ export async function ensureImages(stack: string, settings: Settings): Promise<v
 
 /** The images that a stack builds, each on its base. */
 export function builtImages(settings: Settings): { name: BuiltImageName; base: string }[] {
-  if (settings.topology === "active-active") return [];
+  const guard = isGuarded(settings) ? [{ name: "guard" as const, base: settings.images.node }] : [];
+  if (settings.topology === "active-active") return guard;
   const { images, pooler } = settings;
   return [
+    ...guard,
     ...(images.patroni === undefined ? [{ name: "patroni" as const, base: images.citus }] : []),
     ...(pooler !== false && images.pgbouncer === undefined ? [{ name: "pgbouncer" as const, base: PGBOUNCER_BASE }] : []),
   ];
@@ -69,10 +75,10 @@ export function pullProblem(stderr: string): string {
 
 /** An update would build it with the same program; before the update a failure has touched nothing. */
 async function build(name: BuiltImageName, base: string): Promise<void> {
-  const plan = planImage(name, base, readFileSync(path.join(PROJECT_DIRECTORY, dockerfileOf(name)), "utf8"));
+  const plan = planImage(name, base, readFileSync(path.join(PROJECT_DIRECTORY, dockerfileOf(name)), "utf8"), bundle);
   if (await isPresent(plan.tag)) return;
   say(`Building the image of ${name} on ${base}: about a minute, once`);
-  const program = ["--import", "tsx", "setup/builtImage.ts"];
+  const program = ["--import", "tsx", "setup/image.ts"];
   const { code, stderr } = await run(process.execPath, program, { directory: PROJECT_DIRECTORY, input: JSON.stringify(plan), timeoutMs: BUILD_TIMEOUT_MS });
   if (code !== 0) throw new Failure(stderr);
 }

@@ -18,6 +18,8 @@ export interface LiveContainer {
   readonly stack?: string;
   readonly role?: string;
   readonly image: string;
+  /** The id of the container whose network namespace it shares; absent if it has its own. */
+  readonly host?: string;
   /** Names of its volumes. */
   readonly volumes: readonly string[];
 }
@@ -28,6 +30,7 @@ interface Inspected {
   readonly Created: string;
   readonly State: { readonly Status: string; readonly ExitCode: number; readonly StartedAt: string; readonly Health?: { readonly Status: string } };
   readonly Config: { readonly Image: string; readonly Labels: Readonly<Record<string, string>> | null };
+  readonly HostConfig: { readonly NetworkMode: string };
   readonly Mounts: readonly { readonly Type: string; readonly Name?: string }[];
 }
 
@@ -103,20 +106,21 @@ export async function existingVolumes(names: readonly string[]): Promise<string[
 }
 
 /**
- * Members whose holder was restarted alone: they run on in a network namespace that nothing leads to any more. Only a
+ * Members, and their guards, whose holder was restarted alone: they run on in a network namespace that nothing leads to any more. Only a
  * restart of the member helps; Docker and Pulumi do not notice.
  */
 export function cutOffMembers(containers: readonly LiveContainer[]): LiveContainer[] {
-  const byName = new Map(containers.map((container) => [container.name, container]));
+  const holders = new Map(containers.flatMap((container): [string, LiveContainer][] => [[container.name, container], [container.id, container]]));
   return containers.filter((member) => {
-    const holder = byName.get(holderName(member.name));
+    const holder = holders.get(member.host ?? holderName(member.name));
     return holder?.status === "running" && member.status === "running" && member.startedAt < holder.startedAt;
   });
 }
 
-function liveContainer({ Id, Name, Created, State, Config, Mounts }: Inspected): LiveContainer {
+function liveContainer({ Id, Name, Created, State, Config, HostConfig, Mounts }: Inspected): LiveContainer {
   const stack = Config.Labels?.[STACK_LABEL];
   const role = Config.Labels?.[ROLE_LABEL];
+  const host = /^container:(.+)$/.exec(HostConfig.NetworkMode)?.[1];
   return {
     id: Id,
     name: Name.replace(/^\//, ""),
@@ -127,6 +131,7 @@ function liveContainer({ Id, Name, Created, State, Config, Mounts }: Inspected):
     createdAt: new Date(Created),
     ...(stack !== undefined && { stack }),
     ...(role !== undefined && { role }),
+    ...(host !== undefined && { host }),
     image: Config.Image,
     volumes: Mounts.flatMap(({ Type, Name: volume }) => (Type === "volume" && volume !== undefined ? [volume] : [])),
   };

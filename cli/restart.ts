@@ -72,11 +72,11 @@ function chooseNodes(stack: Stack, names: readonly string[]): ContainerPlan[] {
   });
 }
 
-/** etcd, workers, coordinators with the leader last, HAProxy, the pooler: what others depend on is whole when its turn comes. */
+/** etcd, workers, coordinators with the leader last, HAProxy, the pooler, guards: what others depend on is whole when its turn comes. */
 async function inOrder({ plan }: Stack, nodes: readonly ContainerPlan[]): Promise<ContainerPlan[]> {
   const groups = await Promise.all(patroniGroups(plan).map(({ members }) => patroniCluster(members.map(({ name }) => name))));
   const leaders = new Set(groups.map((members) => members?.find(isLeader)?.name));
-  const turn = ({ name, role }: ContainerPlan): number => ({ etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4, pooler: 5 })[role] + (leaders.has(name) ? 0.5 : 0);
+  const turn = ({ name, role }: ContainerPlan): number => ({ etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4, pooler: 5, guard: 6 })[role] + (leaders.has(name) ? 0.5 : 0);
   return [...nodes].sort((one, other) => turn(one) - turn(other));
 }
 

@@ -1,3 +1,4 @@
+import type { GuardState } from "../agents/guard/state";
 import { objectiveProblems } from "../config/objectives";
 import { containersOf, holderName, patroniGroups, type ContainerPlan, type PatroniPlan } from "../topology/plan";
 import type { CitusStatus, RegisteredNode } from "./citusStatus";
@@ -25,6 +26,8 @@ export interface StackStatus {
   readonly healthy: boolean;
   readonly nodes: readonly NodeStatus[];
   readonly clusters: readonly CitusStatus[];
+  /** What each guard knows, by its name. */
+  readonly guards: Readonly<Record<string, GuardState>>;
   /** What is wrong, each with a way on. */
   readonly problems: readonly string[];
   /** What is as somebody wanted it, and should not stay so. */
@@ -51,6 +54,8 @@ export interface Findings {
   /** Undefined if no member answers, or there is no etcd. */
   readonly etcd: ReadonlyMap<string, boolean> | undefined;
   readonly clusters: readonly CitusStatus[];
+  /** What guards know, by their names; those that do not answer are left out. */
+  readonly guards: ReadonlyMap<string, GuardState>;
   /** Why the coordinators could not be asked, if so. */
   readonly uriProblem?: string;
 }
@@ -70,11 +75,11 @@ export function stackStatus(stack: Stack, findings: Findings): StackStatus {
     ...patroniGroups(stack.plan).flatMap((group) => patroniProblems(stack, group, findings.patroni.get(group.name), well)),
     ...etcdProblems(stack, findings.etcd, well),
     ...(findings.uriProblem === undefined ? [] : [`The coordinators were not asked: ${findings.uriProblem}`]),
-    ...findings.clusters.flatMap((cluster) => citusProblems(stack, cluster)),
+    ...findings.clusters.flatMap((cluster) => citusProblems(stack, cluster, guardOf(stack, cluster.cluster, findings.guards))),
   ];
   const warnings = (findings.paused ?? []).map((group) => `${group} is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume ${stack.name} ends it.`);
   const objectives = objectivesStatus(stack);
-  return { stack: stack.name, healthy: problems.length === 0, nodes: nodes.map(({ status }) => status), clusters: findings.clusters, problems, warnings, ...(objectives && { objectives }) };
+  return { stack: stack.name, healthy: problems.length === 0, nodes: nodes.map(({ status }) => status), clusters: findings.clusters, guards: Object.fromEntries(findings.guards), problems, warnings, ...(objectives && { objectives }) };
 }
 
 function objectivesStatus({ settings }: Stack): ObjectivesStatus | undefined {
@@ -159,14 +164,28 @@ function etcdProblems(stack: Stack, etcd: ReadonlyMap<string, boolean> | undefin
   return sick.map((name) => `${name} is up, but not healthy as a member of etcd: docker logs ${name} has the reason, ${restart(stack, [name])} may mend it.`);
 }
 
-function citusProblems(stack: Stack, { cluster, nodes, problem, refusals, shards }: CitusStatus): string[] {
+/** The guard of a cluster that acts, if one does. */
+function guardOf({ plan }: Stack, cluster: string, guards: ReadonlyMap<string, GuardState>): GuardState | undefined {
+  const names = plan.clusters.find(({ name }) => name === cluster)?.guards.map(({ name }) => name) ?? [];
+  return names.map((name) => guards.get(name)).find((state) => state?.coordinator === "primary");
+}
+
+/** What a disabled worker needs: nothing but its guard, where that waits for it. */
+function disabledProblem(name: string, up: string, guard: GuardState | undefined): string {
+  const worker = guard?.workers.find((candidate) => candidate.name === name);
+  if (worker?.state === "disabled") return `${name} is disabled in Citus: its guard brings it back when it answers.`;
+  if (worker?.state === "returning") return `${name} was disabled in Citus: its guard is bringing it back.`;
+  return `${name} is disabled in Citus: ${up} activates it.`;
+}
+
+function citusProblems(stack: Stack, { cluster, nodes, problem, refusals, shards }: CitusStatus, guard: GuardState | undefined): string[] {
   if (problem !== undefined) return [`The coordinator of ${cluster} does not answer, so no shard takes a write: ${problem}.`];
   const workers = stack.plan.clusters.find(({ name }) => name === cluster)?.workers.map(({ name }) => name) ?? [];
   const registered = new Map(nodes.map((node) => [node.name, node]));
   const up = `npm run up -- ${stack.name}`;
   return [
     ...workers.filter((name) => !registered.has(name)).map((name) => `${name} is not registered with its coordinator: ${up} registers it.`),
-    ...workers.filter((name) => registered.get(name)?.active === false).map((name) => `${name} is disabled in Citus: ${up} activates it.`),
+    ...workers.filter((name) => registered.get(name)?.active === false).map((name) => disabledProblem(name, up, guard)),
     ...Object.entries(refusals).map(([error, count]) => `${count} of ${shards} shards of ${cluster} take no write: ${error}.`),
   ];
 }

@@ -6,6 +6,8 @@ import { connectionUris, coordinatorUris, type ConnectionUris } from "./connecti
 import { requireDocker } from "./docker";
 import { etcdHealth } from "./etcdHealth";
 import { Failure } from "./failure";
+import { guardNote } from "./guardNote";
+import { guardStates } from "./guardStates";
 import { inspectContainers } from "./live";
 import { duration, size } from "./print";
 import { openSession } from "./session";
@@ -29,26 +31,27 @@ export async function status(name: string, json: boolean): Promise<void> {
 async function ask(stack: Stack): Promise<Findings> {
   const { plan, settings } = stack;
   const containers = await inspectContainers(containerNames(stack));
-  if (containers.length === 0) return { containers, patroni: new Map(), etcd: undefined, clusters: [] };
+  if (containers.length === 0) return { containers, patroni: new Map(), etcd: undefined, clusters: [], guards: new Map() };
   const running = (names: readonly ContainerPlan[]): string[] => names.map(({ name }) => name).filter((name) => containers.some((live) => live.name === name && live.status === "running"));
   let uriProblem: string | undefined;
   const uris = bounded(openSession(stack.name).then((session) => connectionUris(stack.name, session)), STATE_TIMEOUT_MS).catch((error: unknown): ConnectionUris => {
     uriProblem = error instanceof Error ? error.message : String(error);
     return {};
   });
-  const [groups, etcd, clusters] = await Promise.all([
+  const [groups, etcd, guards, clusters] = await Promise.all([
     Promise.all(patroniGroups(plan).map(async (group) => ({ name: group.name, cluster: await new PatroniRest(running(group.members)).cluster() }))),
     etcdHealth(running(plan.etcd?.members ?? [])),
+    guardStates(running(plan.clusters.flatMap((cluster) => cluster.guards))),
     uris.then((known) => Promise.all(coordinatorUris(stack, known).map(({ cluster, uri }) => citusStatus(cluster, uri, Object.keys(settings.schema.tables))))),
   ]);
   const patroni = new Map(groups.map(({ name, cluster }) => [name, cluster?.members]));
   const paused = groups.filter(({ cluster }) => cluster?.pause === true).map(({ name }) => name);
-  return { containers, patroni, paused, etcd, clusters, ...(uriProblem !== undefined && { uriProblem }) };
+  return { containers, patroni, paused, etcd, guards, clusters, ...(uriProblem !== undefined && { uriProblem }) };
 }
 
-function render(stack: Stack, { nodes, clusters, problems, warnings, objectives }: StackStatus): string {
+function render(stack: Stack, { nodes, clusters, guards, problems, warnings, objectives }: StackStatus): string {
   const rows = nodes.map(({ name, role, state, lagBytes, placements }) => {
-    const notes = [...(placements === undefined ? [] : [`${placements} placements`]), ...(lagBytes === undefined ? [] : [`${size(lagBytes)} behind`])];
+    const notes = [...(placements === undefined ? [] : [`${placements} placements`]), ...(lagBytes === undefined ? [] : [`${size(lagBytes)} behind`]), ...(guards[name] === undefined ? [] : [guardNote(guards[name], new Date())])];
     return [name, role, state, notes.join(", ")];
   });
   const paint = (cell: string, row: number, column: number): string => {

@@ -1,7 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
+import { isGuarded } from "../config/guarded";
 import type { ActiveActiveSettings } from "../config/settings";
 import { activeActiveParts, type ReadFile } from "../topology/stack";
 import { CitusCluster } from "./citusCluster";
+import { GuardImage } from "./guardImage";
 import { image } from "./image";
 import { network } from "./network";
 import { password } from "./password";
@@ -41,6 +43,7 @@ export class ActiveActive extends pulumi.ComponentResource {
       holderImage: image(this, "holder-image", images.holder),
       superuserPassword: password(this, "superuser-password", args.superuserPassword),
       dataOnDestroy,
+      ...(isGuarded(settings) && { guardImage: new GuardImage("guard-image", { base: images.node }, { parent: this }).image }),
       ...(acceptLoss !== undefined && { acceptLoss }),
     };
 

@@ -1,9 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
+import { isGuarded } from "../config/guarded";
 import type { ActivePassiveSettings, PasswordKey } from "../config/settings";
 import { authority, connectionUri } from "../topology/connectionUri";
 import { activePassiveParts, type ReadFile } from "../topology/stack";
 import { CitusCluster } from "./citusCluster";
 import { EtcdCluster } from "./etcdCluster";
+import { GuardImage } from "./guardImage";
 import { HAProxy } from "./haproxy";
 import { image } from "./image";
 import { network } from "./network";
@@ -86,6 +88,8 @@ export class ActivePassive extends pulumi.ComponentResource {
         ...shared,
         image: image(this, "citus-image", images.citus),
         setupAfter: [coordinators, haproxy, ...workerGroups],
+        coordinatorContainers: coordinators.containers,
+        ...(isGuarded(settings) && { guardImage: new GuardImage("guard-image", { base: images.node }, child).image }),
         ...(acceptLoss !== undefined && { acceptLoss }),
       },
       child,

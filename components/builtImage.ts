@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { bundle } from "../images/bundle";
 import { dockerfileOf, planImage, type BuiltImageName } from "../topology/builtImage";
 import { program, readPackageFile } from "./program";
 
@@ -16,9 +17,9 @@ export class BuiltImage extends pulumi.ComponentResource {
 
   constructor(name: string, { holds, base }: BuiltImageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:BuiltImage", name, {}, opts);
-    const plan = planImage(holds, base, readPackageFile(dockerfileOf(holds)));
+    const plan = planImage(holds, base, readPackageFile(dockerfileOf(holds)), bundle);
 
-    const build = program(this, `${name}-build`, "builtImage", { spec: plan, dependsOn: [] });
+    const build = program(this, `${name}-build`, "image", { spec: plan, dependsOn: [] });
 
     this.image = build.stdout.apply(() => plan.tag);
     this.registerOutputs({ image: this.image });

@@ -1,7 +1,9 @@
+import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { planCitus, type CitusOptions } from "../topology/citus";
 import { authority, connectionUri } from "../topology/connectionUri";
 import { container } from "./container";
+import { GuardImage } from "./guardImage";
 import { password } from "./password";
 import { identities, program } from "./program";
 
@@ -12,6 +14,10 @@ export interface CitusClusterArgs extends CitusOptions {
   readonly image?: pulumi.Input<string>;
   /** Image of each node's holder; any small one with a shell. @default debian:trixie-slim */
   readonly holderImage?: pulumi.Input<string>;
+  /** Image of the guard, such as `GuardImage.image`. @default built, where there is a guard */
+  readonly guardImage?: pulumi.Input<string>;
+  /** The containers of `coordinator.members`, in their order. @default none */
+  readonly coordinatorContainers?: readonly docker.Container[];
   /** Password of `postgres` on every node, also on a coordinator from elsewhere. @default generated once, kept in the state */
   readonly superuserPassword?: pulumi.Input<string>;
   /** What the set-up waits for, such as the Patroni group that is the coordinator and the HAProxy in front of it. @default the cluster's own nodes */
@@ -41,6 +47,12 @@ export class CitusCluster extends pulumi.ComponentResource {
 
     const own = [...(plan.coordinator === undefined ? [] : [plan.coordinator]), ...plan.workers];
     const nodes = own.map((node) => container(this, `${name}-${node.name.slice(args.prefix?.length ?? 0)}`, node, { network, image, holderImage, secrets, dataOnDestroy }));
+    const coordinators = plan.coordinator === undefined ? (args.coordinatorContainers ?? []) : nodes.slice(0, 1);
+    const guardImage = plan.guards.length === 0 ? "" : (args.guardImage ?? new GuardImage(`${name}-guard-image`, {}, { parent: this }).image);
+    plan.guards.forEach((guard, index) => {
+      const joins = coordinators[index];
+      container(this, `${name}-${guard.name.slice(args.prefix?.length ?? 0)}`, guard, { network, image: guardImage, secrets: { PGPASSWORD: superuserPassword }, ...(joins && { joins }) });
+    });
     const setup = program(this, `${name}-setup`, "main", {
       spec: plan.setup,
       environment: {

@@ -16,6 +16,8 @@ export interface ContainerInputs {
   readonly secrets?: Readonly<Record<string, pulumi.Input<string>>>;
   /** Whether a destroy drops the container's volume or leaves it to the next update. @default "drop" */
   readonly dataOnDestroy?: "drop" | "keep";
+  /** The container that the plan joins; needed for one that does. */
+  readonly joins?: docker.Container;
   /** What has to exist before the container starts. */
   readonly dependsOn?: pulumi.Input<pulumi.Resource>[];
 }
@@ -39,20 +41,16 @@ const REPLACEMENT = {
  * refuses connections at once instead of being silent, and the holder sees the member's processes end.
  */
 export function container(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, inputs: ContainerInputs): docker.Container {
-  const { network, image, secrets = {}, dataOnDestroy = "drop", dependsOn = [] } = inputs;
+  const { image, secrets = {}, dataOnDestroy = "drop", dependsOn = [] } = inputs;
   const volume =
     plan.volume &&
     new docker.Volume(`${resourceName}-data`, { name: plan.volume.name }, { parent, retainOnDelete: dataOnDestroy === "keep" });
-  const home = plan.held ? { holder: holder(parent, resourceName, plan, inputs) } : { network };
-
   const variables: [string, pulumi.Input<string>][] = [...Object.entries(plan.environment), ...Object.entries(secrets)];
   return new docker.Container(
     resourceName,
     {
       ...runtime(plan.name, plan.role),
-      ...("holder" in home
-        ? { networkMode: pulumi.interpolate`container:${home.holder.id}`, pidMode: pulumi.interpolate`container:${home.holder.id}` }
-        : { ...addressed(plan, home.network) }),
+      ...home(parent, resourceName, plan, inputs),
       image,
       ...(plan.entrypoint && { entrypoints: [...plan.entrypoint] }),
       ...(plan.command && { command: [...plan.command] }),
@@ -61,6 +59,7 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
       uploads: plan.files.map(({ path, content }) => ({ file: path, content })),
       ...(volume && plan.volume && { volumes: [{ volumeName: volume.name, containerPath: plan.volume.path }] }),
       ...limited(plan),
+      ...(plan.capabilities && { capabilities: { adds: [...plan.capabilities] } }),
       healthcheck: {
         tests: ["CMD", ...plan.healthCheck.command],
         interval: duration(plan.healthCheck.intervalSeconds),
@@ -80,6 +79,18 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
       ignoreChanges: plan.files.flatMap(({ firstBoot }, index) => (firstBoot === true ? [`uploads[${index}].content`] : [])),
     },
   );
+}
+
+/** The namespaces that a container lives in: those of its holder, the network of another's holder, or its own. */
+function home(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, inputs: ContainerInputs): Partial<docker.ContainerArgs> {
+  if (plan.held) {
+    const { id } = holder(parent, resourceName, plan, inputs);
+    return { networkMode: pulumi.interpolate`container:${id}`, pidMode: pulumi.interpolate`container:${id}` };
+  }
+  if (plan.joins === undefined) return addressed(plan, inputs.network);
+  const host = inputs.joins?.networkMode;
+  if (host === undefined) throw new Error(`${plan.name}: joins is not set; it needs the container ${plan.joins}, whose network it shares`);
+  return { networkMode: host.apply((mode) => mode ?? "") };
 }
 
 function holder(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, { network, image, holderImage }: ContainerInputs): docker.Container {

@@ -1,3 +1,4 @@
+import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { planPatroni, PROMOTED, type PatroniOptions } from "../topology/patroni";
 import { container } from "./container";
@@ -29,6 +30,8 @@ export interface PatroniGroupArgs extends PatroniOptions {
 export class PatroniGroup extends pulumi.ComponentResource {
   /** Container names of the members, which are their host names on the network. */
   readonly members: readonly string[];
+  /** The containers of the members. */
+  readonly containers: readonly docker.Container[];
   /** Patroni's name of the cluster, once it has a leader and every standby streams. */
   readonly scope: pulumi.Output<string>;
   /** Password of `postgres`, a secret. */
@@ -61,6 +64,7 @@ export class PatroniGroup extends pulumi.ComponentResource {
     });
 
     this.members = plan.members.map((member) => member.name);
+    this.containers = members;
     this.scope = setup.stdout.apply(() => plan.setup.scope);
     this.registerOutputs({ scope: this.scope });
   }

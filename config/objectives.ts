@@ -1,4 +1,5 @@
 import { toMilliseconds } from "./duration";
+import { isGuarded } from "./guarded";
 import { membersOf } from "./names";
 import type { Danger } from "./safety";
 import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "./settings";
@@ -85,7 +86,7 @@ function unmetByBounds(settings: Settings, seconds: number): string[] {
   const bounds: readonly Bound[] = [
     ...(hasStandbys ? [coordinatorKill, coordinatorSwitchover, coordinatorFreeze] : []),
     ...(groupMembers(settings) >= ENOUGH_MEMBERS ? [workerKill, workerSwitchover] : []),
-    ...(groupMembers(settings) === 1 && settings.replicationFactor > 1 && isGuarded(settings) ? [guardedWorker] : []),
+    ...(groupMembers(settings) === 1 && isGuarded(settings) ? [guardedWorker] : []),
   ];
   const longer = bounds.filter((bound) => bound.seconds > seconds);
   if (longer.length === 0) return [];
@@ -109,8 +110,4 @@ function lossyChoices(settings: Settings): string[] {
 /** Members of each worker; active-active has plain workers only. */
 function groupMembers(settings: Settings): number {
   return settings.topology === "active-passive" ? membersOf(settings) : 1;
-}
-
-function isGuarded(settings: Settings & { readonly guard?: boolean }): boolean {
-  return settings.guard === true;
 }

@@ -37,9 +37,15 @@ function workerProblems(settings: Settings): Problem[] {
 
 /** Names of containers that are not workers, by what decides them. */
 function reservedNames(settings: Settings): [string, string][] {
-  if (settings.topology === "active-active") return Object.keys(settings.clusters).map((name) => [`coord_${name}`, `clusters.${name} (its coordinator)`]);
+  if (settings.topology === "active-active") {
+    return Object.keys(settings.clusters).flatMap((name): [string, string][] => [
+      [`coord_${name}`, `clusters.${name} (its coordinator)`],
+      [`guard_${name}`, `clusters.${name} (its guard)`],
+    ]);
+  }
   return [
     ...Array.from({ length: settings.coordinators }, (_, index): [string, string] => [`coord-${index + 1}`, "coordinators"]),
+    ...Array.from({ length: settings.coordinators }, (_, index): [string, string] => [`guard-${index + 1}`, "coordinators (their guards)"]),
     ...Array.from({ length: settings.etcdMembers }, (_, index): [string, string] => [`etcd-${index + 1}`, "etcdMembers"]),
     ["haproxy", "the stack's HAProxy"],
     ...(settings.pooler === false ? [] : [["pooler", "the stack's pooler"] satisfies [string, string]]),

@@ -43,10 +43,13 @@ function clusterDangers({ clusters }: ActiveActiveSettings): Danger[] {
   ];
 }
 
-function replicationDangers({ replicationFactor }: Settings): Danger[] {
+function replicationDangers({ replicationFactor, guard }: Settings): Danger[] {
   if (replicationFactor === 1) return [];
+  const writes = guard
+    ? `replication factor ${replicationFactor} survives one worker at a time: when it dies, writes to its shards fail or wait for about a second, until the guard has disabled it. `
+    : `replication factor ${replicationFactor} without the guard keeps reads alive when a worker dies, not writes: a write to a shard with a dead placement fails until the worker is back or is disabled. `;
   const consequence =
-    `replication factor ${replicationFactor} keeps reads alive when a worker dies, not writes: a write to a shard with a dead placement fails until the worker is back or is disabled. ` +
+    writes +
     "It also rules out foreign keys between distributed tables and SELECT … FOR UPDATE.";
   return [{ key: "replicationFactor", consequence }];
 }

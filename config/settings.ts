@@ -152,6 +152,10 @@ const common = {
     .meta({ words: "IP address" })
     .describe("Address that every published port binds."),
   shardCount: wholeNumber(1, 64000).prefault(32).describe("Shards of a distributed table (`citus.shard_count`). Decides how tables are created; existing tables keep theirs."),
+  guard: z
+    .boolean("must be true or false")
+    .prefault(true)
+    .describe("Whether a guard beside the coordinator takes a dead or frozen worker out of service, so that writes go on, and brings it back. Only where `replicationFactor` is 2 or more."),
   preloadLibraries: z.array(z.string(LIBRARIES).regex(IDENTIFIER, LIBRARIES).meta({ words: "name" }), LIBRARIES).prefault([]).describe("Libraries to preload beside citus and pg_stat_statements."),
   parameters: parameters.prefault({}).describe("PostgreSQL and Citus parameters of all database members, such as `work_mem`. A change is reloaded, or restarts node by node where it must."),
   coordinatorParameters: parameters.prefault({}).describe("Parameters of coordinators only; they win over `parameters`."),
@@ -171,6 +175,7 @@ const imagesOf = <T extends z.ZodRawShape>(more: T) =>
     .strictObject({
       citus: image.prefault("citusdata/citus:13.2.0").describe("Citus on PostgreSQL: workers, and coordinators."),
       holder: image.prefault("debian:trixie-slim").describe("The holder of each database member; any small image with a shell."),
+      node: image.prefault("node:20-trixie-slim").describe("Debian with Node.js, on which the guard is built."),
       ...more,
     })
     .prefault({} as never);

@@ -88,7 +88,7 @@ export class Coordinator {
     return openSession(this.endpoint);
   }
 
-  /** Makes this set-up the cluster's only one, if there is no other. The lock goes with the session, so a killed set-up leaves none. */
+  /** Makes this set-up the cluster's only one, if there is no other; the guard takes the same lock while it brings a worker back. The lock goes with the session, so a killed set-up leaves none. */
   async lock(): Promise<boolean> {
     return (await this.row<{ alone: boolean }>("SELECT pg_try_advisory_lock(hashtext('citus-sharding set-up')) AS alone")).alone;
   }

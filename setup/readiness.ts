@@ -63,7 +63,7 @@ async function shortcoming(coordinator: Coordinator, spec: CitusSpec): Promise<s
     );
     if (!registered) return "Patroni has not registered it as group 0";
   }
-  return (await coordinator.lock()) ? "" : "another set-up of the cluster is running";
+  return (await coordinator.lock()) ? "" : "another set-up of the cluster is running, or its guard brings a worker back";
 }
 
 async function ensureCitus(coordinator: Coordinator, report: Report): Promise<void> {

@@ -1,6 +1,7 @@
 import { clusterWorkerNames, workerPorts } from "../config/names";
 import type { Limits } from "../config/settings";
 import { dataDirectory } from "./dataDirectory";
+import { planGuard } from "./guard";
 import { alterSystem, databaseParameters, type Parameters } from "./parameters";
 import type { CitusClusterPlan, ContainerPlan, Endpoint, NodeAddress, PortPlan, Role } from "./plan";
 
@@ -14,7 +15,10 @@ export interface CitusOptions {
    * Where this machine reaches the coordinator, if something else provides it, such as a Patroni group with
    * `citus: { group: 0 }` behind HAProxy. @default the cluster has a coordinator of its own, `coord_<name>`
    */
-  readonly coordinator?: Pick<Endpoint, "host" | "port">;
+  readonly coordinator?: Pick<Endpoint, "host" | "port"> & {
+    /** The containers of which one is the coordinator: each gets a guard. @default none, and there is no guard */
+    readonly members?: readonly string[];
+  };
   /** Where worker groups are: the path of Patroni's groups in etcd, and etcd's containers. @default none */
   readonly patroni?: { readonly path: string; readonly etcd: readonly string[] };
   /** Port of the cluster's own coordinator on this machine; workers follow on the ports after it. @default no port is published, and the set-up needs one */
@@ -25,6 +29,8 @@ export interface CitusOptions {
   readonly shardCount?: number;
   /** Placements of each shard. @default 1 */
   readonly replicationFactor?: number;
+  /** Whether a guard beside the coordinator takes dead workers out of service and brings them back, where shards have several placements. @default true */
+  readonly guard?: boolean;
   /** PostgreSQL and Citus parameters of all nodes. @default none beside the product's */
   readonly parameters?: Parameters;
   /** Parameters of the cluster's own coordinator, winning over `parameters`. @default none */
@@ -50,7 +56,8 @@ export function planCitus(name: string, options: CitusOptions = {}): CitusCluste
   const { workerGroups = [], workers = workerGroups.length > 0 ? [] : 3, shardCount = 32, replicationFactor = 1, prefix = "", bindAddress = "127.0.0.1", port } = options;
   const { parameters = {}, coordinatorParameters = {}, workerParameters = {}, preloadLibraries = [], limits = {} } = options;
   const own = options.coordinator === undefined;
-  const endpoint = options.coordinator ?? (port === undefined ? undefined : { host: reachable(bindAddress), port });
+  const { host, port: outside } = options.coordinator ?? { host: reachable(bindAddress), port };
+  const endpoint = outside === undefined ? undefined : { host, port: outside };
   if (endpoint === undefined) {
     throw new Error(`CitusCluster ${name}: port is not set; the set-up reaches the coordinator through a published port, for example 5432`);
   }
@@ -72,6 +79,7 @@ export function planCitus(name: string, options: CitusOptions = {}): CitusCluste
     name,
     ...(coordinator !== undefined && { coordinator }),
     workers: workerPlans,
+    guards: options.guard === false || replicationFactor === 1 ? [] : guardPlans(name, prefix, coordinator?.name, options.coordinator?.members),
     setup: {
       kind: "citus",
       cluster: `${prefix}${name}`,
@@ -94,6 +102,12 @@ export function planCitus(name: string, options: CitusOptions = {}): CitusCluste
 export function reachable(bindAddress: string): string {
   if (bindAddress === "0.0.0.0") return "127.0.0.1";
   return bindAddress === "::" ? "::1" : bindAddress;
+}
+
+/** A cluster with a coordinator of its own has one guard, one with a group of them has a guard for each. */
+function guardPlans(name: string, prefix: string, own: string | undefined, members: readonly string[] = []): ContainerPlan[] {
+  if (own !== undefined) return [planGuard(`${prefix}guard_${name}`, own)];
+  return members.map((member, index) => planGuard(`${prefix}guard-${index + 1}`, member));
 }
 
 function address({ name }: Pick<ContainerPlan, "name">): NodeAddress {

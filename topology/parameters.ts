@@ -34,6 +34,8 @@ export function databaseParameters({ citus, preloadLibraries = [], overrides }: 
       "citus.node_connection_timeout": "1s",
       // Rows of a two-phase commit whose coordinator died stay locked this long; the default is a minute.
       "citus.recover_2pc_interval": "5s",
+      // Writes then depend on no worker but those of their shard, and one that hangs does not keep a dead worker from being disabled.
+      ...(citus.replicationFactor > 1 && { "citus.allow_modifications_from_workers_to_replicated_tables": "off" }),
     }),
     ...overrides.reduce((merged, parameters) => ({ ...merged, ...parameters }), {}),
     ...(citus !== undefined && {

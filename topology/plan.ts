@@ -6,7 +6,7 @@ import type { Limits } from "../config/settings";
  */
 
 /** What a container is for. */
-export type Role = "coordinator" | "worker" | "member" | "etcd" | "haproxy" | "pooler";
+export type Role = "coordinator" | "worker" | "member" | "etcd" | "haproxy" | "pooler" | "guard";
 
 /** A port that a container publishes on the machine. */
 export interface PortPlan {
@@ -56,6 +56,10 @@ export interface ContainerPlan {
   readonly held: boolean;
   /** Its holder fences it: revokes its lease once nothing of it can run any more. Only for members of a Patroni group. */
   readonly fencer?: FencerPlan;
+  /** A database member whose holder's network namespace the container shares, by its name; not set: it has an address of its own. */
+  readonly joins?: string;
+  /** Linux capabilities beside Docker's own, such as `CAP_NET_ADMIN`. */
+  readonly capabilities?: readonly string[];
   /** Not set: the image's own. */
   readonly entrypoint?: readonly string[];
   readonly command?: readonly string[];
@@ -183,6 +187,8 @@ export interface CitusClusterPlan {
   /** The coordinator's own container; absent where a Patroni group is the coordinator. */
   readonly coordinator?: ContainerPlan;
   readonly workers: readonly ContainerPlan[];
+  /** One beside each container that is or may become the coordinator; empty where the shards have one placement, or no guard is wanted. */
+  readonly guards: readonly ContainerPlan[];
   readonly setup: CitusSpec;
 }
 
@@ -225,7 +231,7 @@ export function containersOf(plan: StackPlan): ContainerPlan[] {
   return [
     ...(plan.etcd?.members ?? []),
     ...patroniGroups(plan).flatMap(({ members }) => members),
-    ...plan.clusters.flatMap(({ coordinator, workers }) => [...(coordinator === undefined ? [] : [coordinator]), ...workers]),
+    ...plan.clusters.flatMap(({ coordinator, workers, guards }) => [...(coordinator === undefined ? [] : [coordinator]), ...workers, ...guards]),
     ...(plan.haproxy === undefined ? [] : [plan.haproxy]),
     ...(plan.pooler === undefined ? [] : [plan.pooler]),
   ];

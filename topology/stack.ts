@@ -93,7 +93,7 @@ export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFi
         workers: plain,
         workerGroups: groups.map(({ name, group, count }) => ({ name, group, members: membersOf(name, count) })),
         patroni: { path: patroniPath(scope), etcd: membersOf("etcd", settings.etcdMembers) },
-        coordinator: { host: reachable(bindAddress), port: ports.leader },
+        coordinator: { host: reachable(bindAddress), port: ports.leader, ...(plain.length > 0 && { members: membersOf("coord", settings.coordinators) }) },
       },
     },
   };
@@ -123,12 +123,13 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
 }
 
 function citusOptions(settings: Settings, read: ReadFile): CitusOptions {
-  const { prefix, bindAddress, shardCount, replicationFactor, parameters, coordinatorParameters, workerParameters, preloadLibraries, schema, limits } = settings;
+  const { prefix, bindAddress, shardCount, replicationFactor, guard, parameters, coordinatorParameters, workerParameters, preloadLibraries, schema, limits } = settings;
   return {
     prefix,
     bindAddress,
     shardCount,
     replicationFactor,
+    guard,
     parameters,
     coordinatorParameters,
     workerParameters,

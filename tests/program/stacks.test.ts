@@ -79,7 +79,7 @@ function commonTests(get: () => Run): void {
   });
 
   test("every database member lives in its holder's namespaces, has a volume, and a minute to shut down", () => {
-    const members = ofType(get().resources, CONTAINER).filter(({ inputs }) => "networkMode" in inputs);
+    const members = ofType(get().resources, CONTAINER).filter(({ inputs }) => "pidMode" in inputs);
     expect(members.length).toBeGreaterThan(0);
     for (const { name, inputs } of members) {
       const holder = named(get().resources, `${name}-holder`);
@@ -137,11 +137,12 @@ describe("Pulumi.active-active.yaml", () => {
     expect(count(stack.resources)).toEqual({
       "citus:index:ActiveActive": 1,
       "citus:index:CitusCluster": 2,
+      "citus:index:BuiltImage": 1,
       "docker:index/network:Network": 1,
       "docker:index/remoteImage:RemoteImage": 2,
       "docker:index/volume:Volume": 8,
-      [CONTAINER]: 16,
-      [COMMAND]: 3,
+      [CONTAINER]: 18,
+      [COMMAND]: 4,
     });
   });
 
@@ -181,6 +182,31 @@ describe("Pulumi.active-active.yaml", () => {
     expect(worker.secrets).toContain("envs");
   });
 
+  test("a guard is exactly this", () => {
+    const guard = named(stack.resources, "b-guard_b");
+    expect(guard.inputs).toEqual({
+      name: "guard_b",
+      image: expect.stringMatching(/^citus-sharding\/guard:[0-9a-f]{12}$/) as string,
+      restart: "unless-stopped",
+      logDriver: "json-file",
+      logOpts: { "max-file": "3", "max-size": "10m" },
+      labels: [
+        { label: "io.citus-sharding.role", value: "guard" },
+        { label: "io.citus-sharding.stack", value: "organization/citus-sharding/active-active" },
+      ],
+      // Its coordinator's, so that it sees workers as the coordinator does.
+      networkMode: "container:b-coord_b-holder-id",
+      capabilities: { adds: ["CAP_NET_ADMIN"] },
+      envs: ["PGDATABASE=postgres", "PGPASSWORD=output of superuser-password", "PGUSER=postgres"],
+      uploads: [],
+      healthcheck: { tests: ["CMD", "sh", "-c", 'test -n "$(find /run/guard.json -newermt "-10 seconds")"'], interval: "5s", timeout: "3s", retries: 3, startPeriod: "30s" },
+      stopSignal: "SIGTERM",
+      stopTimeout: 3,
+      destroyGraceSeconds: 3,
+    });
+    expect(guard.secrets).toContain("envs");
+  });
+
   test("a cluster is set up over its coordinator's port, with the password in the environment", () => {
     const setup = named(stack.resources, "b-setup");
     expect(setup.inputs["environment"]).toEqual({
@@ -211,7 +237,7 @@ describe("Pulumi.active-active.yaml", () => {
   });
 
   test("warns of what replication factor 2 is not", () => {
-    expect(stack.warnings).toEqual([expect.stringMatching(/^replicationFactor: .*not writes/)]);
+    expect(stack.warnings).toEqual([expect.stringMatching(/^replicationFactor: .*until the guard has disabled it/)]);
   });
 
   test("one line adds a cluster or a worker", async () => {
@@ -292,6 +318,12 @@ describe("Pulumi.active-passive.yaml", () => {
     expect(stack.outputs["statisticsUrl"]).toBe("http://127.0.0.1:7000/");
     expect(stack.outputs["nodes"]).toEqual({ coordinators: ["coord-1", "coord-2", "coord-3"], workers: ["worker1", "worker2", "worker3"], etcd: ["etcd-1", "etcd-2", "etcd-3"] });
     expect(stack.warnings).toEqual([]);
+  });
+
+  test("with copies of shards, a guard beside each coordinator", async () => {
+    const { resources } = await run("active-passive", { "citus-sharding:replicationFactor": "2" });
+    const guards = ofType(resources, CONTAINER).filter(({ inputs }) => (inputs["name"] as string).startsWith("guard-"));
+    expect(guards.map(({ inputs }) => [inputs["name"], inputs["networkMode"]])).toEqual([1, 2, 3].map((number) => [`guard-${number}`, `container:coord-${number}-holder-id`]));
   });
 
   test("passwords that were given are used, are secret, and replace the generated ones", async () => {
@@ -379,7 +411,7 @@ describe("Pulumi.active-passive.yaml with the pooler", () => {
 
   test("its image is built without a secret", () => {
     const { inputs } = named(stack.resources, "pgbouncer-image-build");
-    expect(inputs).toMatchObject({ create: "node --import tsx setup/builtImage.ts", environment: {} });
+    expect(inputs).toMatchObject({ create: "node --import tsx setup/image.ts", environment: {} });
     expect(JSON.parse(inputs["stdin"] as string)).toMatchObject({ name: "pgbouncer", base: "debian:trixie-slim" });
   });
 

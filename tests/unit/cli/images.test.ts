@@ -3,10 +3,12 @@ import { builtImages, stackImages } from "../../../cli/images";
 import { parseSettings } from "../../../config/parse";
 
 const patroni = { name: "patroni", base: "citusdata/citus:13.2.0" };
+const guard = { name: "guard", base: "node:20-trixie-slim" };
 const pgbouncer = { name: "pgbouncer", base: "debian:trixie-slim" };
 
 test.each([
-  ["active-active", { topology: "active-active" }, []],
+  ["active-active", { topology: "active-active" }, [guard]],
+  ["active-active without the guard", { topology: "active-active", guard: false }, []],
   ["active-passive", { topology: "active-passive" }, [patroni]],
   ["a pooler", { topology: "active-passive", pooler: true }, [patroni, pgbouncer]],
   ["another base", { topology: "active-passive", images: { citus: "citusdata/citus:13.1.0" } }, [{ ...patroni, base: "citusdata/citus:13.1.0" }]],

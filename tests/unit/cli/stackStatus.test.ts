@@ -28,6 +28,7 @@ const well: Findings = {
   patroni: new Map([["coord", coordinators]]),
   etcd: new Map([["etcd-1", true], ["etcd-2", true], ["etcd-3", true]]),
   clusters: [{ cluster: "citusap", nodes: ["coord-2", "worker1", "worker2", "worker3"].map((name) => ({ name, active: true, placements: name === "coord-2" ? 0 : 32 })), shards: 32, refusals: {}, writeMs: 100 }],
+  guards: new Map(),
 };
 
 function without(name: string): readonly LiveContainer[] {
@@ -37,6 +38,23 @@ function without(name: string): readonly LiveContainer[] {
 function changed(name: string, more: Partial<LiveContainer>): readonly LiveContainer[] {
   return [...without(name), container(name, more)];
 }
+
+describe("a disabled worker", () => {
+  const guarded: Stack = { ...stack, plan: planStack(parseSettings({ topology: "active-passive", replicationFactor: 2 }).settings, () => "") };
+  const clusters = well.clusters.map((cluster) => ({ ...cluster, nodes: cluster.nodes.map((node) => ({ ...node, active: node.name !== "worker2" })) }));
+  const guard = (coordinator: "primary" | "standby", state: "disabled" | "returning" | "empty"): Findings["guards"] =>
+    new Map([["guard-2", { at: "2026-01-01T00:00:00Z", coordinator, workers: [{ name: "worker2", state, since: "2026-01-01T00:00:00Z" }] }]]);
+
+  test.each<[string, Findings["guards"], string]>([
+    ["is left to its guard", guard("primary", "disabled"), "worker2 is disabled in Citus: its guard brings it back when it answers."],
+    ["is being brought back", guard("primary", "returning"), "worker2 was disabled in Citus: its guard is bringing it back."],
+    ["that lost its data needs an update", guard("primary", "empty"), "worker2 is disabled in Citus: npm run up -- s activates it."],
+    ["whose guard does not act needs an update", guard("standby", "disabled"), "worker2 is disabled in Citus: npm run up -- s activates it."],
+    ["without a guard needs an update", new Map(), "worker2 is disabled in Citus: npm run up -- s activates it."],
+  ])("%s", (_, guards, problem) => {
+    expect(stackStatus(guarded, { ...well, clusters, guards }).problems).toContain(problem);
+  });
+});
 
 describe("a stack that is well", () => {
   const status = stackStatus(stack, well);

@@ -167,7 +167,7 @@ describe("a wrong input is told with its full key, its value and what would be r
     ["an image with a cut digest", aa({ images: { holder: "debian@sha256:abc" } }), [`images.holder = "debian@sha256:abc": ${IMAGE}`]],
     ["an empty image", aa({ images: { holder: "" } }), [`images.holder = "": ${IMAGE}`]],
     ["an image a number", aa({ images: { citus: 13 } }), ['images.citus = 13: must be an image such as "repository:1.2.3"']],
-    ["images a text", aa({ images: "citus" }), ['images = "citus": must be an object of citus, holder; {} takes the defaults']],
+    ["images a text", aa({ images: "citus" }), ['images = "citus": must be an object of citus, holder, node; {} takes the defaults']],
     ["an image whose tag does not tell PostgreSQL's major", aa({ images: { citus: "registry.test/ours:2026" } }), [
       'postgresMajor: is needed, because the tag of images.citus, "registry.test/ours:2026", does not tell PostgreSQL\'s major version; set it, for example to 17',
     ]],
@@ -350,7 +350,8 @@ describe("defaults", () => {
       topology: "active-active",
       clusters: { a: { workers: 3 }, b: { workers: 3 } },
       replicationFactor: 2,
-      images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim" },
+      guard: true,
+      images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim", node: "node:20-trixie-slim" },
       limits: { coordinator: {}, worker: {} },
       prefix: "",
       bindAddress: "127.0.0.1",
@@ -376,8 +377,8 @@ describe("defaults", () => {
       workers: 3,
       replicationFactor: 1,
       pooler: false,
-      ports: { leader: 5000, standbys: 5001, statistics: 7000, pooler: 6432 },
-      images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim", etcd: "quay.io/coreos/etcd:v3.5.16", haproxy: "haproxy:3.0.11" },
+      ports: { leader: 5000, standbys: 5001, statistics: 7000, nodes: 5002, pooler: 6432 },
+      images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim", node: "node:20-trixie-slim", etcd: "quay.io/coreos/etcd:v3.5.16", haproxy: "haproxy:3.0.11" },
       limits: { coordinator: {}, worker: {}, etcd: {}, haproxy: {}, pooler: {} },
     });
   });

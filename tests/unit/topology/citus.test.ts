@@ -47,6 +47,7 @@ describe("a Citus cluster with a coordinator of its own", () => {
       max_connections: "300",
       max_worker_processes: "16",
       wal_retrieve_retry_interval: "500ms",
+      "citus.allow_modifications_from_workers_to_replicated_tables": "off",
       "citus.node_connection_timeout": "1s",
       "citus.recover_2pc_interval": "5s",
       "citus.shard_count": "32",

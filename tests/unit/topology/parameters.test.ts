@@ -37,6 +37,7 @@ describe("parameters of a database member", () => {
       max_connections: "300",
       max_worker_processes: "16",
       wal_retrieve_retry_interval: "500ms",
+      "citus.allow_modifications_from_workers_to_replicated_tables": "off",
       "citus.node_connection_timeout": "1s",
       "citus.recover_2pc_interval": "5s",
       "citus.shard_count": "32",
@@ -57,8 +58,8 @@ describe("parameters of a database member", () => {
   });
 
   test("later ones win, and over the product's defaults", () => {
-    const parameters = databaseParameters({ citus, overrides: [{ work_mem: "4MB", max_connections: "100" }, { work_mem: "8MB", "citus.node_connection_timeout": "1s" }] });
-    expect(parameters).toMatchObject({ work_mem: "8MB", max_connections: "100", "citus.node_connection_timeout": "1s" });
+    const parameters = databaseParameters({ citus, overrides: [{ work_mem: "4MB", max_connections: "100" }, { work_mem: "8MB", "citus.node_connection_timeout": "7s" }] });
+    expect(parameters).toMatchObject({ work_mem: "8MB", max_connections: "100", "citus.node_connection_timeout": "7s" });
   });
 
   test("what the product needs cannot be taken away", () => {

@@ -14,7 +14,7 @@ describe("active-active", () => {
   test("by default", () => {
     const stack = plan({ topology: "active-active" });
     expect(stack).toMatchObject({ topology: "active-active", network: "citus-active-active" });
-    expect(names(stack)).toEqual(["coord_a", "worker_a1", "worker_a2", "worker_a3", "coord_b", "worker_b1", "worker_b2", "worker_b3"]);
+    expect(names(stack)).toEqual(["coord_a", "worker_a1", "worker_a2", "worker_a3", "guard_a", "coord_b", "worker_b1", "worker_b2", "worker_b3", "guard_b"]);
     expect(containersOf(stack).flatMap(({ ports }) => ports.map(({ external }) => external))).toEqual([5432, 5433, 5434, 5435, 6432, 6433, 6434, 6435]);
     for (const { setup } of stack.clusters) {
       expect(setup).toMatchObject({ replicationFactor: 2, shardCount: 32, schema: { sql: "text of assets/sql/schema.sql", tables: { rooms: "room_id", room_members: "room_id", messages: "room_id" } } });

@@ -1,0 +1,102 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Client } from "pg";
+import { sparseTables, type RegisteredWorker, type SparseTables } from "./coordinator";
+import { abandon, openCoordinator } from "./session";
+
+/** Something else changes the cluster: the way back waits for it. */
+export class Busy extends Error {}
+
+/** What the way back tells while it is under way. */
+export interface Progress {
+  /** A step is done. */
+  did(what: string): void;
+  /** Shards that are copied, of those that lacked a placement. */
+  copied(done: number, total: number): void;
+}
+
+const CONNECT_TIMEOUT_MS = 2000;
+const WATCH_MS = 200;
+/** Bytes of a shard, with those colocated with it, up to which writes may wait for its copy: some 0.3 s. */
+const BLOCKING_BYTES = 32 * 1024 ** 2;
+/** How long a copy may go on without a shard being done, in milliseconds. While writes wait, a lock that is not had soon is given up. */
+const STALL_MS = { block_writes: 10_000, force_logical: 600_000 } as const;
+
+/**
+ * Takes workers back into service and gives every shard its placements again. Nothing of it is lost or doubled when it
+ * fails in between: it is begun again.
+ *
+ * @throws {@link Busy} if a set-up of the cluster runs; the server's error, if a step fails.
+ */
+export async function bringBack(workers: readonly RegisteredWorker[], progress: Progress): Promise<void> {
+  const session = await openCoordinator(CONNECT_TIMEOUT_MS, ["lock_timeout=2s", "statement_timeout=30s"]);
+  try {
+    // A set-up restarts, activates and copies on purpose; it takes the same lock.
+    const { rows } = await session.query<{ alone: boolean }>("SELECT pg_try_advisory_lock(hashtext('citus-sharding set-up')) AS alone");
+    if (rows[0]?.alone !== true) throw new Busy("a set-up of the cluster is running");
+    for (const { host, port } of workers) {
+      await timed(progress, `activated ${host}`, () => session.query("SELECT citus_activate_node($1, $2)", [host, port]));
+    }
+    // A transaction that was prepared on a worker before it went keeps locks that the copies would wait for.
+    await timed(progress, "resolved prepared transactions", () => session.query("SELECT recover_prepared_transactions()"));
+    await session.query("SELECT replicate_reference_tables('block_writes')");
+    await session.query("SET statement_timeout = 0");
+    for (const tables of await sparseTables(session)) await copy(session, tables, progress);
+    const [left] = await sparseTables(session);
+    if (left !== undefined) throw new Error(`${left.missing} shards of ${left.table} still have fewer than ${left.factor} placements`);
+  } finally {
+    abandon(session);
+  }
+}
+
+/** Gives every shard of a table, and those colocated with it, the placements that it lacks. */
+async function copy(session: Client, { table, factor, missing }: SparseTables, progress: Progress): Promise<void> {
+  const mode = await transferMode(session, table);
+  progress.copied(0, missing);
+  const observer = await openCoordinator(CONNECT_TIMEOUT_MS, ["statement_timeout=5s"]);
+  try {
+    let copying = true;
+    const watch = async (): Promise<void> => {
+      const { rows } = await session.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+      const statement = session.query("SELECT replicate_table_shards($1::text::regclass, $2, shard_transfer_mode := $3::citus.shard_transfer_mode)", [table, factor, mode]).finally(() => (copying = false));
+      // Its failure is taken where it is awaited.
+      statement.catch(() => undefined);
+      let left = missing;
+      let movedAt = performance.now();
+      while (copying) {
+        await Promise.race([delay(WATCH_MS), statement.catch(() => undefined)]);
+        const now = (await sparseTables(observer)).find((sparse) => sparse.table === table)?.missing ?? 0;
+        if (now !== left) movedAt = performance.now();
+        left = now;
+        progress.copied(missing - left, missing);
+        if (copying && performance.now() - movedAt > STALL_MS[mode]) {
+          await observer.query("SELECT pg_cancel_backend($1::int)", [rows[0]?.pid]);
+          await statement;
+        }
+      }
+      await statement;
+    };
+    await timed(progress, `copied ${missing} shards of ${table} and its colocated tables (${mode})`, watch);
+  } finally {
+    abandon(observer);
+  }
+}
+
+/** Small shards are copied fast while their writes wait; large ones by logical replication, which asks for primary keys. */
+async function transferMode(session: Client, table: string): Promise<keyof typeof STALL_MS> {
+  const { rows } = await session.query<{ large: boolean; replicable: boolean }>(
+    `SELECT (SELECT coalesce(max(bytes), 0) > $2 FROM (
+         SELECT sum(shard_size) AS bytes FROM citus_shards JOIN pg_dist_shard USING (shardid)
+         WHERE colocation_id = own.colocationid GROUP BY shardminvalue, nodename, nodeport) AS sizes) AS large,
+       (SELECT bool_and(relreplident IN ('f', 'i') OR EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND indisprimary))
+         FROM pg_dist_partition d JOIN pg_class ON pg_class.oid = d.logicalrelid WHERE d.colocationid = own.colocationid) AS replicable
+     FROM pg_dist_partition own WHERE logicalrelid = $1::text::regclass`,
+    [table, BLOCKING_BYTES],
+  );
+  return rows[0]?.large === true && rows[0].replicable ? "force_logical" : "block_writes";
+}
+
+async function timed(progress: Progress, what: string, step: () => Promise<unknown>): Promise<void> {
+  const startedAt = performance.now();
+  await step();
+  progress.did(`${what} in ${((performance.now() - startedAt) / 1000).toFixed(2)} s`);
+}
