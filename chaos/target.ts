@@ -1,0 +1,40 @@
+import { containersOf, type CitusClusterPlan, type ContainerPlan, type PatroniPlan, type StackPlan } from "../topology/plan";
+
+/** A stack as the harness works on it. */
+export interface Target {
+  readonly stack: string;
+  readonly plan: StackPlan;
+  readonly clusters: readonly ClusterTarget[];
+  /** Whether Docker runs on this machine, so that its processes can be ended from outside. */
+  readonly local: boolean;
+}
+
+/** One Citus cluster of it, and where its clients connect. The URIs hold the password. */
+export interface ClusterTarget {
+  readonly name: string;
+  readonly plan: CitusClusterPlan;
+  readonly uri: string;
+  /** Reads from standbys; absent where there are none. */
+  readonly standbysUri?: string;
+}
+
+/** The Patroni groups that are workers; none where every worker is a single node. */
+export function workerGroups(plan: StackPlan): readonly PatroniPlan[] {
+  return (plan as StackPlan & { readonly workerGroups?: readonly PatroniPlan[] }).workerGroups ?? [];
+}
+
+/** The workers of a cluster that are single nodes. */
+export function plainWorkers(plan: StackPlan, cluster: CitusClusterPlan): readonly ContainerPlan[] {
+  const members = new Set(workerGroups(plan).flatMap((group) => group.members.map(({ name }) => name)));
+  return cluster.workers.filter(({ name }) => !members.has(name));
+}
+
+/** How many workers a cluster has: a group counts as one. */
+export function workerCount(plan: StackPlan, cluster: CitusClusterPlan): number {
+  return plainWorkers(plan, cluster).length + workerGroups(plan).length;
+}
+
+/** The containers of a stack that guard its workers, if it has some. */
+export function guards(plan: StackPlan): readonly ContainerPlan[] {
+  return containersOf(plan).filter(({ role }) => (role as string) === "guard");
+}
