@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { workerCount, type ClusterTarget, type Target } from "./target";
 import { inSession } from "./sql";
 
@@ -20,6 +21,8 @@ const SHARDS_PER_WORKER = 2;
 /** Values that are looked at, per shard, to find one in each; that none falls into a shard is as good as impossible. */
 const VALUES_PER_SHARD = 64;
 const DDL_TIMEOUT_MS = 60_000;
+const DROP_ATTEMPTS = 5;
+const DROP_PAUSE_MS = 2000;
 
 /**
  * Creates the harness's own schema in a cluster, empty, with two shards for each worker. What an earlier run has left is
@@ -49,9 +52,17 @@ export function createTables({ plan }: Target, cluster: ClusterTarget): Promise<
   );
 }
 
-/** Drops the harness's schema from a cluster. */
+/** Drops the harness's schema from a cluster, again and again if it must: the last fault may just have moved the leader. @throws the last attempt's error. */
 export async function dropTables(cluster: ClusterTarget): Promise<void> {
-  await inSession(cluster.uri, (client) => client.query("DROP SCHEMA IF EXISTS chaos CASCADE"), DDL_TIMEOUT_MS);
+  const drop = (): Promise<unknown> => inSession(cluster.uri, (client) => client.query("DROP SCHEMA IF EXISTS chaos CASCADE"), DDL_TIMEOUT_MS);
+  for (let attempt = 1; attempt < DROP_ATTEMPTS; attempt += 1) {
+    try {
+      return void (await drop());
+    } catch {
+      await delay(DROP_PAUSE_MS);
+    }
+  }
+  await drop();
 }
 
 /** The names of the shards that have a placement on a node, by the node's host name. */
