@@ -41,11 +41,13 @@ export default defineConfig(
       "@typescript-eslint/use-unknown-in-catch-callback-variable": "error",
     },
   },
-  without("config", PULUMI, "pg", "**/topology/*", "**/components/*", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*"),
-  without("topology", PULUMI, "pg", "**/components/*", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*"),
-  without("components", "pg", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*"),
-  without("setup", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*"),
-  without("agents", PULUMI, "**/components/*", "**/setup/*", "**/router/*", "**/cli/*"),
+  without("config", PULUMI, "pg", "**/topology/*", "**/components/*", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
+  without("topology", PULUMI, "pg", "**/components/*", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
+  without("components", "pg", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
+  without("setup", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
+  without("agents", PULUMI, "**/components/*", "**/setup/*", "**/router/*", "**/cli/*", "**/chaos/*"),
   without("router", PULUMI, "../*/*"),
+  // Of the command line it has the ways to Docker, Patroni and etcd.
+  without("chaos", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*", "!**/cli/docker", "!**/cli/run", "!**/cli/live", "!**/cli/patroniCluster", "!**/cli/etcdHealth"),
   without("cli", "**/components/*"),
 );
