@@ -10,7 +10,7 @@ import type { Random } from "./random";
 import { readBack } from "./readBack";
 import type { Recorder } from "./recorder";
 import { createTables, dropTables, type Shard } from "./tables";
-import type { Target } from "./target";
+import type { ClusterTarget, Target } from "./target";
 
 /** What a run does, beside the stack that it does it to. */
 export interface RunOptions {
@@ -27,18 +27,16 @@ export interface RunOptions {
 
 /** Who is told how the run goes. */
 export interface Teller {
+  /** The stack is whole, and is broken from now on. */
+  readonly started: () => void;
   readonly doing: (activity: string) => void;
   readonly healed: (fault: FaultEvent, healed: HealedEvent) => void;
   readonly skipped: (planned: Planned, why: string) => void;
   readonly warned: (sentence: string) => void;
 }
 
-/** The stack is not at full strength, so that a run would prove nothing. */
-export class NotWhole extends Error {
-  constructor(readonly lacks: readonly string[]) {
-    super(lacks.join("; "));
-  }
-}
+/** Why a run did not begin: a sentence without a full stop. */
+export class NotStarted extends Error {}
 
 const WARM_UP_MS = 3000;
 const PAUSE_MS = 1500;
@@ -56,17 +54,18 @@ const START_TIMEOUT_MS = 15_000;
  * A whole run: load, faults one after the other, and at the end everything is read back. The schema `chaos` is created
  * and dropped; nothing else of the stack's data is touched. The history is in the recorder.
  *
- * @throws {@link NotWhole} if the stack is not at full strength to begin with.
+ * @throws {@link NotStarted} if the stack is not at full strength to begin with, or its schema cannot be created.
  */
 export async function runChaos(target: Target, options: RunOptions): Promise<void> {
   const { recorder, seed, signal, tell } = options;
   tell.doing("making sure that the stack is whole");
   const missing = await lacksAfter(target, START_TIMEOUT_MS, false, signal);
-  if (missing.length > 0) throw new NotWhole(missing);
+  if (missing.length > 0) throw new NotStarted(`${target.stack} is not at full strength, so that a run would prove nothing: ${missing.join("; ")}`);
+  tell.started();
   tell.doing("creating the schema chaos");
   const startedAt = new Date().toISOString();
   try {
-    const shards = (await Promise.all(target.clusters.map((cluster) => createTables(target, cluster)))).flat();
+    const shards = (await Promise.all(target.clusters.map((cluster) => create(target, cluster)))).flat();
     recorder.record({ type: "run", at: recorder.now(), stack: target.stack, startedAt, seed, shards: shards.map(({ name }) => name), intervalMs: insertInterval(shards.length) });
     const load = new Load(shards, recorder);
     load.start();
@@ -85,6 +84,12 @@ export async function runChaos(target: Target, options: RunOptions): Promise<voi
     }
     tell.doing("");
   }
+}
+
+async function create(target: Target, cluster: ClusterTarget): Promise<Shard[]> {
+  return createTables(target, cluster).catch((error: unknown) => {
+    throw new NotStarted(`the schema chaos of ${cluster.name} cannot be created: ${reason(error)}`);
+  });
 }
 
 async function strikeAll(scene: Scene, load: Load, { recorder, faults, random, signal, tell }: RunOptions): Promise<void> {
@@ -157,7 +162,11 @@ async function readAll(target: Target, shards: readonly Shard[], { recorder, tel
   const missing = await lacksAfter(target, STRENGTH_TIMEOUT_MS, true);
   if (missing.length > 0) tell.warned(`What is read back may change yet, because the stack is not whole: ${missing.join("; ")}.`);
   tell.doing("reading everything back from every placement");
-  recorder.record({ type: "final", at: recorder.now(), ...(await readBack(target.clusters, shards)) });
+  try {
+    recorder.record({ type: "final", at: recorder.now(), ...(await readBack(target.clusters, shards)) });
+  } catch (error) {
+    tell.warned(`It could not be read back: ${reason(error)}.`);
+  }
 }
 
 /** Waits, but not longer than the run. */

@@ -1,11 +1,12 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import colors from "picocolors";
 import { ChoiceError, chooseFaults, type Planned } from "../chaos/faults/catalogue";
 import type { HistoryEvent } from "../chaos/history";
 import { Random } from "../chaos/random";
 import { Recorder } from "../chaos/recorder";
-import { NotWhole, runChaos, type Teller } from "../chaos/run";
+import { NotStarted, runChaos, type Teller } from "../chaos/run";
 import { byChance, inOrder } from "../chaos/schedule";
 import { isGood, summarize, summarizeFault, type FaultSummary, type Summary } from "../chaos/summary";
 import type { ClusterTarget, Target } from "../chaos/target";
@@ -45,6 +46,8 @@ export interface ChaosRequest {
 const LARGEST_SEED = 2 ** 32 - 1;
 /** How far back from a fault the last write of every shard is. */
 const BEFORE_FAULT_MS = 5000;
+/** A program that runs late measures too much; less than this does not matter. */
+const LATE_MS = 100;
 
 /**
  * `npm run chaos -- <stack>`: breaks a running stack while clients write, heals it, and checks what it acknowledged.
@@ -119,11 +122,14 @@ async function run(target: Target, planned: readonly Planned[], request: ChaosRe
   const random = new Random(seed);
   const endsAt = performance.now() + (minutes ?? 0) * 60_000;
   const faults = minutes === undefined ? inOrder(planned, times) : byChance(planned, random, () => performance.now() < endsAt);
-  warn(`${target.stack} is broken on purpose now, again and again. Its data is safe: clients write to a schema of their own, chaos, which is dropped at the end. Ctrl-C heals what is broken and ends the run.`);
-  say(`Seed ${seed}: --seed ${seed} makes the same choices again. History: ${path.relative(process.cwd(), recorder.file)}`);
   const line = new StatusLine();
   const skipped: { fault: string; role: string; why: string }[] = [];
   const tell: Teller = {
+    started: () =>
+      line.interleave(() => {
+        warn(`${target.stack} is broken on purpose now, again and again. Its data is safe: clients write to a schema of their own, chaos, which is dropped at the end. Ctrl-C heals what is broken and ends the run.`);
+        say(`Seed ${seed}: --seed ${seed} makes the same choices again. History: ${path.relative(process.cwd(), recorder.file)}`);
+      }),
     doing: (activity) => line.doing(activity),
     healed: (fault, healed) => line.line(faultLine(summarizeFault(recorder.endedSince(fault.at - BEFORE_FAULT_MS), fault, healed))),
     skipped({ fault, role }, why) {
@@ -140,17 +146,21 @@ async function run(target: Target, planned: readonly Planned[], request: ChaosRe
     line.line("interrupted: healing what is broken; once more Ctrl-C leaves it as it is");
   };
   process.on("SIGINT", onInterrupt).on("SIGTERM", onInterrupt);
+  const lateness = monitorEventLoopDelay();
+  lateness.enable();
   try {
     await runChaos(target, { recorder, seed, random, faults, ...(holdMs !== undefined && { holdMs }), signal: interrupt.signal, tell });
   } catch (error) {
-    if (!(error instanceof NotWhole)) throw error;
+    if (!(error instanceof NotStarted)) throw error;
     rmSync(recorder.file, { force: true });
-    throw new Failure(`${target.stack} is not at full strength, so that a run would prove nothing: ${error.lacks.join("; ")}. npm run status -- ${target.stack} has more.`);
+    throw new Failure(`The run did not begin: ${error.message}. npm run status -- ${target.stack} has more.`);
   } finally {
     line.end();
     await recorder.close();
     process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
   }
+  const lateMs = lateness.max / 1e6;
+  if (lateMs > LATE_MS) warn(`The machine did not let this program run for up to ${(lateMs / 1000).toFixed(2)} s: what it measured is at most so much too long.`);
   report(summarize(recorder.events), recorder.file, json, skipped);
 }
 
