@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { ContainerPlan } from "../topology/plan";
+import { patroniGroups, type ContainerPlan } from "../topology/plan";
 import { docker } from "./docker";
 import { Failure } from "./failure";
 import { isInService, patroniCluster } from "./patroniCluster";
@@ -27,8 +27,8 @@ export async function waitUntilServing(stack: Stack, node: ContainerPlan): Promi
 /** Asks the node itself; Docker's health check would know some seconds later. */
 async function isServing({ plan }: Stack, node: ContainerPlan): Promise<boolean> {
   if ((await docker(["exec", node.name, ...node.healthCheck.command], ASK_TIMEOUT_MS)).code !== 0) return false;
-  const group = plan.coordinators?.members.map(({ name }) => name) ?? [];
-  if (!group.includes(node.name)) return true;
+  const group = patroniGroups(plan).map(({ members }) => members.map(({ name }) => name)).find((names) => names.includes(node.name));
+  if (group === undefined) return true;
   const members = await patroniCluster([node.name, ...group.filter((name) => name !== node.name)]);
   const member = members?.find(({ name }) => name === node.name);
   return member !== undefined && isInService(member);

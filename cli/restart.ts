@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import colors from "picocolors";
 import { writeEveryShard, type ProbeResult } from "../setup/probe";
-import { containersOf, type ContainerPlan } from "../topology/plan";
+import { containersOf, patroniGroups, type ContainerPlan } from "../topology/plan";
 import { connect, connectionUris, coordinatorUris } from "./connections";
 import { docker, requireDocker } from "./docker";
 import { Failure } from "./failure";
@@ -71,8 +71,9 @@ function chooseNodes(stack: Stack, names: readonly string[]): ContainerPlan[] {
 
 /** etcd, workers, coordinators with the leader last, HAProxy: what others depend on is whole when its turn comes. */
 async function inOrder({ plan }: Stack, nodes: readonly ContainerPlan[]): Promise<ContainerPlan[]> {
-  const leader = (await patroniCluster(plan.coordinators?.members.map(({ name }) => name) ?? []))?.find(isLeader)?.name;
-  const turn = ({ name, role }: ContainerPlan): number => (name === leader ? 3 : { etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4 }[role]);
+  const groups = await Promise.all(patroniGroups(plan).map(({ members }) => patroniCluster(members.map(({ name }) => name))));
+  const leaders = new Set(groups.map((members) => members?.find(isLeader)?.name));
+  const turn = ({ name, role }: ContainerPlan): number => ({ etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4 })[role] + (leaders.has(name) ? 0.5 : 0);
   return [...nodes].sort((one, other) => turn(one) - turn(other));
 }
 
@@ -90,8 +91,8 @@ async function restartOne(stack: Stack, node: ContainerPlan, status: StatusLine)
 
 /** A leader hands over before it goes: that costs its clients less than its going. Gives the new leader, if there is one. */
 async function handOver({ plan }: Stack, name: string, status: StatusLine): Promise<string | undefined> {
-  const group = plan.coordinators?.members.map((member) => member.name) ?? [];
-  if (!group.includes(name)) return undefined;
+  const group = patroniGroups(plan).map(({ members }) => members.map((member) => member.name)).find((names) => names.includes(name));
+  if (group === undefined) return undefined;
   const members = (await patroniCluster(group)) ?? [];
   const synchronous = members.find((member) => /standby/.test(member.role) && isInService(member));
   if (synchronous === undefined || members.find(isLeader)?.name !== name) return undefined;

@@ -1,4 +1,4 @@
-import { containersOf, holderName, type ContainerPlan } from "../topology/plan";
+import { containersOf, holderName, patroniGroups, type ContainerPlan, type PatroniPlan } from "../topology/plan";
 import type { CitusStatus, RegisteredNode } from "./citusStatus";
 import { cutOffMembers, type LiveContainer } from "./live";
 import { isInService, isLeader, type PatroniMember } from "./patroniCluster";
@@ -31,8 +31,8 @@ export interface StackStatus {
 /** What was found of a stack. */
 export interface Findings {
   readonly containers: readonly LiveContainer[];
-  /** Undefined if no member answers, or there is no Patroni group. */
-  readonly patroni: readonly PatroniMember[] | undefined;
+  /** The members of each Patroni group by its name, as the group sees them; undefined if no member answers. */
+  readonly patroni: ReadonlyMap<string, readonly PatroniMember[] | undefined>;
   /** Undefined if no member answers, or there is no etcd. */
   readonly etcd: ReadonlyMap<string, boolean> | undefined;
   readonly clusters: readonly CitusStatus[];
@@ -44,7 +44,7 @@ export interface Findings {
 export function stackStatus(stack: Stack, findings: Findings): StackStatus {
   const live = new Map(findings.containers.map((container) => [container.name, container]));
   const cutOff = new Set(cutOffMembers(findings.containers).map(({ name }) => name));
-  const members = new Map((findings.patroni ?? []).map((member) => [member.name, member]));
+  const members = new Map([...findings.patroni.values()].flatMap((group) => group ?? []).map((member) => [member.name, member]));
   const registered = new Map(findings.clusters.flatMap(({ nodes }) => nodes).map((node) => [node.name, node]));
   const nodes = containersOf(stack.plan).map((plan) => ({ plan, status: nodeStatus(plan, live.get(plan.name), cutOff.has(plan.name), members.get(plan.name), registered.get(plan.name)) }));
 
@@ -52,7 +52,7 @@ export function stackStatus(stack: Stack, findings: Findings): StackStatus {
   const well = new Set(ailments.flatMap(({ name, ailment }) => (ailment === undefined ? [name] : [])));
   const problems = [
     ...containerProblems(stack, ailments),
-    ...patroniProblems(stack, findings.patroni, well),
+    ...patroniGroups(stack.plan).flatMap((group) => patroniProblems(stack, group, findings.patroni.get(group.name), well)),
     ...etcdProblems(stack, findings.etcd, well),
     ...(findings.uriProblem === undefined ? [] : [`The coordinators were not asked: ${findings.uriProblem}`]),
     ...findings.clusters.flatMap((cluster) => citusProblems(stack, cluster)),
@@ -116,11 +116,11 @@ function containerProblem(stack: Stack, kind: Ailment, word: string, names: read
 }
 
 /** Problems of the coordinators as a group. Of members whose containers are not well that has been said already. */
-function patroniProblems(stack: Stack, patroni: readonly PatroniMember[] | undefined, well: ReadonlySet<string>): string[] {
-  const group = (stack.plan.coordinators?.members ?? []).map(({ name }) => name).filter((name) => well.has(name));
+function patroniProblems(stack: Stack, { name: title, members }: PatroniPlan, patroni: readonly PatroniMember[] | undefined, well: ReadonlySet<string>): string[] {
+  const group = members.map(({ name }) => name).filter((name) => well.has(name));
   if (group.length === 0) return [];
-  if (patroni === undefined) return [`No coordinator's Patroni answers: ${listed(group)}. ${restart(stack, [])} brings them back.`];
-  if (!patroni.some(isLeader)) return ["The coordinators have no leader: they elect one when two of three and etcd are healthy."];
+  if (patroni === undefined) return [`No Patroni of ${title} answers: ${listed(group)}. ${restart(stack, [])} brings them back.`];
+  if (!patroni.some(isLeader)) return [`${title} has no leader: its members elect one when most of them and of etcd's are healthy.`];
   return group.flatMap((name) => {
     const member = patroni.find((candidate) => candidate.name === name);
     if (member !== undefined && isInService(member)) return [];

@@ -1,5 +1,5 @@
 import colors from "picocolors";
-import type { ContainerPlan } from "../topology/plan";
+import { patroniGroups, type ContainerPlan } from "../topology/plan";
 import { citusStatus } from "./citusStatus";
 import { connectionUris, coordinatorUris, type ConnectionUris } from "./connections";
 import { requireDocker } from "./docker";
@@ -29,7 +29,7 @@ export async function status(name: string, json: boolean): Promise<void> {
 async function ask(stack: Stack): Promise<Findings> {
   const { plan, settings } = stack;
   const containers = await inspectContainers(containerNames(stack));
-  if (containers.length === 0) return { containers, patroni: undefined, etcd: undefined, clusters: [] };
+  if (containers.length === 0) return { containers, patroni: new Map(), etcd: undefined, clusters: [] };
   const running = (names: readonly ContainerPlan[]): string[] => names.map(({ name }) => name).filter((name) => containers.some((live) => live.name === name && live.status === "running"));
   let uriProblem: string | undefined;
   const uris = bounded(openSession(stack.name).then((session) => connectionUris(stack.name, session)), STATE_TIMEOUT_MS).catch((error: unknown): ConnectionUris => {
@@ -37,11 +37,11 @@ async function ask(stack: Stack): Promise<Findings> {
     return {};
   });
   const [patroni, etcd, clusters] = await Promise.all([
-    patroniCluster(running(plan.coordinators?.members ?? [])),
+    Promise.all(patroniGroups(plan).map(async ({ name, members }) => [name, await patroniCluster(running(members))] as const)),
     etcdHealth(running(plan.etcd?.members ?? [])),
     uris.then((known) => Promise.all(coordinatorUris(stack, known).map(({ cluster, uri }) => citusStatus(cluster, uri, Object.keys(settings.schema.tables))))),
   ]);
-  return { containers, patroni, etcd, clusters, ...(uriProblem !== undefined && { uriProblem }) };
+  return { containers, patroni: new Map(patroni), etcd, clusters, ...(uriProblem !== undefined && { uriProblem }) };
 }
 
 function render(stack: Stack, { nodes, clusters, problems }: StackStatus): string {

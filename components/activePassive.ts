@@ -23,10 +23,10 @@ export interface ActivePassiveArgs {
 
 /** What an active-passive stack tells. */
 export interface ActivePassiveOutputs {
-  /** Connection URIs through HAProxy, a secret, once every shard has taken a write: of the leader, and for reads from standbys. */
-  readonly uris: pulumi.Output<Record<string, string>>;
-  /** Where this machine reaches the leader, and the standbys. */
-  readonly endpoints: Readonly<Record<"leader" | "standbys", string>>;
+  /** Connection URIs through HAProxy, a secret, once every shard has taken a write: of the leader, for reads from standbys, and for queries on any node. */
+  readonly uris: pulumi.Output<Record<"leader" | "standbys" | "nodes", string>>;
+  /** Where this machine reaches the leader, the standbys, and any node. */
+  readonly endpoints: Readonly<Record<"leader" | "standbys" | "nodes", string>>;
   /** HAProxy's statistics page. */
   readonly statisticsUrl: string;
   /** Container names of all nodes, by what they are. */
@@ -52,18 +52,13 @@ export class ActivePassive extends pulumi.ComponentResource {
     };
 
     const etcd = new EtcdCluster(parts.etcd.name, { ...parts.etcd.options, network: shared.network, dataOnDestroy, image: image(this, "etcd-image", images.etcd) }, child);
-    const coordinators = new PatroniGroup(
-      parts.coordinators.name,
-      {
-        ...parts.coordinators.options,
-        ...shared,
-        etcdHosts: etcd.hosts,
-        startAfter: [etcd.ready],
-        image: patroniImage,
-        ...(passwords.replicationPassword !== undefined && { replicationPassword: passwords.replicationPassword }),
-        ...(passwords.rewindPassword !== undefined && { rewindPassword: passwords.rewindPassword }),
-      },
-      child,
+    const patroni = { ...shared, etcdHosts: etcd.hosts, startAfter: [etcd.ready], image: patroniImage };
+    const { replicationPassword, rewindPassword } = passwords;
+    const given = { ...(replicationPassword !== undefined && { replicationPassword }), ...(rewindPassword !== undefined && { rewindPassword }) };
+    const coordinators = new PatroniGroup(parts.coordinators.name, { ...parts.coordinators.options, ...patroni, ...given }, child);
+    const workerGroups = parts.workerGroups.map(
+      ({ name: group, options }) =>
+        new PatroniGroup(group, { ...options, ...patroni, replicationPassword: coordinators.replicationPassword, rewindPassword: coordinators.rewindPassword }, child),
     );
     const haproxy = new HAProxy(
       parts.haproxy.name,
@@ -76,20 +71,27 @@ export class ActivePassive extends pulumi.ComponentResource {
         ...parts.cluster.options,
         ...shared,
         image: image(this, "citus-image", images.citus),
-        setupAfter: [coordinators, haproxy],
+        setupAfter: [coordinators, haproxy, ...workerGroups],
         ...(acceptLoss !== undefined && { acceptLoss }),
       },
       child,
     );
 
-    const standbys = { ...haproxy.standbys, user: "postgres", database: "postgres" };
-    const standbysUri = pulumi.all([shared.superuserPassword, cluster.uri]).apply(([secret]) => connectionUri(standbys, secret));
+    const endpoints = { leader: haproxy.leader, standbys: haproxy.standbys, nodes: haproxy.nodes ?? haproxy.leader };
+    const uris = pulumi.all([shared.superuserPassword, cluster.uri]).apply(([secret]) =>
+      named(endpoints, (endpoint) => connectionUri({ ...endpoint, user: "postgres", database: "postgres" }, secret)),
+    );
     this.outputs = {
-      uris: pulumi.secret(pulumi.all({ leader: cluster.uri, standbys: standbysUri })),
-      endpoints: { leader: cluster.endpoint, standbys: authority(standbys) },
+      uris: pulumi.secret(uris),
+      endpoints: named(endpoints, authority),
       statisticsUrl: haproxy.statisticsUrl,
-      nodes: { coordinators: coordinators.members, workers: cluster.nodes, etcd: etcd.members },
+      nodes: { coordinators: coordinators.members, workers: [...cluster.nodes, ...workerGroups.flatMap(({ members }) => members)], etcd: etcd.members },
     };
     this.registerOutputs({ ...this.outputs });
   }
+}
+
+/** An object with the same names and other values. */
+function named<Name extends string, Value, Result>(values: Readonly<Record<Name, Value>>, make: (value: Value) => Result): Record<Name, Result> {
+  return Object.fromEntries(Object.entries<Value>(values).map(([name, value]) => [name, make(value)])) as Record<Name, Result>;
 }

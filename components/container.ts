@@ -1,7 +1,7 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { toMebibytes } from "../config/size";
-import { holderName, ROLE_LABEL, STACK_LABEL, type ContainerPlan } from "../topology/plan";
+import { holderName, ROLE_LABEL, STACK_LABEL, type ContainerPlan, type FencerPlan } from "../topology/plan";
 import { readPackageFile } from "./program";
 
 /** What a container needs beside its plan: things that exist only while Pulumi runs. */
@@ -20,8 +20,9 @@ export interface ContainerInputs {
   readonly dependsOn?: pulumi.Input<pulumi.Resource>[];
 }
 
-/** The path of the holder's program in its container. */
+/** The paths of the holder's programs in its container. */
 const HOLD = "/hold.sh";
+const FENCER = "/fencer.py";
 
 const REPLACEMENT = {
   // The provider takes edits of these without doing them.
@@ -81,24 +82,47 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
   );
 }
 
-function holder(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, { network, holderImage }: ContainerInputs): docker.Container {
+function holder(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, { network, image, holderImage }: ContainerInputs): docker.Container {
+  const { fencer } = plan;
   if (holderImage === undefined) throw new Error(`${plan.name}: holderImage is not set; a database member needs one, for example debian:trixie-slim`);
+  const hold = ["sh", HOLD, plan.stopSignal.replace("SIG", "")];
   return new docker.Container(
     `${resourceName}-holder`,
     {
       ...runtime(holderName(plan.name), "holder"),
       ...addressed(plan, network),
-      image: holderImage,
       // With `init` the holder reaps what the member's processes leave behind in the PID namespace that they share.
       init: true,
-      entrypoints: ["sh", HOLD, plan.stopSignal.replace("SIG", "")],
-      uploads: [{ file: HOLD, content: readPackageFile("assets/holder/hold.sh") }],
+      ...(fencer === undefined ? { image: holderImage, entrypoints: hold, uploads: [{ file: HOLD, content: readPackageFile("assets/holder/hold.sh") }] } : fencing(plan, fencer, image, hold)),
       // Longer than its member, which it lets stop first; alone it ends at once.
       stopTimeout: plan.stopGraceSeconds + 5,
       destroyGraceSeconds: plan.stopGraceSeconds + 5,
     },
     { parent, ...REPLACEMENT },
   );
+}
+
+/** What a holder has that fences its member: it runs the member's image, which has Python and `ss`. */
+function fencing(
+  { name, volume }: ContainerPlan,
+  { path, etcdHosts }: FencerPlan,
+  image: pulumi.Input<string>,
+  hold: readonly string[],
+): Pick<docker.ContainerArgs, "image" | "user" | "entrypoints" | "uploads" | "capabilities" | "tmpfs"> {
+  return {
+    image,
+    // The member's processes are another user's.
+    user: "root",
+    entrypoints: [...hold, "python3", FENCER, name, path, ...etcdHosts],
+    uploads: [
+      { file: HOLD, content: readPackageFile("assets/holder/hold.sh") },
+      { file: FENCER, content: readPackageFile("assets/holder/fencer.py") },
+    ],
+    // To break connections in the namespace that it holds.
+    capabilities: { adds: ["CAP_NET_ADMIN"] },
+    // The image asks for a volume here, which a holder would get empty and without a name.
+    ...(volume && { tmpfs: { [volume.path]: "size=1m" } }),
+  };
 }
 
 /** What every container has. */

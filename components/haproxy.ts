@@ -19,6 +19,8 @@ export class HAProxy extends pulumi.ComponentResource {
   readonly leader: { readonly host: string; readonly port: number };
   /** Where this machine reaches the standbys. */
   readonly standbys: { readonly host: string; readonly port: number };
+  /** Where this machine reaches any node that takes writes; undefined without `workers`. */
+  readonly nodes: { readonly host: string; readonly port: number } | undefined;
   /** The statistics page. */
   readonly statisticsUrl: string;
   /** The container's id, once it runs. */
@@ -32,10 +34,11 @@ export class HAProxy extends pulumi.ComponentResource {
     const proxy = container(this, `${name}-proxy`, plan, { network, image });
 
     const host = reachable(args.bindAddress ?? "127.0.0.1");
-    const [leader, standbys, statistics] = plan.ports.map(({ external }) => external) as [number, number, number];
-    this.leader = { host, port: leader };
-    this.standbys = { host, port: standbys };
-    this.statisticsUrl = `http://${authority({ host, port: statistics })}/`;
+    const { leaderPort = 5000, standbysPort = 5001, nodesPort = 5002, statisticsPort = 7000 } = args;
+    this.leader = { host, port: leaderPort };
+    this.standbys = { host, port: standbysPort };
+    this.nodes = args.workers === undefined ? undefined : { host, port: nodesPort };
+    this.statisticsUrl = `http://${authority({ host, port: statisticsPort })}/`;
     this.containerId = proxy.id;
     this.registerOutputs({ leader: this.leader, standbys: this.standbys, statisticsUrl: this.statisticsUrl });
   }

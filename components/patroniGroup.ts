@@ -1,8 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
-import { planPatroni, type PatroniOptions } from "../topology/patroni";
+import { planPatroni, PROMOTED, type PatroniOptions } from "../topology/patroni";
 import { container } from "./container";
 import { password } from "./password";
-import { identities, program } from "./program";
+import { identities, program, readPackageFile } from "./program";
 
 export interface PatroniGroupArgs extends PatroniOptions {
   /** Name of the Docker network that the members join; etcd has to be on it. */
@@ -33,16 +33,22 @@ export class PatroniGroup extends pulumi.ComponentResource {
   readonly scope: pulumi.Output<string>;
   /** Password of `postgres`, a secret. */
   readonly superuserPassword: pulumi.Output<string>;
+  /** Password of `replicator`, a secret. */
+  readonly replicationPassword: pulumi.Output<string>;
+  /** Password of `rewinder`, a secret. */
+  readonly rewindPassword: pulumi.Output<string>;
 
   constructor(name: string, args: PatroniGroupArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:PatroniGroup", name, {}, opts);
-    const plan = planPatroni(name, args.etcdHosts, args);
+    const plan = planPatroni(name, args.etcdHosts, args, readPackageFile(PROMOTED));
     const { network, image, holderImage = "debian:trixie-slim", dataOnDestroy = "drop" } = args;
-    const superuserPassword = password(this, `${name}-superuser-password`, args.superuserPassword);
+    this.superuserPassword = password(this, `${name}-superuser-password`, args.superuserPassword);
+    this.replicationPassword = password(this, `${name}-replication-password`, args.replicationPassword);
+    this.rewindPassword = password(this, `${name}-rewind-password`, args.rewindPassword);
     const secrets = {
-      PATRONI_SUPERUSER_PASSWORD: superuserPassword,
-      PATRONI_REPLICATION_PASSWORD: password(this, `${name}-replication-password`, args.replicationPassword),
-      PATRONI_REWIND_PASSWORD: password(this, `${name}-rewind-password`, args.rewindPassword),
+      PATRONI_SUPERUSER_PASSWORD: this.superuserPassword,
+      PATRONI_REPLICATION_PASSWORD: this.replicationPassword,
+      PATRONI_REWIND_PASSWORD: this.rewindPassword,
     };
 
     const members = plan.members.map((member, index) =>
@@ -56,7 +62,6 @@ export class PatroniGroup extends pulumi.ComponentResource {
 
     this.members = plan.members.map((member) => member.name);
     this.scope = setup.stdout.apply(() => plan.setup.scope);
-    this.superuserPassword = superuserPassword;
     this.registerOutputs({ scope: this.scope });
   }
 }

@@ -1,5 +1,18 @@
 import type { ActiveActiveSettings, ActivePassiveSettings } from "./settings";
 
+/** Workers that are Patroni groups. */
+export interface GroupedWorkers {
+  /** Number of groups, named `worker1`, `worker2`, … */
+  readonly groups: number;
+  /** Members of each group: one leader, the others standbys. */
+  readonly members: number;
+}
+
+/** Whether workers are Patroni groups. */
+export function areGroups(workers: number | readonly string[] | GroupedWorkers): workers is GroupedWorkers {
+  return typeof workers === "object" && "members" in workers;
+}
+
 /** Names of a count of workers (`worker1`, `worker2`, …), or the names as they were given. */
 export function workerNames(workers: number | readonly string[], stem: string): string[] {
   return typeof workers === "number" ? Array.from({ length: workers }, (_, index) => `${stem}${index + 1}`) : [...workers];
@@ -60,10 +73,11 @@ export interface PublishedPort {
 /** Every port that a stack publishes; in active-active, those of clusters whose port the user decided come last. */
 export function publishedPorts(settings: ActiveActiveSettings | ActivePassiveSettings): PublishedPort[] {
   if (settings.topology === "active-passive") {
-    const { leader, standbys, statistics } = settings.ports;
+    const { leader, standbys, nodes, statistics } = settings.ports;
     return [
       { port: leader, owner: "haproxy", key: "ports.leader" },
       { port: standbys, owner: "haproxy", key: "ports.standbys" },
+      { port: nodes, owner: "haproxy", key: "ports.nodes" },
       { port: statistics, owner: "haproxy", key: "ports.statistics" },
     ];
   }

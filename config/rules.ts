@@ -1,5 +1,5 @@
 import type { Problem } from "./parse";
-import { clusterWorkerNames, FIRST_PORT, HIGHEST_PORT, PORT_STRIDE, publishedPorts, workerNames, type PublishedPort } from "./names";
+import { areGroups, clusterWorkerNames, FIRST_PORT, HIGHEST_PORT, PORT_STRIDE, publishedPorts, workerNames, type PublishedPort } from "./names";
 import { postgresMajorOf } from "./image";
 import type { PasswordKey, Settings } from "./settings";
 
@@ -17,7 +17,7 @@ export function ruleProblems(settings: Settings, passwords: readonly PasswordKey
 /** The workers of a stack, by the key that sets them. */
 export function workersByKey(settings: Settings): { key: string; names: string[] }[] {
   return settings.topology === "active-passive"
-    ? [{ key: "workers", names: workerNames(settings.workers, "worker") }]
+    ? [{ key: "workers", names: workerNames(areGroups(settings.workers) ? settings.workers.groups : settings.workers, "worker") }]
     : Object.entries(settings.clusters).map(([name, { workers }]) => ({ key: `clusters.${name}.workers`, names: clusterWorkerNames(name, workers) }));
 }
 
@@ -46,6 +46,9 @@ function reservedNames(settings: Settings): [string, string][] {
 }
 
 function replicaProblems(settings: Settings): Problem[] {
+  if (settings.topology === "active-passive" && areGroups(settings.workers) && settings.replicationFactor > 1) {
+    return [{ key: "replicationFactor", value: settings.replicationFactor, message: "must be 1 where workers are Patroni groups: their standbys are the copies" }];
+  }
   const [fewest] = workersByKey(settings).sort((a, b) => a.names.length - b.names.length);
   if (fewest === undefined || settings.replicationFactor <= fewest.names.length) return [];
   const workers = fewest.names.length;

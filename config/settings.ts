@@ -46,6 +46,16 @@ const workers = z.union([wholeNumber(1, MAXIMUM_WORKERS, WORKERS), z.array(worke
 
 const PROCESSORS = "must be a number of processors such as 1.5, at least 0.01";
 
+const MEMBERS = "must be a whole number from 2 to 9; one member would be a plain worker: give workers a number instead";
+
+/** Workers as Patroni groups. */
+const groupedWorkers = z
+  .strictObject({
+    groups: wholeNumber(1, MAXIMUM_WORKERS).prefault(3).describe("Worker groups, named `worker1`, `worker2`, …"),
+    members: wholeNumber(2, 9, MEMBERS).describe("Members of each worker group: one leader, the others standbys. Use 3: with 2, writes wait seconds for the old leader."),
+  })
+  .meta({ words: "object" });
+
 /** Limits of one container. A limit that is not set does not exist. */
 const limits = z.strictObject({
   memory: size
@@ -180,6 +190,7 @@ const activeActive = z.strictObject({
   ...common,
 });
 
+const GROUPED = `${WORKERS}, or an object such as {"groups": 3, "members": 3}`;
 const SCOPE = "must be at most 32 lower-case letters, digits and -, beginning with a letter";
 const ODD = "must be 1, 3, 5, 7 or 9: an even number of members survives no more failures than one fewer";
 
@@ -193,12 +204,20 @@ const activePassive = z.strictObject({
     .prefault(3)
     .meta({ words: "whole number: 1, 3, 5, 7 or 9" })
     .describe("Members of the etcd cluster."),
-  workers: workers.prefault(3).describe("Workers: a count (named `worker1`, …) or a list of names."),
+  workers: z
+    .union([wholeNumber(1, MAXIMUM_WORKERS, GROUPED), z.array(workerName).min(1, GROUPED).max(MAXIMUM_WORKERS, GROUPED), groupedWorkers], GROUPED)
+    .prefault(3)
+    .describe("Workers: a count (named `worker1`, …), a list of names, or `{ groups, members }`: as many Patroni groups (3 unless set) of as many members, use 3, which survive what kills a member."),
+  fencer: z
+    .boolean("must be true or false")
+    .prefault(true)
+    .describe("Whether each Patroni member's holder revokes the lease of a member whose processes are gone, so that a standby leads in under a second; without it the lease of 20 s has to expire."),
   replicationFactor: wholeNumber(1, MAXIMUM_WORKERS).prefault(1).describe("Placements of each shard (`citus.shard_replication_factor`)."),
   ports: z
     .strictObject({
       leader: port.prefault(5000).describe("SQL to the leader."),
       standbys: port.prefault(5001).describe("Reads from standbys; from the leader while there is no standby."),
+      nodes: port.prefault(5002).describe("Queries on any node that takes writes: the coordinator's leader, and workers."),
       statistics: port.prefault(7000).describe("HAProxy's statistics page."),
     })
     .prefault({}),

@@ -13,6 +13,7 @@ import { ensureCoordinatorHost, refuseLostCoordinator, registerWorkers, syncMeta
 import { drainWorkers, removeDeadWorkers } from "./removal";
 import type { Report } from "./report";
 import { applySchema } from "./schema";
+import { waitForGroupLeaders } from "./workerGroups";
 
 /**
  * Brings a live Citus cluster to its plan. Every step finds out what is so already, so that a set-up that was killed is
@@ -25,14 +26,15 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
   const coordinator = await waitForCoordinator(spec, deadline, report);
   try {
     const own = await ownState(coordinator);
-    const nodes = await waitForNodes(coordinator, [...spec.workers, ...(spec.coordinator === undefined ? [] : [spec.coordinator])], deadline, report);
-    const workers = nodes.slice(0, spec.workers.length);
+    const ofPatroni = await waitForGroupLeaders(coordinator, spec, deadline, report);
+    const nodes = await waitForNodes(coordinator, [...ofPatroni, ...spec.workers, ...(spec.coordinator === undefined ? [] : [spec.coordinator])], deadline, report);
+    const workers = nodes.slice(0, ofPatroni.length + spec.workers.length);
     await refuseLostCoordinator(coordinator, workers);
     await removeDeadWorkers(coordinator, spec, report);
     await healLostWorkers(coordinator, workers, acceptLoss, report);
     await syncMetadata(coordinator, own, workers, report);
     const parametersOf = (node: NodeAddress): Parameters => (node === spec.coordinator ? spec.coordinatorParameters : spec.workerParameters);
-    await reconcileParameters(coordinator, nodes.map((live) => ({ ...live, parameters: parametersOf(live.node) })), deadline, report);
+    await reconcileParameters(coordinator, nodes.slice(ofPatroni.length).map((live) => ({ ...live, parameters: parametersOf(live.node) })), deadline, report);
     await ensureExtensions(coordinator, spec.extensions, report);
     await ensureCoordinatorHost(coordinator, spec.coordinator, report);
     await registerWorkers(coordinator, workers, report);

@@ -1,14 +1,16 @@
-import type { CitusSpec, NodeAddress } from "../topology/plan";
+import { FIRST_GROUP, type CitusSpec, type NodeAddress } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
 import { describeLost, lostShards } from "./lostShards";
 import { plannedMoves, transfer } from "./placements";
 import { registeredWorkers, sameNode, type RegisteredWorker } from "./registry";
 import type { Report } from "./report";
 import { reason, SetupError } from "./setupError";
+import { retireGroup } from "./workerGroups";
 
 /** The registered workers that the plan has no more, with the names to call them by. */
 async function surplusWorkers(coordinator: Coordinator, spec: CitusSpec): Promise<RegisteredWorker[]> {
-  return (await registeredWorkers(coordinator)).filter((worker) => !spec.workers.some((node) => sameNode(node, worker)));
+  const planned = [...spec.workers, ...spec.workerGroups.flatMap(({ members }) => members)];
+  return (await registeredWorkers(coordinator)).filter((worker) => !planned.some((node) => sameNode(node, worker)));
 }
 
 /**
@@ -68,11 +70,18 @@ export async function drainWorkers(coordinator: Coordinator, spec: CitusSpec, re
   // What was moved away is dropped at leisure; later there is nobody to drop it.
   await coordinator.query("CALL citus_cleanup_orphaned_resources()");
   for (const worker of surplus) {
-    await coordinator.query("SELECT citus_remove_node($1, $2)", [worker.host, worker.port]).catch((error: unknown) => {
+    await retire(coordinator, worker, spec, report).catch((error: unknown) => {
+      if (error instanceof SetupError) throw error;
       throw new SetupError(`${worker.host} is drained but could not be removed: ${reason(error)}. Mend that and run the update again`);
     });
     report.did(worker.host, "drained and removed");
   }
+}
+
+/** Takes a drained worker out of the cluster. */
+async function retire(coordinator: Coordinator, { groupId, host, port }: RegisteredWorker, spec: CitusSpec, report: Report): Promise<void> {
+  if (groupId >= FIRST_GROUP) await retireGroup(coordinator, groupId, spec, report);
+  else await coordinator.query("SELECT citus_remove_node($1, $2)", [host, port]);
 }
 
 function addressOf({ host, port }: RegisteredWorker): NodeAddress {

@@ -6,13 +6,17 @@ import type { CitusClusterPlan, ContainerPlan, Endpoint, NodeAddress, PortPlan, 
 
 /** What decides a Citus cluster's plan. */
 export interface CitusOptions {
-  /** Workers: a count, named `worker_<name>1`, …, or their names. @default 3 */
+  /** Plain workers: a count, named `worker_<name>1`, …, or their names. @default 3, or none with `workerGroups` */
   readonly workers?: number | readonly string[];
+  /** Workers that are Patroni groups over the coordinator's etcd and scope, each with its Citus group and its members. @default none */
+  readonly workerGroups?: readonly { readonly name: string; readonly group: number; readonly members: readonly string[] }[];
   /**
    * Where this machine reaches the coordinator, if something else provides it, such as a Patroni group with
    * `citus: { group: 0 }` behind HAProxy. @default the cluster has a coordinator of its own, `coord_<name>`
    */
   readonly coordinator?: Pick<Endpoint, "host" | "port">;
+  /** Where worker groups are: the path of Patroni's groups in etcd, and etcd's containers. @default none */
+  readonly patroni?: { readonly path: string; readonly etcd: readonly string[] };
   /** Port of the cluster's own coordinator on this machine; workers follow on the ports after it. @default no port is published, and the set-up needs one */
   readonly port?: number;
   /** Address that the ports bind. @default 127.0.0.1 */
@@ -43,7 +47,7 @@ const POSTGRES_PORT = 5432;
 
 /** Plans a Citus cluster: its own coordinator unless something else provides one, workers, and their set-up. */
 export function planCitus(name: string, options: CitusOptions = {}): CitusClusterPlan {
-  const { workers = 3, shardCount = 32, replicationFactor = 1, prefix = "", bindAddress = "127.0.0.1", port } = options;
+  const { workerGroups = [], workers = workerGroups.length > 0 ? [] : 3, shardCount = 32, replicationFactor = 1, prefix = "", bindAddress = "127.0.0.1", port } = options;
   const { parameters = {}, coordinatorParameters = {}, workerParameters = {}, preloadLibraries = [], limits = {} } = options;
   const own = options.coordinator === undefined;
   const endpoint = options.coordinator ?? (port === undefined ? undefined : { host: reachable(bindAddress), port });
@@ -51,9 +55,8 @@ export function planCitus(name: string, options: CitusOptions = {}): CitusCluste
     throw new Error(`CitusCluster ${name}: port is not set; the set-up reaches the coordinator through a published port, for example 5432`);
   }
   const workerNames = clusterWorkerNames(name, workers);
-  if (replicationFactor > workerNames.length) {
-    throw new Error(`CitusCluster ${name}: replicationFactor is ${replicationFactor}, but there are ${workerNames.length} workers; use at most as many`);
-  }
+  const nodes = workerNames.length + workerGroups.length;
+  if (replicationFactor > nodes) throw new Error(`CitusCluster ${name}: replicationFactor is ${replicationFactor}, but there are ${nodes} workers; use at most as many`);
   const citus = { shardCount, replicationFactor };
   const ofCoordinator = databaseParameters({ citus, preloadLibraries, overrides: [parameters, coordinatorParameters] });
   const ofWorkers = databaseParameters({ citus, preloadLibraries, overrides: [parameters, workerParameters] });
@@ -75,6 +78,8 @@ export function planCitus(name: string, options: CitusOptions = {}): CitusCluste
       endpoint: { ...endpoint, user: "postgres", database: "postgres" },
       ...(coordinator !== undefined && { coordinator: address(coordinator) }),
       workers: workerPlans.map(address),
+      workerGroups: workerGroups.map(({ members, ...group }) => ({ ...group, members: members.map((member) => address({ name: member })) })),
+      ...(options.patroni !== undefined && { patroni: options.patroni }),
       ...citus,
       coordinatorParameters: own ? ofCoordinator : {},
       workerParameters: ofWorkers,
@@ -91,7 +96,7 @@ export function reachable(bindAddress: string): string {
   return bindAddress === "::" ? "::1" : bindAddress;
 }
 
-function address({ name }: ContainerPlan): NodeAddress {
+function address({ name }: Pick<ContainerPlan, "name">): NodeAddress {
   return { host: name, port: POSTGRES_PORT, container: name };
 }
 

@@ -2,14 +2,25 @@ import type { Limits } from "../config/settings";
 import { REST_PORT } from "./patroni";
 import type { ContainerPlan } from "./plan";
 
+/** Workers of a Citus cluster, by their names on the network. */
+export interface HAProxyWorkers {
+  readonly plain: readonly string[];
+  /** Workers that are Patroni groups, each with its members. */
+  readonly groups: readonly { readonly name: string; readonly members: readonly string[] }[];
+}
+
 /** What decides the plan of an HAProxy in front of a Patroni group. */
 export interface HAProxyOptions {
   /** Names of the Patroni members on the network. */
   readonly members: readonly string[];
+  /** Workers of the Citus cluster that the members coordinate, for the port that leads to any node. @default none: no such port */
+  readonly workers?: HAProxyWorkers;
   /** Port on the machine for SQL to the leader. @default 5000 */
   readonly leaderPort?: number;
   /** Port on the machine for reads from standbys. @default 5001 */
   readonly standbysPort?: number;
+  /** Port on the machine for queries on any node that takes writes: the leader, and workers. @default 5002 */
+  readonly nodesPort?: number;
   /** Port on the machine for the statistics page. @default 7000 */
   readonly statisticsPort?: number;
   /** Address that the ports bind. @default 127.0.0.1 */
@@ -20,12 +31,12 @@ export interface HAProxyOptions {
   readonly limits?: Limits;
 }
 
-const INSIDE = { leader: 5000, standbys: 5001, statistics: 7000 } as const;
+const INSIDE = { leader: 5000, standbys: 5001, nodes: 5002, statistics: 7000 } as const;
 const DIRECTORY = "/usr/local/etc/haproxy";
 
 /** Plans an HAProxy that follows the leader of a Patroni group; `cutSessions` is the text of `assets/haproxy/cut.lua`. */
 export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: string): ContainerPlan {
-  const { members, leaderPort = 5000, standbysPort = 5001, statisticsPort = 7000, bindAddress = "127.0.0.1", prefix = "", limits = {} } = options;
+  const { members, workers, leaderPort = 5000, standbysPort = 5001, nodesPort = 5002, statisticsPort = 7000, bindAddress = "127.0.0.1", prefix = "", limits = {} } = options;
   if (members.length === 0) throw new Error(`HAProxy ${name}: members is empty; it must name at least one member of a Patroni group`);
   return {
     name: `${prefix}${name}`,
@@ -33,12 +44,13 @@ export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: 
     held: false,
     environment: {},
     files: [
-      { path: `${DIRECTORY}/haproxy.cfg`, content: haproxyConfiguration(members) },
+      { path: `${DIRECTORY}/haproxy.cfg`, content: haproxyConfiguration(members, workers) },
       { path: `${DIRECTORY}/cut.lua`, content: cutSessions },
     ],
     ports: [
       { internal: INSIDE.leader, external: leaderPort, ip: bindAddress },
       { internal: INSIDE.standbys, external: standbysPort, ip: bindAddress },
+      ...(workers === undefined ? [] : [{ internal: INSIDE.nodes, external: nodesPort, ip: bindAddress }]),
       { internal: INSIDE.statistics, external: statisticsPort, ip: bindAddress },
     ],
     limits,
@@ -53,10 +65,8 @@ export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: 
  * haproxy.cfg. Checks ask Patroni over REST who leads. There is no `on-marked-down shutdown-sessions`: it leaves a
  * session whose connect is in flight without any timer, so that its client hangs; cut.lua closes sessions later.
  */
-export function haproxyConfiguration(members: readonly string[]): string {
-  const servers = members
-    .map((member) => `    server ${member} ${member}:5432 check port ${REST_PORT} resolvers docker init-addr last,libc,none`)
-    .join("\n");
+export function haproxyConfiguration(members: readonly string[], workers?: HAProxyWorkers): string {
+  const servers = checked(members);
   return `global
     maxconn 2000
     log stdout format raw local0 notice
@@ -90,13 +100,9 @@ frontend standbys
     default_backend standbys
 
 backend leader
-    option httpchk
-    http-check send meth OPTIONS uri /primary
-    http-check expect status 200
-    default-server inter 250ms fastinter 100ms downinter 100ms fall 1 rise 1
-${servers}
+${primaries(members)}
 
-backend standbys
+${workers === undefined ? "" : anyNode(members, workers)}backend standbys
     balance leastconn
     option httpchk
     http-check send meth OPTIONS uri /replica
@@ -113,4 +119,36 @@ frontend statistics
     stats refresh 5s
     timeout client 30s
 `;
+}
+
+const RESOLVED = "resolvers docker init-addr last,libc,none";
+
+/** Servers that Patroni's REST API is asked about. */
+function checked(members: readonly string[]): string {
+  return members.map((member) => `    server ${member} ${member}:5432 check port ${REST_PORT} ${RESOLVED}`).join("\n");
+}
+
+/** The one member of a group that leads. */
+function primaries(members: readonly string[]): string {
+  return `    option httpchk
+    http-check send meth OPTIONS uri /primary
+    http-check expect status 200
+    default-server inter 250ms fastinter 100ms downinter 100ms fall 1 rise 1
+${checked(members)}`;
+}
+
+/** The port that leads to any node which takes writes; whoever leads a group is known from its own backend. */
+function anyNode(members: readonly string[], { plain, groups }: HAProxyWorkers): string {
+  const tracked = [{ name: "leader", members }, ...groups].flatMap((group) => group.members.map((member) => `    server ${member} ${member}:5432 track ${group.name}/${member} ${RESOLVED}`));
+  const asked = plain.map((worker) => `    server ${worker} ${worker}:5432 check inter 1s fastinter 250ms downinter 500ms fall 1 rise 1 ${RESOLVED}`);
+  return `frontend nodes
+    bind *:${INSIDE.nodes}
+    default_backend nodes
+
+backend nodes
+    balance leastconn
+    option pgsql-check user postgres
+${[...tracked, ...asked].join("\n")}
+
+${groups.map((group) => `backend ${group.name}\n${primaries(group.members)}\n\n`).join("")}`;
 }

@@ -27,9 +27,11 @@ export function databaseParameters({ citus, preloadLibraries = [], overrides }: 
     max_connections: "300",
     // Shard moves copy by logical replication; each takes workers beside those of parallel queries.
     max_worker_processes: "16",
+    // A standby that lost its leader asks the next one soon; the default is 5 s.
+    wal_retrieve_retry_interval: "500ms",
     ...(citus !== undefined && {
-      // A worker that is gone should cost a statement seconds, not Citus's default of 30 s.
-      "citus.node_connection_timeout": "5s",
+      // A worker that is gone should cost a statement a second, not Citus's default of 30 s.
+      "citus.node_connection_timeout": "1s",
       // Rows of a two-phase commit whose coordinator died stay locked this long; the default is a minute.
       "citus.recover_2pc_interval": "5s",
     }),

@@ -11,7 +11,15 @@ export interface PatroniOptions {
   /** Patroni's name of the cluster in etcd. @default the component's name */
   readonly scope?: string;
   /** The Citus group that the members form; 0 is the coordinator. @default none: PostgreSQL without Citus */
-  readonly citus?: { readonly group: number; readonly shardCount: number; readonly replicationFactor: number };
+  readonly citus?: {
+    readonly group: number;
+    readonly shardCount: number;
+    readonly replicationFactor: number;
+    /** Members of the coordinator's group, for a worker's group to tell whom it has promoted. @default none: Patroni tells it, seconds later */
+    readonly coordinators?: readonly string[];
+  };
+  /** Whether each member's holder revokes the lease of a member whose processes are gone. Without it a lease of 20 s has to expire. @default true */
+  readonly fencer?: boolean;
   /** PostgreSQL parameters. @default none beside the product's */
   readonly parameters?: Parameters;
   /** Libraries to preload beside the product's. @default none */
@@ -28,9 +36,18 @@ export interface PatroniOptions {
 export const REST_PORT = 8008;
 const POSTGRES_PORT = 5432;
 const DIRECTORY = "/etc/patroni";
+const NAMESPACE = "/service";
 
-/** Plans a Patroni group: members `<name>-1`, `<name>-2`, … over the etcd cluster at `etcdHosts`. */
-export function planPatroni(name: string, etcdHosts: readonly string[], options: PatroniOptions = {}): PatroniPlan {
+/** The path in etcd under which Patroni keeps a scope; with Citus, each group has a path of its own under it. */
+export function patroniPath(scope: string): string {
+  return `${NAMESPACE}/${scope}`;
+}
+
+/** The path of the script that a worker group's member runs when it is promoted, relative to the project. */
+export const PROMOTED = "assets/patroni/promoted.sh";
+
+/** Plans a Patroni group: members `<name>-1`, `<name>-2`, … over the etcd cluster at `etcdHosts`; `promoted` is the text of {@link PROMOTED}. */
+export function planPatroni(name: string, etcdHosts: readonly string[], options: PatroniOptions = {}, promoted = ""): PatroniPlan {
   const { members = 3, prefix = "", scope = `${prefix}${name}`, citus } = options;
   if (members < 1) throw new Error(`PatroniGroup ${name}: members is ${members}; it must be at least 1`);
   const names = Array.from({ length: members }, (_, index) => `${prefix}${name}-${index + 1}`);
@@ -47,7 +64,7 @@ export function planPatroni(name: string, etcdHosts: readonly string[], options:
     }),
     timeoutSeconds: 300,
   };
-  return { members: names.map((member) => planMember(member, scope, etcdHosts, setup, options)), setup };
+  return { name: `${prefix}${name}`, members: names.map((member) => planMember(member, scope, etcdHosts, promoted, setup, options)), setup };
 }
 
 /** Patroni's settings that live in etcd, where a failover keeps them; the PostgreSQL parameters come beside them. */
@@ -71,12 +88,14 @@ function dynamicConfiguration(): Record<string, unknown> {
   };
 }
 
-function planMember(name: string, scope: string, etcdHosts: readonly string[], setup: PatroniSpec, options: PatroniOptions): ContainerPlan {
-  const { postgresMajor = 17, citus, limits = {} } = options;
+function planMember(name: string, scope: string, etcdHosts: readonly string[], promoted: string, setup: PatroniSpec, options: PatroniOptions): ContainerPlan {
+  const { postgresMajor = 17, citus, fencer = true, limits = {} } = options;
+  const coordinators = citus?.coordinators ?? [];
+  const path = citus === undefined ? patroniPath(scope) : `${patroniPath(scope)}/${citus.group}`;
   const { mount, pgdata } = dataDirectory(postgresMajor);
   const patroni = {
     scope,
-    namespace: "/service",
+    namespace: NAMESPACE,
     name,
     restapi: { listen: `0.0.0.0:${REST_PORT}`, connect_address: `${name}:${REST_PORT}` },
     etcd3: { hosts: etcdHosts },
@@ -90,6 +109,7 @@ function planMember(name: string, scope: string, etcdHosts: readonly string[], s
       pgpass: "/tmp/pgpass",
       // Without it the first standby waits for a spread checkpoint, up to a minute.
       basebackup: [{ checkpoint: "fast" }],
+      ...(coordinators.length > 0 && { callbacks: { on_role_change: `bash ${DIRECTORY}/promoted.sh ${citus?.group} ${name} ${coordinators.join(" ")} --` } }),
     },
   };
   const { postgresql, ...dcs } = setup.dynamicConfiguration;
@@ -103,6 +123,7 @@ function planMember(name: string, scope: string, etcdHosts: readonly string[], s
     name,
     role: citus === undefined ? "member" : citus.group === 0 ? "coordinator" : "worker",
     held: true,
+    ...(fencer && { fencer: { path, etcdHosts } }),
     entrypoint: ["patroni"],
     command: [DIRECTORY],
     user: "postgres",
@@ -114,7 +135,9 @@ function planMember(name: string, scope: string, etcdHosts: readonly string[], s
       PATRONI_REWIND_USERNAME: "rewinder",
     },
     files: [
-      { path: `${DIRECTORY}/patroni.yml`, content: stringify(patroni) },
+      // Patroni reads every file of its directory that ends in .yml or .yaml.
+      { path: `${DIRECTORY}/patroni.yml`, content: stringify(patroni, { lineWidth: 0 }) },
+      ...(coordinators.length > 0 ? [{ path: `${DIRECTORY}/promoted.sh`, content: promoted }] : []),
       { path: `${DIRECTORY}/bootstrap.yml`, content: stringify(bootstrap), firstBoot: true },
     ],
     volume: { name: `${name}-data`, path: mount },

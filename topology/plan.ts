@@ -39,6 +39,14 @@ export interface HealthCheckPlan {
   readonly startPeriodSeconds: number;
 }
 
+/** What a holder needs to know to fence its member. */
+export interface FencerPlan {
+  /** The path of the member's group in etcd: `/service/citusap/0`. */
+  readonly path: string;
+  /** Host and client port of each etcd member. */
+  readonly etcdHosts: readonly string[];
+}
+
 /** One container as it should be. */
 export interface ContainerPlan {
   /** The container's name, its host name and its alias on the network. */
@@ -46,6 +54,8 @@ export interface ContainerPlan {
   readonly role: Role;
   /** A database member gets a holder, which owns its address and its PID namespace. */
   readonly held: boolean;
+  /** Its holder fences it: revokes its lease once nothing of it can run any more. Only for members of a Patroni group. */
+  readonly fencer?: FencerPlan;
   /** Not set: the image's own. */
   readonly entrypoint?: readonly string[];
   readonly command?: readonly string[];
@@ -71,6 +81,20 @@ export interface NodeAddress {
   readonly port: number;
   /** The container of the member (not of its holder). */
   readonly container: string;
+}
+
+/**
+ * The Citus group of the first worker that is a Patroni group. Citus numbers plain workers from 1: with numbers of their
+ * own, workers of both kinds stand side by side while shards move from one kind to the other.
+ */
+export const FIRST_GROUP = 101;
+
+/** A worker that is a Patroni group. */
+export interface WorkerGroup {
+  readonly name: string;
+  /** The number that Citus and Patroni know it by, from {@link FIRST_GROUP}. */
+  readonly group: number;
+  readonly members: readonly NodeAddress[];
 }
 
 /** Where this machine reaches PostgreSQL. The password comes in `PGPASSWORD`, never in a plan. */
@@ -109,7 +133,12 @@ export interface CitusSpec {
    * creates the extension and keeps its parameters.
    */
   readonly coordinator?: NodeAddress;
+  /** Plain workers, which the set-up registers. */
   readonly workers: readonly NodeAddress[];
+  /** Workers that are Patroni groups: Patroni registers the leader of each, and keeps its parameters. */
+  readonly workerGroups: readonly WorkerGroup[];
+  /** Where a Patroni group is the coordinator: the path of Patroni's groups in etcd, and etcd's containers. */
+  readonly patroni?: { readonly path: string; readonly etcd: readonly string[] };
   readonly shardCount: number;
   readonly replicationFactor: number;
   /** Parameters of the coordinator; one that is set live and not here is reset. Empty where Patroni is the coordinator. */
@@ -159,6 +188,8 @@ export interface CitusClusterPlan {
 
 /** A Patroni group. */
 export interface PatroniPlan {
+  /** The group's name: `coord`, `worker1`. Its members are `coord-1`, `coord-2`, … */
+  readonly name: string;
   readonly members: readonly ContainerPlan[];
   readonly setup: PatroniSpec;
 }
@@ -181,6 +212,8 @@ export interface StackPlan {
   readonly etcd?: EtcdPlan;
   /** Absent in active-active. */
   readonly coordinators?: PatroniPlan;
+  /** The worker groups that are Patroni groups; absent where workers are plain. */
+  readonly workerGroups?: readonly PatroniPlan[];
   /** Absent in active-active. */
   readonly haproxy?: ContainerPlan;
 }
@@ -189,10 +222,15 @@ export interface StackPlan {
 export function containersOf(plan: StackPlan): ContainerPlan[] {
   return [
     ...(plan.etcd?.members ?? []),
-    ...(plan.coordinators?.members ?? []),
+    ...patroniGroups(plan).flatMap(({ members }) => members),
     ...plan.clusters.flatMap(({ coordinator, workers }) => [...(coordinator === undefined ? [] : [coordinator]), ...workers]),
     ...(plan.haproxy === undefined ? [] : [plan.haproxy]),
   ];
+}
+
+/** The Patroni groups of a stack, the coordinators' first. */
+export function patroniGroups({ coordinators, workerGroups = [] }: Pick<StackPlan, "coordinators" | "workerGroups">): PatroniPlan[] {
+  return [...(coordinators === undefined ? [] : [coordinators]), ...workerGroups];
 }
 
 /** The container that holds a database member's address and PID namespace. */

@@ -1,11 +1,11 @@
-import { clusterPorts, workerNames } from "../config/names";
+import { areGroups, clusterPorts, workerNames } from "../config/names";
 import { postgresMajorOf } from "../config/image";
 import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "../config/settings";
 import { planCitus, reachable, type CitusOptions } from "./citus";
 import { planEtcd, type EtcdOptions } from "./etcd";
 import { planHAProxy, type HAProxyOptions } from "./haproxy";
-import { planPatroni, type PatroniOptions } from "./patroni";
-import type { StackPlan } from "./plan";
+import { patroniPath, planPatroni, PROMOTED, type PatroniOptions } from "./patroni";
+import { FIRST_GROUP, type StackPlan } from "./plan";
 
 /** Files that a plan is made with: their text, by their path relative to the project. */
 export type ReadFile = (path: string) => string;
@@ -28,36 +28,64 @@ export interface ActivePassiveParts {
   readonly network: string;
   readonly etcd: { readonly name: string; readonly options: EtcdOptions };
   readonly coordinators: { readonly name: string; readonly options: PatroniOptions };
+  /** Empty where workers are plain. */
+  readonly workerGroups: readonly { readonly name: string; readonly options: PatroniOptions }[];
   readonly haproxy: { readonly name: string; readonly options: Omit<HAProxyOptions, "members"> };
   readonly cluster: { readonly name: string; readonly options: CitusOptions };
 }
 
 /** The parts of an active-passive stack: what the components and the plan are made from. */
 export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFile): ActivePassiveParts {
-  const { prefix, scope, bindAddress, shardCount, replicationFactor, limits, ports } = settings;
+  const { prefix, scope, bindAddress, shardCount, replicationFactor, fencer, limits, ports, workers } = settings;
+  const shared = { scope, prefix, fencer, preloadLibraries: settings.preloadLibraries, postgresMajor: postgresMajor(settings) };
+  const membersOf = (name: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${name}-${index + 1}`);
+  const groups = areGroups(workers) ? workerNames(workers.groups, "worker").map((name, index) => ({ name, group: FIRST_GROUP + index, count: workers.members })) : [];
+  const plain = areGroups(workers) ? [] : workerNames(workers, "worker");
   return {
     network: `${prefix}citus-active-passive`,
     etcd: { name: "etcd", options: { members: settings.etcdMembers, prefix, limits: limits.etcd } },
     coordinators: {
       name: "coord",
       options: {
+        ...shared,
         members: settings.coordinators,
-        scope,
-        prefix,
         citus: { group: 0, shardCount, replicationFactor },
         parameters: { ...settings.parameters, ...settings.coordinatorParameters },
-        preloadLibraries: settings.preloadLibraries,
-        postgresMajor: postgresMajor(settings),
         limits: limits.coordinator,
       },
     },
+    workerGroups: groups.map(({ name, group, count }) => ({
+      name,
+      options: {
+        ...shared,
+        members: count,
+        citus: { group, shardCount, replicationFactor, coordinators: membersOf("coord", settings.coordinators) },
+        parameters: { ...settings.parameters, ...settings.workerParameters },
+        limits: limits.worker,
+      },
+    })),
     haproxy: {
       name: "haproxy",
-      options: { leaderPort: ports.leader, standbysPort: ports.standbys, statisticsPort: ports.statistics, bindAddress, prefix, limits: limits.haproxy },
+      options: {
+        workers: { plain: plain.map((name) => `${prefix}${name}`), groups: groups.map(({ name, count }) => ({ name, members: membersOf(name, count) })) },
+        leaderPort: ports.leader,
+        standbysPort: ports.standbys,
+        nodesPort: ports.nodes,
+        statisticsPort: ports.statistics,
+        bindAddress,
+        prefix,
+        limits: limits.haproxy,
+      },
     },
     cluster: {
       name: scope,
-      options: { ...citusOptions(settings, read), workers: workerNames(settings.workers, "worker"), coordinator: { host: reachable(bindAddress), port: ports.leader } },
+      options: {
+        ...citusOptions(settings, read),
+        workers: plain,
+        workerGroups: groups.map(({ name, group, count }) => ({ name, group, members: membersOf(name, count) })),
+        patroni: { path: patroniPath(scope), etcd: membersOf("etcd", settings.etcdMembers) },
+        coordinator: { host: reachable(bindAddress), port: ports.leader },
+      },
     },
   };
 }
@@ -70,13 +98,15 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
   }
   const parts = activePassiveParts(settings, read);
   const etcd = planEtcd(parts.etcd.name, parts.etcd.options);
-  const coordinators = planPatroni(parts.coordinators.name, etcd.hosts, parts.coordinators.options);
+  const promoted = read(PROMOTED);
+  const coordinators = planPatroni(parts.coordinators.name, etcd.hosts, parts.coordinators.options, promoted);
   const members = coordinators.members.map(({ name }) => name);
   return {
     topology: settings.topology,
     network: parts.network,
     etcd,
     coordinators,
+    ...(parts.workerGroups.length > 0 && { workerGroups: parts.workerGroups.map(({ name, options }) => planPatroni(name, etcd.hosts, options, promoted)) }),
     haproxy: planHAProxy(parts.haproxy.name, { ...parts.haproxy.options, members }, read(CUT_SESSIONS)),
     clusters: [planCitus(parts.cluster.name, parts.cluster.options)],
   };

@@ -89,7 +89,8 @@ describe("PatroniGroup", () => {
   test("without Citus is PostgreSQL: no library, no parameter and no group of Citus", async () => {
     const { resources } = await underMocks("test", () => new PatroniGroup("db", { network: "n", etcdHosts: ["etcd-1:2379"], image: "i" }));
     expect(containerNames(resources)).toEqual(["db-1", "db-1-holder", "db-2", "db-2-holder", "db-3", "db-3-holder"]);
-    expect(JSON.stringify(containers(resources).map(({ inputs }) => inputs["uploads"]))).not.toContain("citus");
+    const members = containers(resources).filter(({ inputs }) => "networkMode" in inputs);
+    expect(JSON.stringify(members.map(({ inputs }) => inputs["uploads"]))).not.toContain("citus");
     const setup = resources.find(({ name }) => name === "db-setup");
     expect(JSON.parse(setup?.inputs["stdin"] as string)).toMatchObject({ kind: "patroni", scope: "db", parameters: { shared_preload_libraries: "pg_stat_statements" } });
   });

@@ -86,7 +86,11 @@ function commonTests(get: () => Run): void {
       expect(inputs["networkMode"]).toBe(`container:${name}-holder-id`);
       expect(inputs["pidMode"]).toBe(`container:${name}-holder-id`);
       expect(inputs).not.toHaveProperty("ports");
-      expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, entrypoints: ["sh", "/hold.sh", String(inputs["stopSignal"] as string).replace("SIG", "")], destroyGraceSeconds: 65 });
+      expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, destroyGraceSeconds: 65 });
+      const [program, ...fencer] = [holder.inputs["entrypoints"] as string[]].map((words) => [words.slice(0, 3), words.slice(3)]).flat();
+      expect(program).toEqual(["sh", "/hold.sh", String(inputs["stopSignal"] as string).replace("SIG", "")]);
+      expect(fencer[0], "only Patroni's members have a lease").toEqual(isPatroni(inputs) ? ["python3", "/fencer.py", inputs["name"], "/service/citusap/0", "etcd-1:2379", "etcd-2:2379", "etcd-3:2379"] : []);
+      expect(holder.inputs["capabilities"]).toEqual(isPatroni(inputs) ? { adds: ["CAP_NET_ADMIN"] } : undefined);
       expect(inputs["destroyGraceSeconds"]).toBe(60);
       expect(inputs["volumes"]).toEqual([{ volumeName: `${String(inputs["name"])}-data`, containerPath: "/var/lib/postgresql/data" }]);
       expect(inputs["healthcheck"]).toMatchObject({ tests: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"] });
@@ -107,6 +111,10 @@ function commonTests(get: () => Run): void {
       expect(inputs["addPreviousOutputInEnv"]).toBe(false);
     }
   });
+}
+
+function isPatroni(inputs: Record<string, unknown>): boolean {
+  return (inputs["entrypoints"] as string[] | undefined)?.[0] === "patroni";
 }
 
 /** Whether a secret at one path makes the value at another path secret. */
@@ -234,10 +242,10 @@ describe("Pulumi.active-passive.yaml", () => {
     });
   });
 
-  test("publishes HAProxy's three ports and nothing else", () => {
+  test("publishes HAProxy's four ports and nothing else", () => {
     const published = ofType(stack.resources, CONTAINER).filter(({ inputs }) => "ports" in inputs);
     expect(published.map(({ name, inputs }) => [name, inputs["ports"]])).toEqual([
-      ["haproxy-proxy", [5000, 5001, 7000].map((port) => ({ internal: port, external: port, ip: "127.0.0.1", protocol: "tcp" }))],
+      ["haproxy-proxy", [5000, 5001, 5002, 7000].map((port) => ({ internal: port, external: port, ip: "127.0.0.1", protocol: "tcp" }))],
     ]);
   });
 
@@ -279,6 +287,7 @@ describe("Pulumi.active-passive.yaml", () => {
     expect(await valueOf(stack.outputs["uris"] as pulumi.Output<unknown>)).toEqual({
       leader: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:5000/postgres",
       standbys: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:5001/postgres",
+      nodes: "postgresql://postgres:output%20of%20superuser-password@127.0.0.1:5002/postgres",
     });
     expect(stack.outputs["statisticsUrl"]).toBe("http://127.0.0.1:7000/");
     expect(stack.outputs["nodes"]).toEqual({ coordinators: ["coord-1", "coord-2", "coord-3"], workers: ["worker1", "worker2", "worker3"], etcd: ["etcd-1", "etcd-2", "etcd-3"] });

@@ -3,6 +3,7 @@ import { parseSettings } from "../../../config/parse";
 import { planStack } from "../../../topology/stack";
 import { containersOf, holderName } from "../../../topology/plan";
 import type { LiveContainer } from "../../../cli/live";
+import type { PatroniMember } from "../../../cli/patroniCluster";
 import { stackStatus, type Findings } from "../../../cli/stackStatus";
 import type { Stack } from "../../../cli/stack";
 
@@ -15,13 +16,16 @@ function container(name: string, more: Partial<LiveContainer> = {}): LiveContain
   return { id: name, name, status: "running", ...(role === "member" && { health: "healthy" }), exitCode: 0, startedAt, createdAt: startedAt, image: "x", volumes: [], role, ...more };
 }
 
+const coordinators: readonly PatroniMember[] = [
+  { name: "coord-1", role: "quorum_standby", state: "streaming", lag: 0 },
+  { name: "coord-2", role: "leader", state: "running" },
+  { name: "coord-3", role: "quorum_standby", state: "streaming", lag: 2048 },
+];
+const patroni = (members: readonly PatroniMember[] | undefined): Pick<Findings, "patroni"> => ({ patroni: new Map([["coord", members]]) });
+
 const well: Findings = {
   containers: containersOf(stack.plan).flatMap(({ name, held }) => (held ? [container(holderName(name)), container(name)] : [container(name)])),
-  patroni: [
-    { name: "coord-1", role: "quorum_standby", state: "streaming", lag: 0 },
-    { name: "coord-2", role: "leader", state: "running" },
-    { name: "coord-3", role: "quorum_standby", state: "streaming", lag: 2048 },
-  ],
+  patroni: new Map([["coord", coordinators]]),
   etcd: new Map([["etcd-1", true], ["etcd-2", true], ["etcd-3", true]]),
   clusters: [{ cluster: "citusap", nodes: ["coord-2", "worker1", "worker2", "worker3"].map((name) => ({ name, active: true, placements: name === "coord-2" ? 0 : 32 })), shards: 32, refusals: {}, writeMs: 100 }],
 };
@@ -61,10 +65,10 @@ test.each<[string, Partial<Findings>, string, string?]>([
     "worker2 is cut off: its holder was restarted alone, and it has no network since. npm run restart -- s worker2 mends it.",
     "cut off",
   ],
-  ["a standby that does not stream", { patroni: well.patroni?.map((member) => (member.name === "coord-1" ? { ...member, state: "starting" } : member)) }, "coord-1 is up, but Patroni has it as quorum_standby, starting"],
-  ["a member that Patroni does not know", { patroni: well.patroni?.filter(({ name }) => name !== "coord-1") }, "coord-1 is up, but Patroni has it as no member"],
-  ["no leader", { patroni: well.patroni?.map((member) => ({ ...member, role: "replica", state: "streaming" })) }, "The coordinators have no leader"],
-  ["no Patroni", { patroni: undefined }, "No coordinator's Patroni answers: coord-1, coord-2 and coord-3."],
+  ["a standby that does not stream", patroni(coordinators.map((member) => (member.name === "coord-1" ? { ...member, state: "starting" } : member))), "coord-1 is up, but Patroni has it as quorum_standby, starting"],
+  ["a member that Patroni does not know", patroni(coordinators.filter(({ name }) => name !== "coord-1")), "coord-1 is up, but Patroni has it as no member"],
+  ["no leader", patroni(coordinators.map((member) => ({ ...member, role: "replica", state: "streaming" }))), "coord has no leader"],
+  ["no Patroni", patroni(undefined), "No Patroni of coord answers: coord-1, coord-2 and coord-3."],
   ["an unhealthy member of etcd", { etcd: new Map([["etcd-1", true], ["etcd-2", false], ["etcd-3", true]]) }, "etcd-2 is up, but not healthy as a member of etcd"],
   ["no etcd", { etcd: undefined }, "No member of etcd answers"],
   ["a worker that is not registered", { clusters: well.clusters.map((cluster) => ({ ...cluster, nodes: cluster.nodes.filter(({ name }) => name !== "worker3") })) }, "worker3 is not registered with its coordinator: npm run up -- s registers it."],

@@ -129,11 +129,12 @@ describe("published ports", () => {
     ]);
   });
 
-  test("active-passive: HAProxy's three", () => {
+  test("active-passive: HAProxy's four", () => {
     const { settings } = parseSettings({ topology: "active-passive", ports: { standbys: 15001 } });
     expect(publishedPorts(settings)).toEqual([
       { port: 5000, owner: "haproxy", key: "ports.leader" },
       { port: 15001, owner: "haproxy", key: "ports.standbys" },
+      { port: 5002, owner: "haproxy", key: "ports.nodes" },
       { port: 7000, owner: "haproxy", key: "ports.statistics" },
     ]);
   });

@@ -22,6 +22,7 @@ const aa = (settings: Record<string, unknown>): Record<string, unknown> => ({ to
 const ap = (settings: Record<string, unknown>): Record<string, unknown> => ({ topology: "active-passive", ...settings });
 
 const WORKERS = 'must be a whole number from 1 to 64, or a list of as many names such as ["worker1", "worker2"]';
+const GROUPED = `${WORKERS}, or an object such as {"groups": 3, "members": 3}`;
 const WORKER_NAME = "must be a name of 2 to 40 lower-case letters, digits, - and _ that begins with a letter and does not end in -holder";
 const SIZE = 'must be a size such as "512 MB" or "2 GB"';
 const ODD = "must be 1, 3, 5, 7 or 9: an even number of members survives no more failures than one fewer";
@@ -108,13 +109,17 @@ describe("a wrong input is told with its full key, its value and what would be r
     ]],
     ["a cluster's name that runs into its workers' numbers", aa({ clusters: { a: {}, a1: {} } }), [`clusters.a1: ${CLUSTER_NAME}`]],
 
-    ["3.5 workers", ap({ workers: 3.5 }), [`workers = 3.5: ${WORKERS}`]],
-    ["no workers", ap({ workers: 0 }), [`workers = 0: ${WORKERS}`]],
+    ["3.5 workers", ap({ workers: 3.5 }), [`workers = 3.5: ${GROUPED}`]],
+    ["no workers", ap({ workers: 0 }), [`workers = 0: ${GROUPED}`]],
     ["65 workers", aa({ clusters: { a: { workers: 65 } } }), [`clusters.a.workers = 65: ${WORKERS}`]],
-    ["workers null", ap({ workers: null }), [`workers = null: ${WORKERS}`]],
-    ["workers an object", ap({ workers: { a: 1 } }), [`workers = {"a":1}: ${WORKERS}`]],
-    ["workers a word", ap({ workers: "three" }), [`workers = "three": ${WORKERS}`]],
-    ["an empty list of workers", ap({ workers: [] }), [`workers = []: ${WORKERS}`]],
+    ["workers null", ap({ workers: null }), [`workers = null: ${GROUPED}`]],
+    ["workers an object", ap({ workers: { a: 1 } }), [`workers = {"a":1}: ${GROUPED}`]],
+    ["workers a word", ap({ workers: "three" }), [`workers = "three": ${GROUPED}`]],
+    ["worker groups of one member", ap({ workers: { members: 1 } }), ["workers.members = 1: must be a whole number from 2 to 9; one member would be a plain worker: give workers a number instead"]],
+    ["worker groups with copies of shards beside", ap({ workers: { members: 3 }, replicationFactor: 2 }), [
+      "replicationFactor = 2: must be 1 where workers are Patroni groups: their standbys are the copies",
+    ]],
+    ["an empty list of workers", ap({ workers: [] }), [`workers = []: ${GROUPED}`]],
     ["a worker with capitals", ap({ workers: ["Worker1"] }), [`workers[0] = "Worker1": ${WORKER_NAME}`]],
     ["a worker of one letter, which Docker refuses", ap({ workers: ["w"] }), [`workers[0] = "w": ${WORKER_NAME}`]],
     ["a worker whose name is an address", ap({ workers: ["10"] }), [`workers[0] = "10": ${WORKER_NAME}`]],

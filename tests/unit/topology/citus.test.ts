@@ -46,7 +46,8 @@ describe("a Citus cluster with a coordinator of its own", () => {
     const parameters = {
       max_connections: "300",
       max_worker_processes: "16",
-      "citus.node_connection_timeout": "5s",
+      wal_retrieve_retry_interval: "500ms",
+      "citus.node_connection_timeout": "1s",
       "citus.recover_2pc_interval": "5s",
       "citus.shard_count": "32",
       "citus.shard_replication_factor": "2",
@@ -59,6 +60,7 @@ describe("a Citus cluster with a coordinator of its own", () => {
       endpoint: { host: "127.0.0.1", port: 5432, user: "postgres", database: "postgres" },
       coordinator: { host: "coord_a", port: 5432, container: "coord_a" },
       workers: ["worker_a1", "worker_a2", "worker_a3"].map((name) => ({ host: name, port: 5432, container: name })),
+      workerGroups: [],
       shardCount: 32,
       replicationFactor: 2,
       coordinatorParameters: parameters,

@@ -36,7 +36,8 @@ describe("parameters of a database member", () => {
     expect(databaseParameters({ citus, overrides: [] })).toEqual({
       max_connections: "300",
       max_worker_processes: "16",
-      "citus.node_connection_timeout": "5s",
+      wal_retrieve_retry_interval: "500ms",
+      "citus.node_connection_timeout": "1s",
       "citus.recover_2pc_interval": "5s",
       "citus.shard_count": "32",
       "citus.shard_replication_factor": "2",
@@ -49,6 +50,7 @@ describe("parameters of a database member", () => {
     expect(databaseParameters({ overrides: [] })).toEqual({
       max_connections: "300",
       max_worker_processes: "16",
+      wal_retrieve_retry_interval: "500ms",
       shared_preload_libraries: "pg_stat_statements",
       wal_level: "logical",
     });

@@ -45,7 +45,7 @@ describe("active-passive", () => {
   test("by default", () => {
     expect(stack).toMatchObject({ topology: "active-passive", network: "citus-active-passive" });
     expect(names(stack)).toEqual(["etcd-1", "etcd-2", "etcd-3", "coord-1", "coord-2", "coord-3", "worker1", "worker2", "worker3", "haproxy"]);
-    expect(containersOf(stack).flatMap(({ ports }) => ports.map(({ external }) => external))).toEqual([5000, 5001, 7000]);
+    expect(containersOf(stack).flatMap(({ ports }) => ports.map(({ external }) => external))).toEqual([5000, 5001, 5002, 7000]);
   });
 
   test("the coordinator is the Patroni group, which the set-up reaches through HAProxy", () => {
