@@ -3,10 +3,10 @@ import { inspectContainers } from "../cli/live";
 import { etcdHealth } from "../cli/etcdHealth";
 import { isInService, isLeader, patroniCluster } from "../cli/patroniCluster";
 import { reason } from "../setup/setupError";
-import { containersOf, holderName, type PatroniPlan, type StackPlan } from "../topology/plan";
+import { containersOf, holderName, patroniGroups, type PatroniPlan, type StackPlan } from "../topology/plan";
 import { sameSetting } from "./sameSetting";
 import { inSession } from "./sql";
-import { plainWorkers, workerGroups, type ClusterTarget, type Target } from "./target";
+import type { ClusterTarget, Target } from "./target";
 
 /** Settings that a new leader has to have as the old one had. */
 const SETTINGS = ["citus.shard_count", "citus.shard_replication_factor", "citus.node_connection_timeout", "citus.recover_2pc_interval"] as const;
@@ -24,7 +24,7 @@ export async function lacks(target: Target, { quiet }: { readonly quiet: boolean
   const { plan } = target;
   const containers = await containerTroubles(plan);
   if (containers.length > 0) return containers;
-  const groups = [...(plan.coordinators === undefined ? [] : [plan.coordinators]), ...workerGroups(plan)];
+  const groups = patroniGroups(plan);
   const [leaders, etcd] = await Promise.all([Promise.all(groups.map(groupState)), etcdTroubles(plan)]);
   const members = [...etcd, ...leaders.flatMap(({ troubles }) => troubles)];
   if (members.length > 0) return members;
@@ -45,23 +45,19 @@ async function etcdTroubles({ etcd }: StackPlan): Promise<string[]> {
   return health === undefined ? ["no member of etcd answers"] : names.filter((name) => health.get(name) !== true).map((name) => `${name} is not healthy as a member of etcd`);
 }
 
-async function groupState({ members, setup }: PatroniPlan): Promise<{ leader?: string; troubles: string[] }> {
+async function groupState({ name, members }: PatroniPlan): Promise<{ leader?: string; troubles: string[] }> {
   const names = members.map(({ name }) => name);
   const found = await patroniCluster(names);
-  if (found === undefined) return { troubles: [`no member of ${groupName(setup)} answers`] };
+  if (found === undefined) return { troubles: [`no member of ${name} answers`] };
   const leader = found.find((member) => isLeader(member) && isInService(member))?.name;
-  if (leader === undefined) return { troubles: [`${groupName(setup)} has no leader`] };
+  if (leader === undefined) return { troubles: [`${name} has no leader`] };
   const astray = names.flatMap((name) => {
     const member = found.find((candidate) => candidate.name === name);
     return member !== undefined && isInService(member) ? [] : [`${name} is ${member === undefined ? "no member of its group" : `${member.role}, ${member.state}`}`];
   });
   if (astray.length > 0) return { troubles: astray };
   const synchronous = names.length === 1 || found.some(({ role }) => role === "sync_standby" || role === "quorum_standby");
-  return { leader, troubles: synchronous ? [] : [`${groupName(setup)} has no synchronous standby`] };
-}
-
-function groupName({ scope, citusGroup }: PatroniPlan["setup"]): string {
-  return citusGroup === undefined ? scope : `group ${citusGroup} of ${scope}`;
+  return { leader, troubles: synchronous ? [] : [`${name} has no synchronous standby`] };
 }
 
 /** A node as the coordinator has it registered. */
@@ -86,15 +82,15 @@ async function clusterTroubles({ plan }: Target, cluster: ClusterTarget, leaderO
 
 async function nodeTroubles(client: Client, plan: StackPlan, cluster: ClusterTarget, leaderOf: ReadonlyMap<PatroniPlan, string | undefined>): Promise<string[]> {
   const { rows } = await client.query<Registered>(`SELECT nodename AS name, groupid AS "group", isactive AND metadatasynced AS active FROM pg_dist_node WHERE noderole = 'primary'`);
-  const single = plainWorkers(plan, cluster.plan).flatMap(({ name }) => {
+  const single = cluster.plan.workers.flatMap(({ name }) => {
     const node = rows.find((row) => row.name === name);
     return node === undefined ? [`${name} is not registered`] : node.active ? [] : [`${name} is not active`];
   });
-  const grouped = [...(plan.coordinators === undefined ? [] : [plan.coordinators]), ...workerGroups(plan)].flatMap((group) => {
+  const grouped = patroniGroups(plan).flatMap((group) => {
     const leader = leaderOf.get(group);
     const node = rows.find((row) => row.group === group.setup.citusGroup);
-    if (node === undefined) return [`${groupName(group.setup)} is not registered`];
-    if (node.name !== leader) return [`${node.name} is registered as the primary of ${groupName(group.setup)}, and ${leader} leads it`];
+    if (node === undefined) return [`${group.name} is not registered`];
+    if (node.name !== leader) return [`${node.name} is registered as the primary of ${group.name}, and ${leader} leads it`];
     return node.active ? [] : [`${node.name} is not active`];
   });
   return [...single, ...grouped];
@@ -123,7 +119,8 @@ async function settingTroubles(client: Client, plan: StackPlan, { plan: cluster 
   );
   return rows.flatMap(({ name, group, success, result }) => {
     if (!success) return [`${name} does not answer: ${reason(result)}`];
-    const wanted = group === 0 ? (plan.coordinators?.setup.parameters ?? cluster.setup.coordinatorParameters) : (workerGroups(plan).find(({ setup }) => setup.citusGroup === group)?.setup.parameters ?? cluster.setup.workerParameters);
+    const own = group === 0 ? cluster.setup.coordinatorParameters : cluster.setup.workerParameters;
+    const wanted = patroniGroups(plan).find(({ setup }) => setup.citusGroup === group)?.setup.parameters ?? own;
     const found = JSON.parse(result) as Record<string, string>;
     return SETTINGS.flatMap((setting) => {
       const [want, has] = [wanted[setting], found[setting] ?? ""];

@@ -1,4 +1,4 @@
-import { containersOf, type CitusClusterPlan, type ContainerPlan, type PatroniPlan, type StackPlan } from "../topology/plan";
+import { containersOf, type CitusClusterPlan, type ContainerPlan, type StackPlan } from "../topology/plan";
 
 /** A stack as the harness works on it. */
 export interface Target {
@@ -18,20 +18,9 @@ export interface ClusterTarget {
   readonly standbysUri?: string;
 }
 
-/** The Patroni groups that are workers; none where every worker is a single node. */
-export function workerGroups(plan: StackPlan): readonly PatroniPlan[] {
-  return (plan as StackPlan & { readonly workerGroups?: readonly PatroniPlan[] }).workerGroups ?? [];
-}
-
-/** The workers of a cluster that are single nodes. */
-export function plainWorkers(plan: StackPlan, cluster: CitusClusterPlan): readonly ContainerPlan[] {
-  const members = new Set(workerGroups(plan).flatMap((group) => group.members.map(({ name }) => name)));
-  return cluster.workers.filter(({ name }) => !members.has(name));
-}
-
 /** How many workers a cluster has: a group counts as one. */
-export function workerCount(plan: StackPlan, cluster: CitusClusterPlan): number {
-  return plainWorkers(plan, cluster).length + workerGroups(plan).length;
+export function workerCount({ workerGroups = [] }: StackPlan, cluster: CitusClusterPlan): number {
+  return cluster.workers.length + workerGroups.length;
 }
 
 /** The containers of a stack that guard its workers, if it has some. */

@@ -4,6 +4,7 @@ import { crash } from "./crash";
 import { diskFull } from "./disk";
 import { everything, everythingKilled } from "./everything";
 import type { Fault, TargetRole } from "./fault";
+import { fencer } from "./fencer";
 import { clock, slowDisk } from "./impossible";
 import { etcd, etcdMajority, kill, standby } from "./kill";
 import { network } from "./network";
@@ -26,6 +27,7 @@ export const CATALOGUE: readonly Fault[] = [
   etcd,
   etcdMajority,
   reload,
+  fencer,
   network,
   diskFull,
   slowDisk,

@@ -3,7 +3,7 @@ import type { Shard } from "../tables";
 import type { Target } from "../target";
 
 /** What a fault hits. `worker` is a single worker, or the leader of a worker group; `stack` is all of it. */
-export type TargetRole = "coordinator" | "worker" | "standby" | "worker-standby" | "etcd" | "haproxy" | "guard" | "stack";
+export type TargetRole = "coordinator" | "worker" | "standby" | "worker-standby" | "etcd" | "haproxy" | "guard" | "fencer" | "stack";
 
 /** One kind of fault: an entry of the catalogue. */
 export interface Fault {

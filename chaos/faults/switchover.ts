@@ -13,7 +13,7 @@ export const switchover: Fault = {
     const { container, group, shards } = victim;
     if (group === undefined) return { skipped: `${container.name} is a single node, and has nobody to hand over to` };
     const standby = scene.random.pick(group.members.filter((member) => !isLeader(member) && isInService(member) && /^(sync|quorum)_standby$/.test(member.role)));
-    if (standby === undefined) return { skipped: `${group.plan.setup.scope} has no synchronous standby to hand over to` };
+    if (standby === undefined) return { skipped: `${group.plan.name} has no synchronous standby to hand over to` };
     return {
       targets: [container.name, standby.name],
       ...(shards !== undefined && { shards }),

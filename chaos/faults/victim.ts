@@ -1,7 +1,7 @@
 import { isInService, isLeader, patroniCluster, type PatroniMember } from "../../cli/patroniCluster";
-import { holderName, type ContainerPlan, type PatroniPlan, type StackPlan } from "../../topology/plan";
+import { holderName, patroniGroups, type ContainerPlan, type PatroniPlan, type StackPlan } from "../../topology/plan";
 import { shardsOn } from "../tables";
-import { guards, plainWorkers, workerGroups, type ClusterTarget } from "../target";
+import { guards, type ClusterTarget } from "../target";
 import type { Scene, Skipped, TargetRole } from "./fault";
 
 /** The node that a fault hits. */
@@ -33,10 +33,10 @@ export async function chooseVictim({ target, shards, random }: Scene, role: Targ
   if (candidate === undefined) return { skipped: `${target.stack} has no ${role}` };
   const { containers, group, cluster } = candidate;
   const members = group === undefined ? undefined : await patroniCluster(containers.map(({ name }) => name));
-  if (group !== undefined && members === undefined) return { skipped: `no member of ${group.setup.scope} answers` };
+  if (group !== undefined && members === undefined) return { skipped: `no member of ${group.name} answers` };
   const fitting = members === undefined ? containers : containers.filter(({ name }) => members.some((member) => member.name === name && fits(member, role)));
   const container = random.pick(fitting);
-  if (container === undefined) return { skipped: `${group?.setup.scope ?? target.stack} has no ${role} in service` };
+  if (container === undefined) return { skipped: `${group?.name ?? target.stack} has no ${role} in service` };
   return {
     container,
     addressed: container.held ? holderName(container.name) : container.name,
@@ -47,7 +47,7 @@ export async function chooseVictim({ target, shards, random }: Scene, role: Targ
 
 function fits(member: PatroniMember, role: TargetRole): boolean {
   if (!isInService(member)) return false;
-  return isLeader(member) === (role === "coordinator" || role === "worker");
+  return isLeader(member) === (role === "coordinator" || role === "worker" || role === "fencer");
 }
 
 function candidates(plan: StackPlan, clusters: readonly ClusterTarget[], role: TargetRole): Candidate[] {
@@ -59,15 +59,17 @@ function candidates(plan: StackPlan, clusters: readonly ClusterTarget[], role: T
       if (plan.coordinators !== undefined) return [groupOf(plan.coordinators)];
       return clusters.flatMap((cluster) => (cluster.plan.coordinator === undefined ? [] : [single(cluster.plan.coordinator, cluster)]));
     case "worker":
-      return [...workerGroups(plan).map((group) => groupOf(group, only)), ...clusters.flatMap((cluster) => plainWorkers(plan, cluster.plan).map((container) => single(container, cluster)))];
+      return [...(plan.workerGroups ?? []).map((group) => groupOf(group, only)), ...clusters.flatMap((cluster) => cluster.plan.workers.map((container) => single(container, cluster)))];
     case "standby":
       return plan.coordinators === undefined || plan.coordinators.members.length < 2 ? [] : [groupOf(plan.coordinators)];
     case "worker-standby":
-      return workerGroups(plan).filter(({ members }) => members.length > 1).map((group) => groupOf(group));
+      return (plan.workerGroups ?? []).filter(({ members }) => members.length > 1).map((group) => groupOf(group));
     case "etcd":
       return (plan.etcd?.members ?? []).map((container) => single(container));
     case "haproxy":
       return plan.haproxy === undefined ? [] : [single(plan.haproxy)];
+    case "fencer":
+      return patroniGroups(plan).filter(({ members }) => members.every((member) => member.fencer !== undefined)).map((group) => groupOf(group));
     case "guard":
       return guards(plan).map((container) => single(container));
     case "stack":

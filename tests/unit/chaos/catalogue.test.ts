@@ -2,12 +2,12 @@ import { expect, test } from "vitest";
 import { CATALOGUE, chooseFaults } from "../../../chaos/faults/catalogue";
 import type { ClusterTarget } from "../../../chaos/target";
 import { parseSettings } from "../../../config/parse";
-import type { PatroniPlan, StackPlan } from "../../../topology/plan";
+import type { StackPlan } from "../../../topology/plan";
 import { planStack } from "../../../topology/stack";
 
 const passive = planStack(parseSettings({ topology: "active-passive" }).settings, () => "");
 const active = planStack(parseSettings({ topology: "active-active", clusters: { a: {} } }).settings, () => "");
-const grouped: StackPlan & { workerGroups: readonly PatroniPlan[] } = { ...passive, workerGroups: [passive.coordinators as PatroniPlan] };
+const grouped = planStack(parseSettings({ topology: "active-passive", workers: { groups: 2, members: 3 } }).settings, () => "");
 
 function choose(plan: StackPlan, names: string[] = [], role?: string): string[] {
   const clusters = plan.clusters.map((cluster): ClusterTarget => ({ name: cluster.name, plan: cluster, uri: "" }));
