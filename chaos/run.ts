@@ -59,7 +59,7 @@ const START_TIMEOUT_MS = 15_000;
 export async function runChaos(target: Target, options: RunOptions): Promise<void> {
   const { recorder, seed, signal, tell } = options;
   tell.doing("making sure that the stack is whole");
-  const missing = await lacksAfter(target, START_TIMEOUT_MS, false, signal);
+  const { missing } = await strengthAfter(target, START_TIMEOUT_MS, { quiet: false, signal });
   if (missing.length > 0) throw new NotStarted(`${target.stack} is not at full strength, so that a run would prove nothing: ${missing.join("; ")}`);
   tell.started();
   tell.doing("creating the schema chaos");
@@ -107,8 +107,8 @@ async function strikeAll(scene: Scene, load: Load, { recorder, faults, random, s
     const event: FaultEvent = { type: "fault", number, fault: fault.name, role, targets: strike.targets, ...(strike.shards !== undefined && { shards: strike.shards }), at: recorder.now() };
     recorder.record(event);
     tell.doing(`${fault.name} ${role} ${strike.targets.join(", ")}`);
-    const { help, problems } = await strikeOnce(scene.target, strike, load, recorder, signal);
-    const healed: HealedEvent = { type: "healed", number, at: recorder.now(), help, ...(problems.length > 0 && { problem: problems.join("; ") }) };
+    const { help, problems, waitedFor } = await strikeOnce(scene.target, strike, load, recorder, signal);
+    const healed: HealedEvent = { type: "healed", number, at: recorder.now(), help, ...(waitedFor !== undefined && { waitedFor }), ...(problems.length > 0 && { problem: problems.join("; ") }) };
     recorder.record(healed);
     tell.healed(event, healed);
     // What is broken for good would be blamed on the next fault, too.
@@ -118,8 +118,17 @@ async function strikeAll(scene: Scene, load: Load, { recorder, faults, random, s
   }
 }
 
-/** One fault from its beginning until the stack is whole: what the harness did for that, and what did not go well. */
-async function strikeOnce(target: Target, strike: Strike, load: Load, recorder: Recorder, signal: AbortSignal): Promise<{ help: readonly string[]; problems: readonly string[] }> {
+/** How a fault went. */
+interface Course {
+  /** What the harness did. */
+  readonly help: readonly string[];
+  /** What did not go well. */
+  readonly problems: readonly string[];
+  readonly waitedFor?: string;
+}
+
+/** One fault from its beginning until the stack is whole. */
+async function strikeOnce(target: Target, strike: Strike, load: Load, recorder: Recorder, signal: AbortSignal): Promise<Course> {
   const [help, problems]: [string[], string[]] = [[], []];
   const attempt = async (work: () => Promise<unknown>): Promise<void> => void (await work().catch((error: unknown) => problems.push(reason(error))));
   const begun = performance.now();
@@ -137,18 +146,27 @@ async function strikeOnce(target: Target, strike: Strike, load: Load, recorder: 
   while (!writing() && elapsed() < WRITES_TIMEOUT_MS) await delay(POLL_MS);
   const silent = load.silentSince(struckAt);
   if (silent.length > 0) problems.push(`no acknowledged write for ${WRITES_TIMEOUT_MS / 1000} s on ${silent.join(", ")}`);
-  const missing = await lacksAfter(target, STRENGTH_TIMEOUT_MS, false, undefined, async () => void (await attempt(async () => help.push(...(await bringBack(strike.targets))))));
-  return { help, problems: [...problems, ...missing] };
+  const { missing, last } = await strengthAfter(target, STRENGTH_TIMEOUT_MS, { quiet: false, rescue: async () => void (await attempt(async () => help.push(...(await bringBack(strike.targets))))) });
+  return { help, problems: [...problems, ...missing], ...(last !== undefined && { waitedFor: last }) };
 }
 
-/** What the stack still lacks when time is up; none as soon as it is whole. `rescue` is called once, when it has not come back by itself. */
-async function lacksAfter(target: Target, timeoutMs: number, quiet: boolean, signal?: AbortSignal, rescue?: () => Promise<void>): Promise<string[]> {
+interface Patience {
+  /** See {@link lacks}. */
+  readonly quiet: boolean;
+  readonly signal?: AbortSignal;
+  /** Called once, when the stack has not come back by itself for long. */
+  readonly rescue?: () => Promise<void>;
+}
+
+/** What the stack still lacks when time is up, none as soon as it is whole; and what it lacked last before. */
+async function strengthAfter(target: Target, timeoutMs: number, { quiet, signal, rescue }: Patience): Promise<{ missing: string[]; last?: string }> {
   const begun = performance.now();
-  let rescued = rescue === undefined;
+  let [rescued, last]: [boolean, string | undefined] = [rescue === undefined, undefined];
   for (;;) {
     const missing = await lacks(target, { quiet }).catch((error: unknown) => [reason(error)]);
     const elapsed = performance.now() - begun;
-    if (missing.length === 0 || elapsed > timeoutMs || signal?.aborted === true) return missing;
+    if (missing.length === 0 || elapsed > timeoutMs || signal?.aborted === true) return { missing, ...(last !== undefined && { last }) };
+    last = missing.join("; ");
     if (!rescued && elapsed > SELF_HELP_MS) {
       rescued = true;
       await rescue?.();
@@ -159,7 +177,7 @@ async function lacksAfter(target: Target, timeoutMs: number, quiet: boolean, sig
 
 async function readAll(target: Target, shards: readonly Shard[], { recorder, tell }: RunOptions): Promise<void> {
   tell.doing("waiting until every transaction is decided");
-  const missing = await lacksAfter(target, STRENGTH_TIMEOUT_MS, true);
+  const { missing } = await strengthAfter(target, STRENGTH_TIMEOUT_MS, { quiet: true });
   if (missing.length > 0) tell.warned(`What is read back may change yet, because the stack is not whole: ${missing.join("; ")}.`);
   tell.doing("reading everything back from every placement");
   try {

@@ -15,6 +15,8 @@ export interface FaultSummary {
   /** From the fault until the stack was at full strength, in milliseconds. */
   readonly wholeMs: number;
   readonly help: readonly string[];
+  /** What was lacking last before it was. */
+  readonly waitedFor?: string;
   readonly problem?: string;
 }
 
@@ -56,6 +58,7 @@ export function summarizeFault(events: readonly HistoryEvent[], fault: FaultEven
     connectMs: connects.reduce((longest, ms) => Math.max(longest, ms), 0),
     wholeMs: healed.at - at,
     help: healed.help,
+    ...(healed.waitedFor !== undefined && { waitedFor: healed.waitedFor }),
     ...(healed.problem !== undefined && { problem: healed.problem }),
   };
 }
