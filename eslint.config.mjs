@@ -47,5 +47,6 @@ export default defineConfig(
   without("setup", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*"),
   without("agents", PULUMI, "**/components/*", "**/setup/*", "**/router/*", "**/cli/*"),
   without("router", PULUMI, "../*/*"),
+  without("chaos", PULUMI, "**/components/*"),
   without("cli", "**/components/*"),
 );
