@@ -109,7 +109,7 @@ export class Gaps {
   private effect({ type: _, ...fault }: FaultEvent, previous: FaultEvent | undefined, next: number): FaultEffect {
     const healing = this.healings.get(fault.number);
     const healed = healing?.problem === undefined ? healing?.at : undefined;
-    const until = healing?.at ?? next;
+    const until = Math.min(healing?.at ?? next, next);
     const names = fault.shards ?? [...this.shards.keys()];
     const calmSince = previous === undefined ? Number.NEGATIVE_INFINITY : (this.healings.get(previous.number)?.at ?? previous.at);
     const gap = this.longest(names, fault.at, until, Number.POSITIVE_INFINITY);
