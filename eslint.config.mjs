@@ -47,7 +47,7 @@ export default defineConfig(
   without("setup", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
   without("agents", PULUMI, "**/components/*", "**/setup/*", "**/router/*", "**/cli/*", "**/chaos/*"),
   without("router", PULUMI, "../*/*"),
-  // Of the command line it has the ways to Docker, Patroni and etcd.
-  without("chaos", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*", "!**/cli/docker", "!**/cli/run", "!**/cli/live", "!**/cli/patroniCluster", "!**/cli/etcdHealth"),
+  // Of the command line it has tables and the ways to Docker, Patroni and etcd.
+  without("chaos", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*", "!**/cli/docker", "!**/cli/run", "!**/cli/live", "!**/cli/patroniCluster", "!**/cli/etcdHealth", "!**/cli/table"),
   without("cli", "**/components/*"),
 );
