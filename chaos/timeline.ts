@@ -1,6 +1,6 @@
 import type { FaultEffect } from "./gaps";
 import type { HistoryEvent, RunEvent } from "./history";
-import { escaped, picture, px } from "./svg";
+import { escaped, outlined, picture, px } from "./svg";
 
 const BIN_MS = 100;
 const WIDTH = 1200;
@@ -13,9 +13,10 @@ const MOST_TICKS = 12;
 /** Rows of labels above the plot. */
 const LANES = 4;
 const LANE_HEIGHT = 15;
-const LETTER = 6.1;
+const LETTER = 6.9;
 /** Shorter gaps are as usual, and not marked. */
 const LEAST_GAP_MS = 100;
+const MOST_GAP_LABELS = 30;
 
 /** What was counted of a shard in each time of {@link BIN_MS}; absent where nothing was. */
 interface Row {
@@ -83,7 +84,7 @@ export class Timeline {
 function legend(): string[] {
   const y = 22;
   return [
-    `<rect class="ok" x="744" y="${y - 4}" width="14" height="10"/><text x="763" y="${y + 5}">acknowledged</text>`,
+    `<rect class="ok bar" x="744" y="${y - 4}" width="14" height="10"/><text x="763" y="${y + 5}">acknowledged</text>`,
     `<path class="bad" d="M857 ${y - 4}v10M861 ${y - 4}v10"/><text x="868" y="${y + 5}">failed</text>`,
     `<rect class="band" x="922" y="${y - 4}" width="14" height="10"/><path class="edge" d="M922.5 ${y - 4}v10"/><text x="941" y="${y + 5}">fault until healed</text>`,
     `<rect class="gap" x="1062" y="${y - 4}" width="14" height="10"/><text x="1081" y="${y + 5}">longest gap</text>`,
@@ -115,7 +116,7 @@ function bands(effects: readonly FaultEffect[], end: number, x: (ms: number) => 
     return [
       `<g><title>${escaped(described)}</title><rect class="band" x="${px(from)}" y="${top}" width="${px(Math.max(1, to - from))}" height="${bottom - top}"/>`,
       `<path class="${healedAt === undefined ? "bad" : "edge"}" d="M${px(from)} ${y + 2}V${bottom}"${healedAt === undefined ? ' stroke-dasharray="4 3"' : ""}/>`,
-      ...(fits === undefined ? [] : [`<text class="h halo" x="${px(from + 2)}" y="${y}">${escaped(fits.text)}</text>`]),
+      ...(fits === undefined ? [] : [outlined(from + 2, y, "start", fits.text)]),
       "</g>",
     ];
   });
@@ -134,25 +135,34 @@ function drawn(shard: string, row: Row, binMs: number, x: (ms: number) => number
   const name = shard.length > 18 ? `${shard.slice(0, 17)}…` : shard;
   return [
     `<text class="s" x="${LEFT - 8}" y="${px(top + height / 2 + 4)}" text-anchor="end">${escaped(name)}</text>`,
-    ...(bars.length > 0 ? [`<path class="ok" d="${bars.join("")}"/>`] : []),
+    ...(bars.length > 0 ? [`<path class="ok bar" d="${bars.join("")}"/>`] : []),
     ...(ticks.length > 0 ? [`<path class="bad" d="${ticks.join("")}"/>`] : []),
   ];
 }
 
+/** The longest gap of each fault. The longest of all get their seconds written beside them, where there is room. */
 function gaps(effects: readonly FaultEffect[], shards: readonly string[], x: (ms: number) => number, top: number, height: number): string[] {
-  return effects.flatMap(({ number, gap }) => {
-    if (gap === undefined || gap.ms < LEAST_GAP_MS) return [];
-    const y = top + shards.indexOf(gap.shard) * height;
+  const marked = effects.flatMap(({ number, gap }) => (gap === undefined || gap.ms < LEAST_GAP_MS ? [] : [{ number, gap, y: top + shards.indexOf(gap.shard) * height }]));
+  const marks = marked.map(({ number, gap, y }) => {
     const [from, to] = [x(gap.from), x(gap.to)];
-    const seconds = `${(gap.ms / 1000).toFixed(2)} s`;
-    const room = seconds.length * LETTER + 6;
-    const [at, anchor] = to + room > WIDTH ? [from - 3, "end"] : [to + 3, "start"];
-    return [
-      `<g><title>${escaped(`fault ${number}: ${gap.shard} acknowledged no write for ${seconds}${gap.open ? ", and none after" : ""}`)}</title>` +
-        `<rect class="gap" x="${px(from)}" y="${y + 1}" width="${px(Math.max(2, to - from))}" height="${height - 2}"/>` +
-        `<text class="h halo" x="${px(at)}" y="${px(y + height / 2 + 4)}" text-anchor="${anchor}">${seconds}</text></g>`,
-    ];
+    const described = `fault ${number}: ${gap.shard} acknowledged no write for ${inSeconds(gap.ms)}${gap.open ? ", and none after" : ""}`;
+    return `<g><title>${escaped(described)}</title><rect class="gap" x="${px(from)}" y="${y + 1}" width="${px(Math.max(2, to - from))}" height="${height - 2}"/></g>`;
   });
+  const taken: { readonly y: number; readonly from: number; readonly to: number }[] = [];
+  const labels = [...marked].sort((a, b) => b.gap.ms - a.gap.ms).slice(0, MOST_GAP_LABELS).flatMap(({ gap, y }) => {
+    const text = inSeconds(gap.ms);
+    const room = text.length * LETTER + 6;
+    const right = x(gap.to) + room <= WIDTH;
+    const from = right ? x(gap.to) : x(gap.from) - room;
+    if (taken.some((other) => other.y === y && other.from < from + room && from < other.to)) return [];
+    taken.push({ y, from, to: from + room });
+    return [outlined(right ? from + 3 : from + room - 3, y + height / 2 + 4, right ? "start" : "end", text)];
+  });
+  return [...marks, ...labels];
+}
+
+function inSeconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
 }
 
 /** Counts of times that are longer by a factor. */

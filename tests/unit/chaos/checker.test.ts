@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Checker, type Verdict, type Violation } from "../../../chaos/checker";
-import type { HistoryEvent, IncrementEvent, Outcome } from "../../../chaos/history";
+import type { HistoryEvent, Outcome } from "../../../chaos/history";
 import { connect, fault, final, healed, increment, insert, lostAnswer, read, run } from "./events";
 
 function check(events: readonly HistoryEvent[]): Verdict {

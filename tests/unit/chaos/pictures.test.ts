@@ -49,7 +49,7 @@ describe("the timeline", () => {
     for (const text of ["a&lt;0&gt;&amp;", "1 kill &amp; run, coordinator", "2 kill &amp; run, coordinator", ">0.52 s<", ">0.92 s<", "seconds since the run began", "per 100 ms", "acknowledged", "failed"]) expect(timeline).toContain(text);
     expect(timeline.match(/<rect class="gap" x="\d/g)).toHaveLength(3);
     expect(timeline.match(/<rect class="band" x="[\d.]+" y="126"/g)).toHaveLength(2);
-    expect(timeline.match(/<path class="ok"/g)).toHaveLength(3);
+    expect(timeline.match(/<path class="ok bar"/g)).toHaveLength(3);
     expect(timeline).toContain("prefers-color-scheme: dark");
   });
 
