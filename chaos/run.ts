@@ -6,6 +6,7 @@ import type { Scene, Strike } from "./faults/fault";
 import { lacks } from "./fullStrength";
 import type { FaultEvent, HealedEvent } from "./history";
 import { insertInterval, Load } from "./load";
+import type { Limit, Objectives } from "./objectives";
 import type { Random } from "./random";
 import { readBack } from "./readBack";
 import type { Recorder } from "./recorder";
@@ -20,6 +21,9 @@ export interface RunOptions {
   /** The faults, one after the other. */
   readonly faults: Iterable<Planned>;
   readonly holdMs?: number;
+  /** What is asked of the run; kept in its history. */
+  readonly objectives: Objectives;
+  readonly limits: readonly Limit[];
   /** Ends the run before its time: what is broken is healed, and the run is read back. */
   readonly signal: AbortSignal;
   readonly tell: Teller;
@@ -66,7 +70,7 @@ export async function runChaos(target: Target, options: RunOptions): Promise<voi
   const startedAt = new Date().toISOString();
   try {
     const shards = (await Promise.all(target.clusters.map((cluster) => create(target, cluster)))).flat();
-    recorder.record({ type: "run", at: recorder.now(), stack: target.stack, startedAt, seed, shards: shards.map(({ name }) => name), intervalMs: insertInterval(shards.length) });
+    recorder.record({ type: "run", at: recorder.now(), stack: target.stack, startedAt, seed, shards: shards.map(({ name }) => name), intervalMs: insertInterval(shards.length), objectives: options.objectives, limits: options.limits });
     const load = new Load(shards, recorder);
     load.start();
     try {

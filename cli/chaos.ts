@@ -1,23 +1,27 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import colors from "picocolors";
 import { ChoiceError, chooseFaults, type Planned } from "../chaos/faults/catalogue";
-import type { HistoryEvent } from "../chaos/history";
+import { Gaps, type FaultEffect } from "../chaos/gaps";
+import { HistoryError } from "../chaos/historyFile";
+import { judge, type Judgement } from "../chaos/judge";
+import { limitsOf } from "../chaos/limits";
+import type { Limit } from "../chaos/objectives";
 import { Random } from "../chaos/random";
+import { recheck } from "../chaos/recheck";
 import { Recorder } from "../chaos/recorder";
+import { markdownReport, terminalReport } from "../chaos/report";
 import { NotStarted, runChaos, type Teller } from "../chaos/run";
 import { byChance, inOrder } from "../chaos/schedule";
-import { isGood, summarize, summarizeFault, type FaultSummary, type Summary } from "../chaos/summary";
-import type { ClusterTarget, Target } from "../chaos/target";
+import { guards, type ClusterTarget, type Target } from "../chaos/target";
 import { connectionUris, coordinatorUris, type ConnectionUris } from "./connections";
 import { requireDocker } from "./docker";
 import { Failure } from "./failure";
-import { fail, listed, say, warn } from "./print";
+import { say, warn } from "./print";
 import { PROJECT_DIRECTORY, requireStack } from "./project";
 import { readStack, type Stack } from "./stack";
 import { StatusLine } from "./statusLine";
-import { table } from "./table";
 
 /** Options of `npm run chaos` as they are written. */
 export interface ChaosOptions {
@@ -131,7 +135,11 @@ async function run(target: Target, planned: readonly Planned[], request: ChaosRe
         say(`Seed ${seed}: --seed ${seed} makes the same choices again. History: ${path.relative(process.cwd(), recorder.file)}`);
       }),
     doing: (activity) => line.doing(activity),
-    healed: (fault, healed) => line.line(faultLine(summarizeFault(recorder.endedSince(fault.at - BEFORE_FAULT_MS), fault, healed))),
+    healed(fault) {
+      const gaps = new Gaps();
+      for (const event of recorder.endedSince(fault.at - BEFORE_FAULT_MS)) gaps.add(event);
+      for (const effect of gaps.effects()) if (effect.number === fault.number) line.line(faultLine(effect));
+    },
     skipped({ fault, role }, why) {
       if (skipped.some((earlier) => earlier.fault === fault.name && earlier.role === role)) return;
       skipped.push({ fault: fault.name, role, why });
@@ -149,7 +157,7 @@ async function run(target: Target, planned: readonly Planned[], request: ChaosRe
   const lateness = monitorEventLoopDelay();
   lateness.enable();
   try {
-    await runChaos(target, { recorder, seed, random, faults, ...(holdMs !== undefined && { holdMs }), signal: interrupt.signal, tell });
+    await runChaos(target, { recorder, seed, random, faults, objectives: { rpo: 0 }, limits: limitsFor(target), ...(holdMs !== undefined && { holdMs }), signal: interrupt.signal, tell });
   } catch (error) {
     if (!(error instanceof NotStarted)) throw error;
     rmSync(recorder.file, { force: true });
@@ -161,55 +169,42 @@ async function run(target: Target, planned: readonly Planned[], request: ChaosRe
   }
   const lateMs = lateness.max / 1e6;
   if (lateMs > LATE_MS) warn(`The machine did not let this program run for up to ${(lateMs / 1000).toFixed(2)} s: what it measured is at most so much too long.`);
-  report(summarize(recorder.events), recorder.file, json, skipped);
+  report(await judge(recorder.events), recorder.file, json, skipped);
 }
 
-function check(file: string | undefined, json: boolean): void {
+function limitsFor({ plan }: Target): Limit[] {
+  return limitsOf({ coordinators: plan.coordinators === undefined ? "single" : "group", workers: plan.workerGroups !== undefined ? "group" : guards(plan).length > 0 ? "guarded" : "single" });
+}
+
+async function check(file: string | undefined, json: boolean): Promise<void> {
   if (file === undefined) throw new Failure("Which history? For example: npm run chaos -- check reports/chaos-active-passive-<date>.jsonl");
   if (!existsSync(file)) throw new Failure(`There is no file ${file}.`);
-  const events = readFileSync(file, "utf8")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as HistoryEvent);
-  report(summarize(events), file, json, []);
-}
-
-function report(summary: Summary, file: string, json: boolean, skipped: readonly { fault: string; role: string; why: string }[]): void {
-  const result = { good: isGood(summary), ...summary, skipped, history: file };
-  writeFileSync(file.replace(/\.jsonl$/, "") + ".json", `${JSON.stringify(result, undefined, 2)}\n`);
-  console.log(json ? JSON.stringify(result, undefined, 2) : render(summary));
-  if (!result.good) fail(`${summary.stack} has not survived this as it should.`);
-  process.exitCode = result.good ? 0 : 1;
-}
-
-function render({ faults, writes, lost, doubled, miscounted, differing, complete }: Summary): string {
-  const rows = faults.map(({ number: count, fault, role, targets, gapMs, errors, connectMs, wholeMs, help, problem }) => {
-    const hit = targets.length > 3 ? `${targets.length} containers` : targets.join(", ");
-    return [String(count), fault, role, hit, seconds(gapMs), String(errors), seconds(connectMs), seconds(wholeMs), problem ?? (help.length > 3 ? `${help.length} commands` : help.join(", "))];
+  const judgement = await recheck(file).catch((error: unknown) => {
+    throw error instanceof HistoryError ? new Failure(error.message) : error;
   });
-  const verdict = (text: string, items: readonly string[]): string => `${items.length === 0 ? colors.green("✓") : colors.red("✗")} ${items.length} ${text}${items.length === 0 ? "" : `: ${listed(items.slice(0, 5))}`}`;
-  return [
-    ...table([["", "fault", "role", "hit", "longest gap", "errors", "longest connect", "whole after", "help or problem"], ...rows], (cell, row) => (row === 0 ? colors.dim(cell) : cell)),
-    "",
-    `${writes.toLocaleString("en-US")} writes were acknowledged.`,
-    ...(complete
-      ? [
-          verdict("of them lost", lost),
-          verdict("rows doubled", doubled),
-          verdict("counters wrong", miscounted),
-          verdict("shards with placements that differ", Object.entries(differing).map(([shard, difference]) => `${shard} (${difference})`)),
-        ]
-      : [`${colors.red("✗")} It was not read back.`]),
-  ].join("\n");
+  report(judgement, file, json, []);
+}
+
+/** Prints a judgement, and keeps it beside the history: for programs, for people, and as pictures. */
+function report(judgement: Judgement, file: string, json: boolean, skipped: readonly { fault: string; role: string; why: string }[]): void {
+  const { timeline, chart, ...figures } = judgement;
+  const result = JSON.stringify({ ...figures, skipped, history: file }, undefined, 2);
+  const base = file.replace(/\.jsonl$/, "");
+  const name = path.basename(base);
+  writeFileSync(`${base}.svg`, timeline);
+  writeFileSync(`${base}-gaps.svg`, chart);
+  writeFileSync(`${base}.json`, `${result}\n`);
+  writeFileSync(`${base}.md`, markdownReport(judgement, { "The run in time": `${name}.svg`, "All faults compared": `${name}-gaps.svg` }));
+  console.log(json ? result : terminalReport(judgement));
+  say(`Kept beside the history: ${path.relative(process.cwd(), base)}.md, .svg, -gaps.svg and .json.`);
+  process.exitCode = judgement.met ? 0 : 1;
 }
 
 /** What a fault came to, on one line. */
-export function faultLine({ fault, role, targets, gapMs, errors, wholeMs, problem }: FaultSummary): string {
+export function faultLine({ fault, role, targets, at, healedAt, gap, failedWrites, problem }: FaultEffect): string {
   const hit = targets.length > 3 ? `${targets.length} containers` : targets.join(", ");
-  const whole = problem === undefined ? `whole again after ${(wholeMs / 1000).toFixed(1)} s` : colors.red(`not whole after ${(wholeMs / 1000).toFixed(1)} s: ${problem}`);
-  return `${fault} ${role === fault || role === "stack" ? "" : `${role} `}${hit}: longest gap ${seconds(gapMs)}, ${errors} ${errors === 1 ? "error" : "errors"}, ${whole}`;
-}
-
-function seconds(milliseconds: number): string {
-  return `${(milliseconds / 1000).toFixed(2)} s`;
+  const errors = `${failedWrites} ${failedWrites === 1 ? "error" : "errors"}`;
+  const after = healedAt === undefined ? "" : ` after ${((healedAt - at) / 1000).toFixed(1)} s`;
+  const whole = problem === undefined ? `whole again${after}` : colors.red(`not whole${after}: ${problem}`);
+  return `${fault} ${role === fault || role === "stack" ? "" : `${role} `}${hit}: longest gap ${gap === undefined ? "unknown" : `${(gap.ms / 1000).toFixed(2)} s`}, ${errors}, ${whole}`;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { chaosRequest, faultLine } from "../../../cli/chaos";
-import type { FaultSummary } from "../../../chaos/summary";
+import type { FaultEffect } from "../../../chaos/gaps";
 
 test("without options each fault happens once, by a seed of chance", () => {
   const { seed, ...request } = chaosRequest({});
@@ -24,13 +24,13 @@ test.each<[Parameters<typeof chaosRequest>[0], string]>([
   expect(() => chaosRequest(options)).toThrow(sentence);
 });
 
-const summary: FaultSummary = { number: 1, fault: "kill", role: "coordinator", targets: ["coord-2"], gapMs: 412, errors: 12, connectMs: 9, wholeMs: 6311, help: [] };
+const effect: FaultEffect = { number: 1, fault: "kill", role: "coordinator", targets: ["coord-2"], at: 1000, healedAt: 7311, help: [], gap: { shard: "a/1", from: 1000, to: 1412, ms: 412, open: false }, failedWrites: 12, failedReads: 0, errors: [] };
 
-test.each<[string, Partial<FaultSummary>, string]>([
+test.each<[string, Partial<FaultEffect>, string]>([
   ["a fault", {}, "kill coordinator coord-2: longest gap 0.41 s, 12 errors, whole again after 6.3 s"],
-  ["a role that goes without saying", { fault: "etcd", role: "etcd", errors: 1, targets: ["etcd-1"] }, "etcd etcd-1: longest gap 0.41 s, 1 error, whole again after 6.3 s"],
+  ["a role that goes without saying", { fault: "etcd", role: "etcd", failedWrites: 1, targets: ["etcd-1"] }, "etcd etcd-1: longest gap 0.41 s, 1 error, whole again after 6.3 s"],
   ["many containers", { fault: "everything", role: "stack", targets: ["a", "b", "c", "d"] }, "everything 4 containers: longest gap 0.41 s"],
   ["a stack that is not whole", { problem: "worker1 is not active" }, "not whole after 6.3 s: worker1 is not active"],
 ])("%s on one line", (_, more, line) => {
-  expect(faultLine({ ...summary, ...more })).toContain(line);
+  expect(faultLine({ ...effect, ...more })).toContain(line);
 });
