@@ -4,6 +4,8 @@
  * the run began, of one monotonic clock.
  */
 
+import type { Limit, Objectives } from "./objectives";
+
 /**
  * How a request ended for its client. `refused`: the server said that it did not do it. `unknown`: the connection ended,
  * or time was up, before an answer came, so that it may have been done.
@@ -84,6 +86,8 @@ export interface HealedEvent {
   readonly at: number;
   /** What the harness had to do for it, such as starting a container that was killed. Empty if nothing. */
   readonly help: readonly string[];
+  /** What it lacked last before it was whole: what the time was spent on. Absent if it was whole at once. */
+  readonly waitedFor?: string;
   /** Why it did not come back to full strength, if so. */
   readonly problem?: string;
 }
@@ -110,6 +114,9 @@ export interface RunEvent {
   readonly shards: readonly string[];
   /** How often a client writes, in milliseconds from one answer to the next request. */
   readonly intervalMs: number;
+  /** What was asked of the run, so that a check of the kept history asks for the same. Absent: that nothing is lost. */
+  readonly objectives?: Objectives;
+  readonly limits?: readonly Limit[];
 }
 
 export type HistoryEvent = RunEvent | InsertEvent | IncrementEvent | ReadEvent | ConnectEvent | FaultEvent | HealedEvent | FinalEvent;

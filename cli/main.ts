@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { SettingsError } from "../config/parse";
 import { benchUp } from "./benchUp";
+import { chaos, type ChaosOptions } from "./chaos";
 import { demo } from "./demo";
 import { down, type DownOptions } from "./down";
 import { Failure } from "./failure";
@@ -58,6 +59,21 @@ stackCommand("uri", "Prints a connection URI, with its password: npm run -s uri 
   .action((stack: string | undefined, which: string | undefined, { json }: { json: boolean }) => uri(requireStack("uri", stack), which, json));
 
 addHaCommands(program);
+
+program
+  .command("chaos")
+  .description("Breaks a running stack while clients write, heals it, and checks that nothing acknowledged is lost; check <file> checks a history again.")
+  .usage("-- <stack> [options], or -- check <file>")
+  .argument("[stack]", "the stack; its data is not touched, clients have a schema of their own")
+  .argument("[file]", "the history to check again, after check")
+  .option("--fault <names>", "only these faults, comma-separated; a wrong name is answered with the list")
+  .option("--role <role>", "only faults of this role, such as coordinator or worker")
+  .option("--times <count>", "how often each of them")
+  .option("--minutes <minutes>", "faults by chance for so long, instead")
+  .option("--seed <number>", "repeats the choices of an earlier run")
+  .option("--hold <seconds>", "how long a fault lasts that has to be undone")
+  .option("--json", "print the result as JSON", false)
+  .action((stack: string | undefined, file: string | undefined, options: ChaosOptions) => chaos(stack, file, options));
 
 program
   .command("pulumi")

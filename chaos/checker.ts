@@ -1,0 +1,225 @@
+import type { FinalEvent, HistoryEvent, IncrementEvent, Outcome, ReadEvent } from "./history";
+import { Watermark } from "./watermark";
+
+/** What must not happen in a run, as a count of it reads. */
+export const VIOLATIONS = {
+  lostInserts: "acknowledged inserts without a row",
+  doubledRows: "keys with more than one row",
+  refusedRows: "rows of refused inserts",
+  unaskedRows: "rows that no client inserted",
+  lostUpdates: "counters below what was acknowledged",
+  surplusUpdates: "counters above all that can have been done",
+  doubleSpending: "acknowledged increments of a value that another had read",
+  wrongSteps: "acknowledged increments by other than 1",
+  backwards: "acknowledged values that went backwards",
+  staleReads: "reads at the leader behind what was acknowledged",
+  differing: "shards whose placements differ",
+  unhealed: "faults that did not heal",
+  slowConnects: "attempts to connect that took over 1 s",
+  incomplete: "histories that were not read back",
+} as const;
+export type Violation = keyof typeof VIOLATIONS;
+
+/** One case of a violation. */
+export interface Example {
+  /** The row's key, the counter, the shard or the fault. */
+  readonly key: string;
+  readonly client?: number;
+  /** When it happened or began, in milliseconds of the run. */
+  readonly at?: number;
+  /** What should have been, and what was. */
+  readonly sentence: string;
+}
+
+export interface Findings {
+  readonly count: number;
+  /** The first ones. */
+  readonly examples: readonly Example[];
+}
+
+/** What the history of a run proves. */
+export interface Verdict {
+  readonly violations: Readonly<Record<Violation, Findings>>;
+  /** Acknowledged writes that are not there: inserts, and increments as far as counters tell. */
+  readonly lostWrites: number;
+  /** How many requests ended in which way. */
+  readonly requests: Readonly<Record<"insert" | "increment" | "read", Readonly<Record<Outcome, number>>>>;
+  /** How far reads from standbys were behind at the most; they may be. */
+  readonly staleness: { readonly ms: number; readonly increments: number };
+  /** Whether there is no violation. */
+  readonly sound: boolean;
+}
+
+export const SLOW_CONNECT_MS = 1000;
+const MOST_EXAMPLES = 10;
+
+interface Insert {
+  readonly outcome: Outcome;
+  readonly client: number;
+  readonly at: number;
+}
+
+/** What is known of a counter. Counters begin at 0. */
+class Counter {
+  acknowledged = 0;
+  unknown = 0;
+  readonly watermark = new Watermark();
+  /** When the acknowledged increment that read a value was sent. */
+  readonly spent = new Map<number, number>();
+}
+
+/**
+ * Checks a history, an event at a time. Events come in the order in which their answers came, as a run writes them. Holds
+ * what it needs of each key and each acknowledged increment, and forgets reads.
+ */
+export class Checker {
+  private readonly inserts = new Map<string, Insert>();
+  private readonly counters = new Map<string, Counter>();
+  private readonly unhealed = new Map<number, Example>();
+  private readonly findings = Object.fromEntries(Object.keys(VIOLATIONS).map((violation) => [violation, { count: 0, examples: [] as Example[] }])) as Record<
+    Violation,
+    { count: number; examples: Example[] }
+  >;
+  private readonly requests = { insert: outcomes(), increment: outcomes(), read: outcomes() };
+  private readonly staleness = { ms: 0, increments: 0 };
+  private final: FinalEvent | undefined;
+
+  add(event: HistoryEvent): void {
+    switch (event.type) {
+      case "run":
+        return;
+      case "insert":
+        this.requests.insert[event.outcome] += 1;
+        this.inserts.set(event.key, { outcome: event.outcome, client: event.client, at: event.at });
+        return;
+      case "increment":
+        this.requests.increment[event.outcome] += 1;
+        return this.increment(event);
+      case "read":
+        this.requests.read[event.outcome] += 1;
+        return this.read(event);
+      case "connect":
+        if (event.ms <= SLOW_CONNECT_MS) return;
+        return this.find("slowConnects", {
+          key: event.endpoint,
+          client: event.client,
+          at: event.at,
+          sentence: `should have been answered within ${SLOW_CONNECT_MS} ms, took ${Math.round(event.ms)} ms and was ${event.outcome === "ok" ? "made" : "refused"}`,
+        });
+      case "fault":
+        this.unhealed.set(event.number, { key: `${event.fault} of ${event.targets.join(", ")}`, at: event.at, sentence: "should have healed; nothing says that it did" });
+        return;
+      case "healed": {
+        const fault = this.unhealed.get(event.number) ?? { key: `fault ${event.number}`, at: event.at };
+        this.unhealed.delete(event.number);
+        if (event.problem !== undefined) this.find("unhealed", { ...fault, sentence: `should have healed: ${event.problem}` });
+        return;
+      }
+      case "final":
+        this.final = event;
+    }
+  }
+
+  /** What all events together prove. To be asked once, after the last one. */
+  verdict(): Verdict {
+    for (const fault of this.unhealed.values()) this.find("unhealed", fault);
+    let lostWrites = 0;
+    if (this.final === undefined) this.find("incomplete", { key: "final", sentence: "should end with what was read back; it does not, so nothing shows whether writes were lost" });
+    else {
+      lostWrites += this.compareRows(this.final);
+      lostWrites += this.compareCounters(this.final);
+      for (const [shard, difference] of Object.entries(this.final.differing)) this.find("differing", { key: shard, at: this.final.at, sentence: `should be the same in every placement: ${difference}` });
+    }
+    const sound = Object.values(this.findings).every(({ count }) => count === 0);
+    return { violations: this.findings, lostWrites, requests: this.requests, staleness: this.staleness, sound };
+  }
+
+  private increment({ outcome, counter: key, client, at, ms, before, after }: IncrementEvent): void {
+    const counter = this.counter(key);
+    if (outcome === "unknown") counter.unknown += 1;
+    if (outcome !== "ok") return;
+    counter.acknowledged += 1;
+    if (before === undefined || after === undefined) return;
+    const found = (violation: Violation, sentence: string): void => this.find(violation, { key, client, at, sentence });
+    if (after !== before + 1) found("wrongSteps", `should have written ${before + 1} after it read ${before}, wrote ${after}`);
+    const sent = counter.spent.get(before);
+    if (sent === undefined) counter.spent.set(before, at);
+    else found("doubleSpending", `should have read a value of its own, read ${before} as the increment did that was sent at ${seconds(sent)}`);
+    const known = counter.watermark.before(at);
+    if (known !== undefined && after < known) found("backwards", `should have written more than ${known}, which was acknowledged before it was sent, wrote ${after}`);
+    counter.watermark.add(at + ms, after);
+  }
+
+  private read({ outcome, counter: key, endpoint, client, at, value }: ReadEvent): void {
+    if (outcome !== "ok" || value === undefined) return;
+    const { watermark } = this.counter(key);
+    const known = watermark.before(at);
+    if (known === undefined || value >= known) return;
+    const since = watermark.exceeded(value) ?? at;
+    if (endpoint === "leader") {
+      return this.find("staleReads", { key, client, at, sentence: `should have read ${known} or more, read ${value}, which was overtaken ${Math.round(at - since)} ms before it was sent` });
+    }
+    this.staleness.increments = Math.max(this.staleness.increments, known - value);
+    this.staleness.ms = Math.max(this.staleness.ms, at - since);
+  }
+
+  /** Compares the rows that are there with what clients were told; gives how many acknowledged ones are missing. */
+  private compareRows({ rows, at: readAt }: FinalEvent): number {
+    let lost = 0;
+    for (const [key, { outcome, client, at }] of this.inserts) {
+      const count = Object.hasOwn(rows, key) ? (rows[key] as number) : 0;
+      if (outcome === "ok" && count < 1) {
+        lost += 1;
+        this.find("lostInserts", { key, client, at, sentence: "should have a row, since it was acknowledged; has none" });
+      }
+      if (outcome === "refused" && count > 0) this.find("refusedRows", { key, client, at, sentence: "should have no row, since it was refused; has one" });
+      if (count > 1) this.find("doubledRows", { key, client, at, sentence: `should have one row, has ${count}` });
+    }
+    for (const [key, count] of Object.entries(rows)) {
+      if (count > 0 && !this.inserts.has(key)) this.find("unaskedRows", { key, at: readAt, sentence: "should not be there: no client inserted it" });
+    }
+    return lost;
+  }
+
+  /** Compares counters with what clients were told; gives how many acknowledged increments are missing at the least. */
+  private compareCounters({ counters, at }: FinalEvent): number {
+    let lost = 0;
+    for (const [key, { acknowledged, unknown, watermark }] of this.counters) {
+      const value = Object.hasOwn(counters, key) ? (counters[key] as number) : 0;
+      const least = Math.max(acknowledged, watermark.highest ?? 0);
+      if (value < least) {
+        lost += least - value;
+        this.find("lostUpdates", { key, at, sentence: `should be ${least} or more, since ${acknowledged} increments were acknowledged, up to ${watermark.highest ?? "no known value"}; is ${value}` });
+      }
+      if (value > acknowledged + unknown) {
+        this.find("surplusUpdates", { key, at, sentence: `should be ${acknowledged + unknown} or less: ${acknowledged} increments were acknowledged, and the outcome of ${unknown} is unknown; is ${value}` });
+      }
+    }
+    for (const [key, value] of Object.entries(counters)) {
+      if (value !== 0 && !this.counters.has(key)) this.find("surplusUpdates", { key, at, sentence: `should be 0, since no client has incremented it; is ${value}` });
+    }
+    return lost;
+  }
+
+  private counter(key: string): Counter {
+    const known = this.counters.get(key);
+    if (known !== undefined) return known;
+    const counter = new Counter();
+    this.counters.set(key, counter);
+    return counter;
+  }
+
+  private find(violation: Violation, example: Example): void {
+    const findings = this.findings[violation];
+    findings.count += 1;
+    if (findings.examples.length < MOST_EXAMPLES) findings.examples.push(example);
+  }
+}
+
+function outcomes(): Record<Outcome, number> {
+  return { ok: 0, refused: 0, unknown: 0 };
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
+}

@@ -1,0 +1,24 @@
+import { docker } from "../../cli/docker";
+import { lastLine } from "../../cli/run";
+
+/** Longer than the longest graceful stop of a node. */
+const TIMEOUT_MS = 120_000;
+
+/** Runs a docker command and gives what it printed. @throws if it fails, with Docker's reason. */
+export async function command(args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await docker(args, TIMEOUT_MS);
+  if (code !== 0) throw new Error(`docker ${args.join(" ")}: ${lastLine(stderr)}`);
+  return stdout;
+}
+
+/** Starts those of the containers that do not run, and lets those go on that are paused. Gives what was done, as commands. */
+export async function bringBack(names: readonly string[]): Promise<string[]> {
+  const states = (await command(["inspect", "--format", "{{.State.Status}}", ...names])).split("\n");
+  const verbs: Readonly<Record<string, string>> = { exited: "start", created: "start", dead: "start", paused: "unpause" };
+  const help = names.flatMap((name, index) => {
+    const verb = verbs[states[index] ?? ""];
+    return verb === undefined ? [] : [[verb, name]];
+  });
+  await Promise.all(help.map((args) => command(args)));
+  return help.map((args) => `docker ${args.join(" ")}`);
+}

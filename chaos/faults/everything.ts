@@ -1,0 +1,33 @@
+import { containersOf } from "../../topology/plan";
+import { bringBack, command } from "./command";
+import { hold, type Fault, type Scene } from "./fault";
+
+const STOP_SECONDS = 10;
+const DEAD_MS = 3000;
+
+const members = ({ target }: Scene): string[] => containersOf(target.plan).map(({ name }) => name);
+
+export const everything: Fault = {
+  name: "everything",
+  roles: ["stack"],
+  describe: `docker restart of every node of the stack at once, ${STOP_SECONDS} s each to stop`,
+  aim(scene) {
+    const targets = members(scene);
+    return Promise.resolve({ targets, inject: async () => void (await Promise.all(targets.map((name) => command(["restart", "--time", String(STOP_SECONDS), name])))) });
+  },
+};
+
+export const everythingKilled: Fault = {
+  name: "everything-killed",
+  roles: ["stack"],
+  describe: `docker kill of every node of the stack at once, all started ${DEAD_MS / 1000} s later`,
+  aim(scene) {
+    const targets = members(scene);
+    return Promise.resolve({
+      targets,
+      inject: async () => void (await Promise.all(targets.map((name) => command(["kill", name])))),
+      heal: () => bringBack(targets),
+      hold: hold(scene, { leastMs: DEAD_MS, mostMs: DEAD_MS }),
+    });
+  },
+};

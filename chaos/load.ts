@@ -1,0 +1,95 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { countingClient, insertingClient, readingClient, type Work } from "./clients";
+import { ClientSession } from "./clientSession";
+import type { Recorder } from "./recorder";
+import type { Shard } from "./tables";
+
+/** How long a client waits after an error before it connects anew. */
+const RETRY_MS = 10;
+/** How often a shard is written to at the most: from one answer to the next request. */
+const INSERT_INTERVAL_MS = 20;
+const COUNT_INTERVAL_MS = 100;
+const READ_INTERVAL_MS = 100;
+/** Inserts per second at the most, so that two processors carry the load beside the stack. */
+const INSERTS_PER_SECOND = 400;
+const SHARDS_PER_READER = 4;
+
+/** The pause of an inserting client between an answer and its next request, in milliseconds. */
+export function insertInterval(shards: number): number {
+  return Math.max(INSERT_INTERVAL_MS, Math.round((shards * 1000) / INSERTS_PER_SECOND));
+}
+
+/** The clients of a run: an inserting one for each shard, a counting one for some, and readers. */
+export class Load {
+  private stopping = false;
+  private readonly running: Promise<void>[] = [];
+  /** When the last acknowledged insert of each shard was sent. */
+  private readonly acknowledged = new Map<string, number>();
+
+  constructor(
+    private readonly shards: readonly Shard[],
+    private readonly recorder: Recorder,
+  ) {}
+
+  start(): void {
+    const interval = insertInterval(this.shards.length);
+    const acknowledge = (shard: string, at: number): void => void this.acknowledged.set(shard, at);
+    this.shards.forEach((shard) => this.begin((client) => insertingClient(client, shard, this.recorder, acknowledge), interval));
+    for (const group of readGroups(this.shards)) {
+      group.forEach((shard) => this.begin((client) => countingClient(client, shard, this.recorder), COUNT_INTERVAL_MS));
+      this.begin((client) => readingClient(client, group, "leader", this.recorder), READ_INTERVAL_MS);
+      if (group[0]?.cluster.standbysUri !== undefined) this.begin((client) => readingClient(client, group, "standbys", this.recorder), READ_INTERVAL_MS);
+    }
+  }
+
+  /** Shards that have not acknowledged a write which was sent after a moment of the run. */
+  silentSince(at: number): string[] {
+    return this.shards.map(({ name }) => name).filter((name) => (this.acknowledged.get(name) ?? -1) <= at);
+  }
+
+  /** Stops the clients, and waits for the answers that are still due. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.running);
+  }
+
+  private begin(work: (client: number) => Work, intervalMs: number): void {
+    const client = this.running.length + 1;
+    this.running.push(this.run(client, work(client), intervalMs));
+  }
+
+  private async run(client: number, { uri, endpoint, request }: Work, intervalMs: number): Promise<void> {
+    let session: ClientSession | undefined;
+    while (!this.stopping) {
+      if (session === undefined || session.broken) {
+        session?.close();
+        session = await ClientSession.connect(uri, (connect) => this.recorder.record({ type: "connect", client, endpoint, ...connect }), () => this.recorder.now());
+        if (session === undefined) {
+          await delay(RETRY_MS);
+          continue;
+        }
+      }
+      const wentWell = await request(session);
+      if (wentWell) {
+        await delay(intervalMs);
+        continue;
+      }
+      // A new session after every error: the old one may lead to a server that leads no more.
+      session.close();
+      session = undefined;
+      await delay(RETRY_MS);
+    }
+    session?.close();
+  }
+}
+
+/** Shards with a counter, by the cluster that they are in, in groups that one reader reads. */
+function readGroups(shards: readonly Shard[]): Shard[][] {
+  const counted = shards.filter((shard) => shard.counted);
+  const clusters = [...new Set(counted.map(({ cluster }) => cluster))];
+  const size = SHARDS_PER_READER / 2;
+  return clusters.flatMap((cluster) => {
+    const own = counted.filter((shard) => shard.cluster === cluster);
+    return Array.from({ length: Math.ceil(own.length / size) }, (_, index) => own.slice(index * size, (index + 1) * size));
+  });
+}

@@ -1,0 +1,69 @@
+import { VIOLATIONS, type Verdict, type Violation } from "./checker";
+import type { FaultSummary } from "./gaps";
+
+/** What a stack's user asks for. */
+export interface Objectives {
+  /** The longest time that a shard may take no write after a fault, in milliseconds. Faults of the whole stack have limits of their own. */
+  readonly rtoMs?: number;
+  /** How many acknowledged writes may be lost. */
+  readonly rpo: number;
+}
+
+/** What one fault on one kind of node may cost. */
+export interface Limit {
+  readonly fault: string;
+  readonly role: string;
+  /** The longest gap, in milliseconds. */
+  readonly ms: number;
+  /** Clients may wait, but no request may fail. */
+  readonly noErrors?: boolean;
+}
+
+/** An objective, and how near a run came to it. */
+export interface Assessment {
+  readonly objective: string;
+  readonly limit: string;
+  readonly figure: string;
+  readonly met: boolean;
+}
+
+/** Judged by the objective for lost writes. */
+const LOSSES: readonly Violation[] = ["lostInserts", "lostUpdates"];
+
+/** Compares what a run showed with what was asked of it: losses first, then times, then everything that must not happen at all. */
+export function assess(verdict: Verdict, summaries: readonly FaultSummary[], { rtoMs, rpo }: Objectives, limits: readonly Limit[]): Assessment[] {
+  const assessments: Assessment[] = [
+    { objective: "acknowledged writes lost", limit: String(rpo), figure: verdict.violations.incomplete.count > 0 ? "unknown" : String(verdict.lostWrites), met: verdict.violations.incomplete.count === 0 && verdict.lostWrites <= rpo },
+  ];
+  const single = summaries.filter(({ role }) => role !== "stack");
+  if (rtoMs !== undefined && single.length > 0) {
+    const [longest] = [...single].sort((a, b) => maximum(b) - maximum(a)) as [FaultSummary];
+    assessments.push({ objective: `longest gap of any fault (${longest.fault} of ${longest.role})`, limit: inSeconds(rtoMs), figure: inSeconds(maximum(longest)), met: maximum(longest) <= rtoMs });
+  }
+  for (const summary of summaries) {
+    const { fault, role, gapMs, failedReads, failedWrites } = summary;
+    const limit = limits.find((candidate) => candidate.fault === fault && candidate.role === role);
+    if (limit === undefined) continue;
+    assessments.push({
+      objective: `gap of ${fault} of ${role}`,
+      limit: inSeconds(limit.ms),
+      figure: gapMs === undefined ? "nothing was written" : inSeconds(gapMs.max),
+      met: gapMs !== undefined && gapMs.max <= limit.ms,
+    });
+    const failed = failedReads + failedWrites;
+    if (limit.noErrors === true) assessments.push({ objective: `failed requests by ${fault} of ${role}`, limit: "0", figure: String(failed), met: failed === 0 });
+  }
+  for (const [violation, { count }] of Object.entries(verdict.violations) as [Violation, Verdict["violations"][Violation]][]) {
+    if (!LOSSES.includes(violation)) assessments.push({ objective: VIOLATIONS[violation], limit: "0", figure: String(count), met: count === 0 });
+  }
+  return assessments;
+}
+
+/** The longest gap of a kind of fault; endless if it cannot be told. */
+function maximum({ gapMs }: FaultSummary): number {
+  return gapMs?.max ?? Number.POSITIVE_INFINITY;
+}
+
+function inSeconds(ms: number): string {
+  return Number.isFinite(ms) ? `${(ms / 1000).toFixed(2)} s` : "unknown";
+}

@@ -1,0 +1,101 @@
+import colors from "picocolors";
+import { table } from "../cli/table";
+import { VIOLATIONS, type Verdict, type Violation } from "./checker";
+import type { FaultEffect, FaultSummary } from "./gaps";
+import type { Judgement } from "./judge";
+
+const SUMMARY = ["fault", "node", "times", "gap p50", "p95", "max", "failed", "connect", "healed"] as const;
+const MOST_ERRORS = 5;
+
+/** A judgement for the terminal. */
+export function terminalReport(judgement: Judgement): string {
+  const { assessments, summaries, verdict, effects, met } = judgement;
+  const paintMet = (cell: string, row: number, column: number): string => {
+    if (row === 0) return colors.dim(cell);
+    return column !== 3 ? cell : cell.trim() === "met" ? colors.green(cell) : colors.red(cell);
+  };
+  const header = (cell: string, row: number): string => (row === 0 ? colors.dim(cell) : cell);
+  const missed = assessments.filter((assessment) => !assessment.met).length;
+  return [
+    colors.bold(heading(judgement)),
+    ...(summaries.length === 0 ? [] : ["", ...table([SUMMARY, ...summaries.map(summaryRow)], header)]),
+    "",
+    ...table([["objective", "limit", "found", ""], ...assessments.map((assessment) => [assessment.objective, assessment.limit, assessment.figure, assessment.met ? "met" : "missed"])], paintMet),
+    ...section("", violationLines(verdict)),
+    ...section("Errors that clients saw:", errorLines(effects)),
+    "",
+    `${requestLine(verdict)} ${stalenessLine(verdict)}`,
+    met ? `${colors.green("✓")} Every objective was met.` : `${colors.red("✗")} ${missed} of ${assessments.length} objectives ${missed === 1 ? "was" : "were"} missed.`,
+  ].join("\n");
+}
+
+/** The same as Markdown. `pictures` are paths of the pictures, relative to where the text is kept, with what they show. */
+export function markdownReport(judgement: Judgement, pictures: Readonly<Record<string, string>> = {}): string {
+  const { assessments, summaries, verdict, effects, run } = judgement;
+  const began = run === undefined ? [] : [`Began ${run.startedAt}, seed ${run.seed}, ${run.shards.length} shards.`, ""];
+  return [
+    `# ${heading(judgement)}`,
+    "",
+    ...began,
+    `${requestLine(verdict)} ${stalenessLine(verdict)}`,
+    "",
+    ...Object.entries(pictures).flatMap(([shown, file]) => [`![${shown}](${file})`, ""]),
+    ...(summaries.length === 0 ? [] : ["## Faults", "", ...markdownTable([SUMMARY, ...summaries.map(summaryRow)]), ""]),
+    "## Objectives",
+    "",
+    ...markdownTable([["objective", "limit", "found", ""], ...assessments.map(({ objective, limit, figure, met }) => [objective, limit, figure, met ? "met" : "**missed**"])]),
+    ...section("## Violations", violationLines(verdict).map((line) => line.replace(/^( *)/, "$1- "))),
+    ...section("## Errors that clients saw", errorLines(effects).map((line) => `- ${line}`)),
+    "",
+  ].join("\n");
+}
+
+function heading({ run, met }: Judgement): string {
+  return `Chaos on ${run?.stack ?? "a stack"}: ${met ? "every objective met" : "objectives missed"}`;
+}
+
+function summaryRow({ fault, role, times, gapMs, failedReads, failedWrites, slowestConnectMs, healMs }: FaultSummary): string[] {
+  const gap = gapMs === undefined ? ["-", "-", "-"] : [gapMs.p50, gapMs.p95, gapMs.max].map(inSeconds);
+  return [fault, role, String(times), ...gap, String(failedReads + failedWrites), slowestConnectMs === undefined ? "-" : inSeconds(slowestConnectMs), healMs === undefined ? "no" : `${(healMs / 1000).toFixed(1)} s`];
+}
+
+/** Every violation with its first cases. */
+function violationLines({ violations }: Verdict): string[] {
+  return (Object.entries(violations) as [Violation, Verdict["violations"][Violation]][]).flatMap(([violation, { count, examples }]) => [
+    ...(count === 0 ? [] : [`${count} ${VIOLATIONS[violation]}${count > examples.length ? `, the first ${examples.length} of them` : ""}:`]),
+    ...examples.map(({ key, client, at, sentence }) => `  ${[key, ...(client === undefined ? [] : [`client ${client}`]), ...(at === undefined ? [] : [`at ${inSeconds(at)}`])].join(", ")}: ${sentence}.`),
+  ]);
+}
+
+/** The most frequent errors of all faults together. */
+function errorLines(effects: readonly FaultEffect[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { kind, count } of effects.flatMap(({ errors }) => errors)) counts.set(kind, (counts.get(kind) ?? 0) + count);
+  const sorted = [...counts].sort(([, a], [, b]) => b - a);
+  const more = sorted.length - MOST_ERRORS;
+  return [...sorted.slice(0, MOST_ERRORS).map(([kind, count]) => `${count} × ${kind}`), ...(more > 0 ? [`and ${more} other kinds`] : [])];
+}
+
+function requestLine({ requests }: Verdict): string {
+  const { insert, increment, read } = requests;
+  const all = [insert, increment, read];
+  const sum = (outcome: "ok" | "refused" | "unknown"): number => all.reduce((total, counts) => total + counts[outcome], 0);
+  return `${insert.ok} inserts, ${increment.ok} increments and ${read.ok} reads were acknowledged; ${sum("refused")} requests were refused, and the outcome of ${sum("unknown")} is unknown.`;
+}
+
+function stalenessLine({ staleness }: Verdict): string {
+  return staleness.increments === 0 ? "No read from a standby was behind." : `Reads from standbys were up to ${Math.round(staleness.ms)} ms and ${staleness.increments} increments behind.`;
+}
+
+function section(title: string, content: readonly string[]): string[] {
+  return content.length === 0 ? [] : ["", ...(title === "" ? [] : [title, ...(title.startsWith("#") ? [""] : [])]), ...content];
+}
+
+function markdownTable([header = [], ...rows]: readonly (readonly string[])[]): string[] {
+  const row = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [row(header), row(header.map(() => "---")), ...rows.map(row)];
+}
+
+function inSeconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
+}

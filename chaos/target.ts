@@ -1,0 +1,29 @@
+import { containersOf, type CitusClusterPlan, type ContainerPlan, type StackPlan } from "../topology/plan";
+
+/** A stack as the harness works on it. */
+export interface Target {
+  readonly stack: string;
+  readonly plan: StackPlan;
+  readonly clusters: readonly ClusterTarget[];
+  /** Whether Docker runs on this machine, so that its processes can be ended from outside. */
+  readonly local: boolean;
+}
+
+/** One Citus cluster of it, and where its clients connect. The URIs hold the password. */
+export interface ClusterTarget {
+  readonly name: string;
+  readonly plan: CitusClusterPlan;
+  readonly uri: string;
+  /** Reads from standbys; absent where there are none. */
+  readonly standbysUri?: string;
+}
+
+/** How many workers a cluster has: a group counts as one. */
+export function workerCount({ workerGroups = [] }: StackPlan, cluster: CitusClusterPlan): number {
+  return cluster.workers.length + workerGroups.length;
+}
+
+/** The containers of a stack that guard its workers, if it has some. */
+export function guards(plan: StackPlan): readonly ContainerPlan[] {
+  return containersOf(plan).filter(({ role }) => (role as string) === "guard");
+}

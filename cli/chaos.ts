@@ -1,0 +1,210 @@
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import * as path from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import colors from "picocolors";
+import { ChoiceError, chooseFaults, type Planned } from "../chaos/faults/catalogue";
+import { Gaps, type FaultEffect } from "../chaos/gaps";
+import { HistoryError } from "../chaos/historyFile";
+import { judge, type Judgement } from "../chaos/judge";
+import { limitsOf } from "../chaos/limits";
+import type { Limit } from "../chaos/objectives";
+import { Random } from "../chaos/random";
+import { recheck } from "../chaos/recheck";
+import { Recorder } from "../chaos/recorder";
+import { markdownReport, terminalReport } from "../chaos/report";
+import { NotStarted, runChaos, type Teller } from "../chaos/run";
+import { byChance, inOrder } from "../chaos/schedule";
+import { guards, type ClusterTarget, type Target } from "../chaos/target";
+import { connectionUris, coordinatorUris, type ConnectionUris } from "./connections";
+import { requireDocker } from "./docker";
+import { Failure } from "./failure";
+import { say, warn } from "./print";
+import { PROJECT_DIRECTORY, requireStack } from "./project";
+import { readStack, type Stack } from "./stack";
+import { StatusLine } from "./statusLine";
+
+/** Options of `npm run chaos` as they are written. */
+export interface ChaosOptions {
+  readonly fault?: string;
+  readonly role?: string;
+  readonly times?: string;
+  readonly minutes?: string;
+  readonly seed?: string;
+  readonly hold?: string;
+  readonly json: boolean;
+}
+
+/** What the options ask for. */
+export interface ChaosRequest {
+  /** Names of faults; none for all. */
+  readonly faults: readonly string[];
+  readonly role?: string;
+  /** How often each fault happens; 1 unless there are minutes. */
+  readonly times: number;
+  /** How long faults go on, by chance, instead. */
+  readonly minutes?: number;
+  readonly seed: number;
+  readonly holdMs?: number;
+}
+
+const LARGEST_SEED = 2 ** 32 - 1;
+/** How far back from a fault the last write of every shard is. */
+const BEFORE_FAULT_MS = 5000;
+/** A program that runs late measures too much; less than this does not matter. */
+const LATE_MS = 100;
+
+/**
+ * `npm run chaos -- <stack>`: breaks a running stack while clients write, heals it, and checks what it acknowledged.
+ * `npm run chaos -- check <file>` checks a history again. Exits with 1 if something is not as it should be.
+ */
+export async function chaos(what: string | undefined, file: string | undefined, options: ChaosOptions): Promise<void> {
+  if (what === "check") return check(file, options.json);
+  const name = requireStack("chaos", what);
+  if (file !== undefined) throw new Failure(`"${file}" is one too many: npm run chaos takes one stack.`);
+  const request = chaosRequest(options);
+  const stack = readStack(name);
+  const clusterNames = stack.plan.clusters.map((plan): ClusterTarget => ({ name: plan.name, plan, uri: "" }));
+  const planned = choose(() => chooseFaults(stack.plan, clusterNames, request.faults, request.role));
+  const { local } = await requireDocker();
+  const target = targetOf(stack, await connectionUris(name), local);
+  await run(target, planned, request, options.json);
+}
+
+/**
+ * What the options ask for, checked.
+ *
+ * @throws {@link Failure} that says what would be right.
+ */
+export function chaosRequest({ fault, role, times, minutes, seed, hold }: Omit<ChaosOptions, "json">): ChaosRequest {
+  if (times !== undefined && minutes !== undefined) throw new Failure("--times and --minutes do not go together: faults happen so often, or for so long.");
+  return {
+    faults: fault === undefined ? [] : fault.split(",").map((name) => name.trim()),
+    ...(role !== undefined && { role }),
+    times: number("times", times, 1, 1000, true) ?? 1,
+    ...optional("minutes", number("minutes", minutes, 0.1, 10_080)),
+    seed: number("seed", seed, 0, LARGEST_SEED, true) ?? Math.floor(Math.random() * LARGEST_SEED),
+    ...optional("holdMs", scaled(number("hold", hold, 0, 600))),
+  };
+}
+
+function number(option: string, text: string | undefined, from: number, to: number, whole = false): number | undefined {
+  if (text === undefined) return undefined;
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (value >= from && value <= to && (!whole || Number.isInteger(value))) return value;
+  throw new Failure(`--${option} is "${text}": it must be a ${whole ? "whole number" : "number"} from ${from} to ${to}.`);
+}
+
+function scaled(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000;
+}
+
+function optional<Key extends string>(key: Key, value: number | undefined): Partial<Record<Key, number>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<Key, number>);
+}
+
+function choose(work: () => Planned[]): Planned[] {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof ChoiceError) throw new Failure(error.message);
+    throw error;
+  }
+}
+
+function targetOf(stack: Stack, uris: ConnectionUris, local: boolean): Target {
+  const standbysUri = uris["standbys"];
+  const clusters = coordinatorUris(stack, uris).flatMap(({ cluster, uri }) => {
+    const plan = stack.plan.clusters.find((candidate) => candidate.name === cluster);
+    return plan === undefined ? [] : [{ name: cluster, plan, uri, ...(standbysUri !== undefined && { standbysUri }) }];
+  });
+  return { stack: stack.name, plan: stack.plan, clusters, local };
+}
+
+async function run(target: Target, planned: readonly Planned[], request: ChaosRequest, json: boolean): Promise<void> {
+  const { seed, times, minutes, holdMs } = request;
+  const recorder = new Recorder(path.join(PROJECT_DIRECTORY, "reports", `chaos-${target.stack}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.jsonl`));
+  const random = new Random(seed);
+  const endsAt = performance.now() + (minutes ?? 0) * 60_000;
+  const faults = minutes === undefined ? inOrder(planned, times) : byChance(planned, random, () => performance.now() < endsAt);
+  const line = new StatusLine();
+  const skipped: { fault: string; role: string; why: string }[] = [];
+  const tell: Teller = {
+    started: () =>
+      line.interleave(() => {
+        warn(`${target.stack} is broken on purpose now, again and again. Its data is safe: clients write to a schema of their own, chaos, which is dropped at the end. Ctrl-C heals what is broken and ends the run.`);
+        say(`Seed ${seed}: --seed ${seed} makes the same choices again. History: ${path.relative(process.cwd(), recorder.file)}`);
+      }),
+    doing: (activity) => line.doing(activity),
+    healed(fault) {
+      const gaps = new Gaps();
+      for (const event of recorder.endedSince(fault.at - BEFORE_FAULT_MS)) gaps.add(event);
+      for (const effect of gaps.effects()) if (effect.number === fault.number) line.line(faultLine(effect));
+    },
+    skipped({ fault, role }, why) {
+      if (skipped.some((earlier) => earlier.fault === fault.name && earlier.role === role)) return;
+      skipped.push({ fault: fault.name, role, why });
+      line.line(colors.dim(`${fault.name} ${role}: skipped, ${why}`));
+    },
+    warned: (sentence) => line.interleave(() => warn(sentence)),
+  };
+  const interrupt = new AbortController();
+  const onInterrupt = (): void => {
+    if (interrupt.signal.aborted) process.exit(130);
+    interrupt.abort();
+    line.line("interrupted: healing what is broken; once more Ctrl-C leaves it as it is");
+  };
+  process.on("SIGINT", onInterrupt).on("SIGTERM", onInterrupt);
+  const lateness = monitorEventLoopDelay();
+  lateness.enable();
+  try {
+    await runChaos(target, { recorder, seed, random, faults, objectives: { rpo: 0 }, limits: limitsFor(target), ...(holdMs !== undefined && { holdMs }), signal: interrupt.signal, tell });
+  } catch (error) {
+    if (!(error instanceof NotStarted)) throw error;
+    rmSync(recorder.file, { force: true });
+    throw new Failure(`The run did not begin: ${error.message}. npm run status -- ${target.stack} has more.`);
+  } finally {
+    line.end();
+    await recorder.close();
+    process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
+  }
+  const lateMs = lateness.max / 1e6;
+  if (lateMs > LATE_MS) warn(`The machine did not let this program run for up to ${(lateMs / 1000).toFixed(2)} s: what it measured is at most so much too long.`);
+  report(await judge(recorder.events), recorder.file, json, skipped);
+}
+
+function limitsFor({ plan }: Target): Limit[] {
+  return limitsOf({ coordinators: plan.coordinators === undefined ? "single" : "group", workers: plan.workerGroups !== undefined ? "group" : guards(plan).length > 0 ? "guarded" : "single" });
+}
+
+async function check(file: string | undefined, json: boolean): Promise<void> {
+  if (file === undefined) throw new Failure("Which history? For example: npm run chaos -- check reports/chaos-active-passive-<date>.jsonl");
+  if (!existsSync(file)) throw new Failure(`There is no file ${file}.`);
+  const judgement = await recheck(file).catch((error: unknown) => {
+    throw error instanceof HistoryError ? new Failure(error.message) : error;
+  });
+  report(judgement, file, json, []);
+}
+
+/** Prints a judgement, and keeps it beside the history: for programs, for people, and as pictures. */
+function report(judgement: Judgement, file: string, json: boolean, skipped: readonly { fault: string; role: string; why: string }[]): void {
+  const { timeline, chart, ...figures } = judgement;
+  const result = JSON.stringify({ ...figures, skipped, history: file }, undefined, 2);
+  const base = file.replace(/\.jsonl$/, "");
+  const name = path.basename(base);
+  writeFileSync(`${base}.svg`, timeline);
+  writeFileSync(`${base}-gaps.svg`, chart);
+  writeFileSync(`${base}.json`, `${result}\n`);
+  writeFileSync(`${base}.md`, markdownReport(judgement, { "The run in time": `${name}.svg`, "All faults compared": `${name}-gaps.svg` }));
+  console.log(json ? result : terminalReport(judgement));
+  say(`Kept beside the history: ${path.relative(process.cwd(), base)}.md, .svg, -gaps.svg and .json.`);
+  process.exitCode = judgement.met ? 0 : 1;
+}
+
+/** What a fault came to, on one line. */
+export function faultLine({ fault, role, targets, at, healedAt, gap, failedWrites, problem }: FaultEffect): string {
+  const hit = targets.length > 3 ? `${targets.length} containers` : targets.join(", ");
+  const errors = `${failedWrites} ${failedWrites === 1 ? "error" : "errors"}`;
+  const after = healedAt === undefined ? "" : ` after ${((healedAt - at) / 1000).toFixed(1)} s`;
+  const whole = problem === undefined ? `whole again${after}` : colors.red(`not whole${after}: ${problem}`);
+  return `${fault} ${role === fault || role === "stack" ? "" : `${role} `}${hit}: longest gap ${gap === undefined ? "unknown" : `${(gap.ms / 1000).toFixed(2)} s`}, ${errors}, ${whole}`;
+}
