@@ -39,6 +39,9 @@ export interface FaultSummary {
   readonly times: number;
   /** Of the longest gap of each, in milliseconds, by nearest rank; absent if no shard was written to. */
   readonly gapMs?: { readonly p50: number; readonly p95: number; readonly max: number };
+  /** The longest until the next fault, healing aside, and the longest before the fault; absent if there is none. */
+  readonly windowMs?: number;
+  readonly baselineMs?: number;
   readonly failedWrites: number;
   readonly failedReads: number;
   readonly slowestConnectMs?: number;
@@ -187,6 +190,8 @@ export function summarize(effects: readonly FaultEffect[]): FaultSummary[] {
   return [...groups.values()].map((group) => {
     const { fault, role } = group[0] as FaultEffect;
     const gaps = group.flatMap(({ gap }) => (gap === undefined ? [] : [gap.ms]));
+    const windows = group.flatMap(({ windowGap }) => windowGap?.ms ?? []);
+    const baselines = group.flatMap(({ baselineMs }) => baselineMs ?? []);
     const connects = group.flatMap(({ slowestConnectMs }) => slowestConnectMs ?? []);
     const healings = group.flatMap(({ at, healedAt }) => (healedAt === undefined ? [] : [healedAt - at]));
     return {
@@ -194,6 +199,8 @@ export function summarize(effects: readonly FaultEffect[]): FaultSummary[] {
       role,
       times: group.length,
       ...(gaps.length > 0 && { gapMs: { p50: percentile(gaps, 50), p95: percentile(gaps, 95), max: Math.max(...gaps) } }),
+      ...(windows.length > 0 && { windowMs: Math.max(...windows) }),
+      ...(baselines.length > 0 && { baselineMs: Math.max(...baselines) }),
       failedWrites: group.reduce((sum, { failedWrites }) => sum + failedWrites, 0),
       failedReads: group.reduce((sum, { failedReads }) => sum + failedReads, 0),
       ...(connects.length > 0 && { slowestConnectMs: Math.max(...connects) }),

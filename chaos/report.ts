@@ -4,7 +4,7 @@ import { VIOLATIONS, type Verdict, type Violation } from "./checker";
 import type { FaultEffect, FaultSummary } from "./gaps";
 import type { Judgement } from "./judge";
 
-const SUMMARY = ["fault", "node", "times", "gap p50", "p95", "max", "failed", "connect", "healed"] as const;
+const SUMMARY = ["fault", "node", "times", "usual", "gap p50", "p95", "max", "until next", "failed", "connect", "healed"] as const;
 const MOST_ERRORS = 5;
 
 /** A judgement for the terminal. */
@@ -54,9 +54,10 @@ function heading({ run, met }: Judgement): string {
   return `Chaos on ${run?.stack ?? "a stack"}: ${met ? "every objective met" : "objectives missed"}`;
 }
 
-function summaryRow({ fault, role, times, gapMs, failedReads, failedWrites, slowestConnectMs, healMs }: FaultSummary): string[] {
+function summaryRow({ fault, role, times, gapMs, windowMs, baselineMs, failedReads, failedWrites, slowestConnectMs, healMs }: FaultSummary): string[] {
   const gap = gapMs === undefined ? ["-", "-", "-"] : [gapMs.p50, gapMs.p95, gapMs.max].map(inSeconds);
-  return [fault, role, String(times), ...gap, String(failedReads + failedWrites), slowestConnectMs === undefined ? "-" : inSeconds(slowestConnectMs), healMs === undefined ? "no" : `${(healMs / 1000).toFixed(1)} s`];
+  const known = (ms: number | undefined): string => (ms === undefined ? "-" : inSeconds(ms));
+  return [fault, role, String(times), known(baselineMs), ...gap, known(windowMs), String(failedReads + failedWrites), known(slowestConnectMs), healMs === undefined ? "no" : `${(healMs / 1000).toFixed(1)} s`];
 }
 
 /** Every violation with its first cases. */
