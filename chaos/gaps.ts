@@ -26,6 +26,8 @@ export interface FaultEffect extends Omit<FaultEvent, "type"> {
   readonly baselineMs?: number;
   /** Requests during it that did not end well, and how, the most frequent first. */
   readonly failedWrites: number;
+  /** Of these, statements of one write that is a transaction by itself. */
+  readonly failedInserts: number;
   readonly failedReads: number;
   readonly errors: readonly { readonly kind: string; readonly count: number }[];
   /** The slowest attempt to connect during it, in milliseconds; absent if there was none. */
@@ -43,6 +45,7 @@ export interface FaultSummary {
   readonly windowMs?: number;
   readonly baselineMs?: number;
   readonly failedWrites: number;
+  readonly failedInserts: number;
   readonly failedReads: number;
   readonly slowestConnectMs?: number;
   /** How long until full strength, at the most, in milliseconds; absent if one did not get there. */
@@ -58,7 +61,7 @@ interface Shard {
 interface Failure {
   readonly from: number;
   readonly to: number;
-  readonly write: boolean;
+  readonly type: "insert" | "increment" | "read";
   readonly kind: string;
 }
 
@@ -78,9 +81,8 @@ export class Gaps {
       case "increment":
       case "read": {
         const end = event.at + event.ms;
-        const write = event.type !== "read";
-        if (event.outcome !== "ok") this.failures.push({ from: event.at, to: end, write, kind: this.kind(event.error ?? event.outcome) });
-        if (!write) return;
+        if (event.outcome !== "ok") this.failures.push({ from: event.at, to: end, type: event.type, kind: this.kind(event.error ?? event.outcome) });
+        if (event.type === "read") return;
         const shard = this.shards.get(event.shard) ?? { acknowledged: [], lastTry: 0 };
         this.shards.set(event.shard, shard);
         shard.lastTry = Math.max(shard.lastTry, end);
@@ -131,8 +133,9 @@ export class Gaps {
       ...(gap !== undefined && { gap }),
       ...(windowGap !== undefined && { windowGap }),
       ...(baselineMs !== undefined && { baselineMs }),
-      failedWrites: failures.filter(({ write }) => write).length,
-      failedReads: failures.filter(({ write }) => !write).length,
+      failedWrites: failures.filter(({ type }) => type !== "read").length,
+      failedInserts: failures.filter(({ type }) => type === "insert").length,
+      failedReads: failures.filter(({ type }) => type === "read").length,
       errors: [...counts].map(([kind, count]) => ({ kind, count })).sort((a, b) => b.count - a.count),
       ...(connects.length > 0 && { slowestConnectMs: connects.reduce((slowest, { from, to }) => Math.max(slowest, to - from), 0) }),
     };
@@ -202,6 +205,7 @@ export function summarize(effects: readonly FaultEffect[]): FaultSummary[] {
       ...(windows.length > 0 && { windowMs: Math.max(...windows) }),
       ...(baselines.length > 0 && { baselineMs: Math.max(...baselines) }),
       failedWrites: group.reduce((sum, { failedWrites }) => sum + failedWrites, 0),
+      failedInserts: group.reduce((sum, { failedInserts }) => sum + failedInserts, 0),
       failedReads: group.reduce((sum, { failedReads }) => sum + failedReads, 0),
       ...(connects.length > 0 && { slowestConnectMs: Math.max(...connects) }),
       ...(healings.length === group.length && { healMs: Math.max(...healings) }),

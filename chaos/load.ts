@@ -4,8 +4,8 @@ import { ClientSession } from "./clientSession";
 import type { Recorder } from "./recorder";
 import type { Shard } from "./tables";
 
-/** How long a client waits after an error before it connects anew. */
-const RETRY_MS = 10;
+/** How long a client waits after an error before it connects anew. Shorter, clients that log in again and again take the processors that the failover needs. */
+const RETRY_MS = 50;
 /** How often a shard is written to at the most: from one answer to the next request. */
 const INSERT_INTERVAL_MS = 20;
 const COUNT_INTERVAL_MS = 100;

@@ -25,5 +25,5 @@ export function workerCount({ workerGroups = [] }: StackPlan, cluster: CitusClus
 
 /** The containers of a stack that guard its workers, if it has some. */
 export function guards(plan: StackPlan): readonly ContainerPlan[] {
-  return containersOf(plan).filter(({ role }) => (role as string) === "guard");
+  return containersOf(plan).filter(({ role }) => role === "guard");
 }

@@ -7,7 +7,7 @@ import { Gaps, type FaultEffect } from "../chaos/gaps";
 import { HistoryError } from "../chaos/historyFile";
 import { judge, type Judgement } from "../chaos/judge";
 import { limitsOf } from "../chaos/limits";
-import type { Limit } from "../chaos/objectives";
+import type { Limit, Objectives } from "../chaos/objectives";
 import { Random } from "../chaos/random";
 import { recheck } from "../chaos/recheck";
 import { Recorder } from "../chaos/recorder";
@@ -15,6 +15,8 @@ import { markdownReport, terminalReport } from "../chaos/report";
 import { NotStarted, runChaos, type Teller } from "../chaos/run";
 import { byChance, inOrder } from "../chaos/schedule";
 import { guards, type ClusterTarget, type Target } from "../chaos/target";
+import { toMilliseconds } from "../config/duration";
+import type { Settings } from "../config/settings";
 import { connectionUris, coordinatorUris, type ConnectionUris } from "./connections";
 import { requireDocker } from "./docker";
 import { Failure } from "./failure";
@@ -67,7 +69,7 @@ export async function chaos(what: string | undefined, file: string | undefined, 
   const planned = choose(() => chooseFaults(stack.plan, clusterNames, request.faults, request.role));
   const { local } = await requireDocker();
   const target = targetOf(stack, await connectionUris(name), local);
-  await run(target, planned, request, options.json);
+  await run(target, stack.settings, planned, request, options.json);
 }
 
 /**
@@ -120,7 +122,12 @@ function targetOf(stack: Stack, uris: ConnectionUris, local: boolean): Target {
   return { stack: stack.name, plan: stack.plan, clusters, local };
 }
 
-async function run(target: Target, planned: readonly Planned[], request: ChaosRequest, json: boolean): Promise<void> {
+/** What the stack's settings ask for; no acknowledged write may be lost unless they allow it. */
+function objectivesOf({ objectives: { rto, rpo = 0 } }: Settings): Objectives {
+  return { rpo, ...(rto !== undefined && { rtoMs: toMilliseconds(rto) }) };
+}
+
+async function run(target: Target, settings: Settings, planned: readonly Planned[], request: ChaosRequest, json: boolean): Promise<void> {
   const { seed, times, minutes, holdMs } = request;
   const recorder = new Recorder(path.join(PROJECT_DIRECTORY, "reports", `chaos-${target.stack}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.jsonl`));
   const random = new Random(seed);
@@ -157,7 +164,7 @@ async function run(target: Target, planned: readonly Planned[], request: ChaosRe
   const lateness = monitorEventLoopDelay();
   lateness.enable();
   try {
-    await runChaos(target, { recorder, seed, random, faults, objectives: { rpo: 0 }, limits: limitsFor(target), ...(holdMs !== undefined && { holdMs }), signal: interrupt.signal, tell });
+    await runChaos(target, { recorder, seed, random, faults, objectives: objectivesOf(settings), limits: limitsFor(target), ...(holdMs !== undefined && { holdMs }), signal: interrupt.signal, tell });
   } catch (error) {
     if (!(error instanceof NotStarted)) throw error;
     rmSync(recorder.file, { force: true });

@@ -5,6 +5,7 @@ import { containersOf, patroniGroups, type ContainerPlan } from "../topology/pla
 import { connect, connectionUris, coordinatorUris } from "./connections";
 import { docker, requireDocker } from "./docker";
 import { Failure } from "./failure";
+import { waitForGuard } from "./guardWatch";
 import { cutOffMembers, inspectContainers } from "./live";
 import { waitUntilServing } from "./nodeHealth";
 import { isInService, isLeader, patroniCluster, switchOver } from "./patroniCluster";
@@ -97,6 +98,7 @@ async function restartContainer(stack: Stack, node: ContainerPlan, status: Statu
   await waitUntilServing(stack, node);
   // Until it has checked them, it takes every member for the leader.
   if (node.role === "haproxy") await delay(HAPROXY_CHECKS_MS);
+  if (node.role === "worker") await waitForGuard(stack, node, (activity) => status.doing(activity));
 }
 
 /** A leader hands over before it goes: that costs its clients less than its going, and those of the pooler a wait. Gives the new leader, if there is one. */

@@ -107,7 +107,8 @@ describe("examples/ha-postgres", () => {
     docker("pause", before);
     expect(await secondsToWrite()).toBeLessThan(8);
     expect(leader()).not.toBe(before);
-    docker("unpause", before);
+    // With control groups of version 2 it has ended already, and is not paused any more.
+    if (docker("inspect", "--format", "{{.State.Paused}}", before) === "true") docker("unpause", before);
     // It wakes with its SIGKILL: what serves under its name afterwards is another process, and a standby.
     await eventually(20_000, () => Promise.resolve(expect(Number(docker("inspect", "--format", "{{.RestartCount}}", before))).toBeGreaterThan(0)));
     await atFullStrength();

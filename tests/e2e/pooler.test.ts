@@ -13,7 +13,7 @@ const SETTINGS = {
   workers: 1,
   etcdMembers: 1,
   pooler: { poolSize: 4 },
-  ports: { leader: 15610, standbys: 15611, statistics: 15612, pooler: 15613 },
+  ports: { leader: 15610, standbys: 15611, nodes: 15614, statistics: 15612, pooler: 15613 },
 };
 const CLIENTS = 12;
 

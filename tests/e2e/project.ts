@@ -97,6 +97,14 @@ export class Project {
     });
   }
 
+  /** Runs a command of the front door, and gives its exit code and what it printed, whatever the code. */
+  command(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    return new Promise((resolve) => {
+      const options = { cwd: this.directory, env: this.environment, maxBuffer: 64 * 1024 * 1024 };
+      execFile(process.execPath, ["cli/main.cjs", ...args], options, (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }));
+    });
+  }
+
   /** Creates the stack. */
   async create(): Promise<void> {
     await this.pulumi("stack", "init");

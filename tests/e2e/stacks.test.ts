@@ -35,7 +35,7 @@ const cases: Case[] = [
   {
     stack: "active-passive",
     prefix: "e2e-ap-",
-    settings: { prefix: "e2e-ap-", shardCount: 12, ports: { leader: 15600, standbys: 15601, statistics: 15602 } },
+    settings: { prefix: "e2e-ap-", shardCount: 12, ports: { leader: 15600, standbys: 15601, nodes: 15603, statistics: 15602 } },
     workers: (count) => ({ workers: count }),
     uri: "leader",
     fourthWorker: "e2e-ap-worker4",

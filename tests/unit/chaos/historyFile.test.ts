@@ -49,5 +49,5 @@ test("a kept history is judged by what was asked of its run", async () => {
   expect((await recheck(kept(lines([run(), ...events])))).met).toBe(true);
   const judgement = await recheck(kept(lines([run({ limits }), ...events])));
   expect(judgement.met).toBe(false);
-  expect(judgement.assessments.filter(({ met }) => !met)).toEqual([{ objective: "gap of kill of coordinator", limit: "0.50 s", figure: "0.60 s", met: false }]);
+  expect(judgement.assessments.filter(({ met }) => !met)).toEqual([{ objective: "gap of kill of coordinator, p95", limit: "0.50 s", figure: "0.60 s", met: false }]);
 });

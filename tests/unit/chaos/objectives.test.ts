@@ -6,7 +6,7 @@ import { limitsOf, type Layout } from "../../../chaos/limits";
 import { assess, type Limit, type Objectives } from "../../../chaos/objectives";
 import { connect, final, increment, insert } from "./events";
 
-const summary = (fault: string, role: string, max: number, more: Partial<FaultSummary> = {}): FaultSummary => ({ fault, role, times: 1, gapMs: { p50: max, p95: max, max }, failedReads: 0, failedWrites: 0, ...more });
+const summary = (fault: string, role: string, max: number, more: Partial<FaultSummary> = {}): FaultSummary => ({ fault, role, times: 1, gapMs: { p50: max, p95: max, max }, failedReads: 0, failedWrites: 0, failedInserts: 0, ...more });
 
 function missed(summaries: readonly FaultSummary[], limits: readonly Limit[] = [], objectives: Objectives = { rpo: 0 }, events: readonly HistoryEvent[] = [final()]): string[] {
   const checker = new Checker();
@@ -18,11 +18,11 @@ const kill: Limit = { fault: "kill", role: "coordinator", ms: 600 };
 
 test.each<[string, FaultSummary[], Limit[], Objectives, string[]]>([
   ["a gap as long as its limit is within it", [summary("kill", "coordinator", 600)], [kill], { rpo: 0 }, []],
-  ["a longer one is not", [summary("kill", "coordinator", 610)], [kill], { rpo: 0 }, ["gap of kill of coordinator: 0.61 s of 0.60 s"]],
+  ["a longer one is not", [summary("kill", "coordinator", 610)], [kill], { rpo: 0 }, ["gap of kill of coordinator, p95: 0.61 s of 0.60 s"]],
   ["the same fault of another node has its own limit", [summary("kill", "worker", 9000)], [kill], { rpo: 0 }, []],
-  ["a fault during which nothing was written has proven nothing", [{ fault: "kill", role: "coordinator", times: 1, failedReads: 0, failedWrites: 0 }], [kill], { rpo: 0 }, ["gap of kill of coordinator: nothing was written of 0.60 s"]],
+  ["a fault during which nothing was written has proven nothing", [{ fault: "kill", role: "coordinator", times: 1, failedReads: 0, failedWrites: 0, failedInserts: 0 }], [kill], { rpo: 0 }, ["gap of kill of coordinator, p95: nothing was written of 0.60 s"]],
   ["errors do not matter", [summary("kill", "coordinator", 1, { failedWrites: 9 })], [kill], { rpo: 0 }, []],
-  ["unless there should be none", [summary("kill", "coordinator", 1, { failedWrites: 9, failedReads: 1 })], [{ ...kill, noErrors: true }], { rpo: 0 }, ["failed requests by kill of coordinator: 10 of 0"]],
+  ["unless there should be none", [summary("kill", "coordinator", 1, { failedWrites: 9, failedInserts: 4, failedReads: 1 })], [{ ...kill, noErrors: true }], { rpo: 0 }, ["failed inserts by kill of coordinator: 4 of 0"]],
   ["the longest gap of all is within the objective", [summary("kill", "worker", 900), summary("pause", "worker", 1000)], [], { rpo: 0, rtoMs: 1000 }, []],
   ["or it is not", [summary("kill", "worker", 900), summary("pause", "worker", 1100)], [], { rpo: 0, rtoMs: 1000 }, ["longest gap of any fault (pause of worker): 1.10 s of 1.00 s"]],
   ["a fault of the whole stack is no matter of that", [summary("everything", "stack", 9000)], [], { rpo: 0, rtoMs: 1000 }, []],

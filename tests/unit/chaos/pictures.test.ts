@@ -98,7 +98,7 @@ describe("the report", () => {
     const text = terminalReport(await short()).replace(/\u001b\[\d+m/g, "");
     expect(text).toMatch(/^Chaos on the "stack" & <more>: objectives missed\n/);
     expect(text).toMatch(/kill & run {2}coordinator {2}2 {6}0\.02 s {2}0\.52 s {3}0\.92 s {2}0\.92 s {2}0\.92 s {6}70 {6}- {8}1\.0 s/);
-    expect(text).toMatch(/gap of kill & run of coordinator +0\.60 s +0\.92 s +missed/);
+    expect(text).toMatch(/gap of kill & run of coordinator, p95 +0\.60 s +0\.92 s +missed/);
     expect(text).toMatch(/acknowledged writes lost +0 +0 +met/);
     expect(text).toContain("70 × connection # to <worker> refused");
     expect(text).toContain("✗ 1 of 14 objectives was missed.");

@@ -24,7 +24,7 @@ test.each<[Parameters<typeof chaosRequest>[0], string]>([
   expect(() => chaosRequest(options)).toThrow(sentence);
 });
 
-const effect: FaultEffect = { number: 1, fault: "kill", role: "coordinator", targets: ["coord-2"], at: 1000, healedAt: 7311, help: [], gap: { shard: "a/1", from: 1000, to: 1412, ms: 412, open: false }, failedWrites: 12, failedReads: 0, errors: [] };
+const effect: FaultEffect = { number: 1, fault: "kill", role: "coordinator", targets: ["coord-2"], at: 1000, healedAt: 7311, help: [], gap: { shard: "a/1", from: 1000, to: 1412, ms: 412, open: false }, failedWrites: 12, failedInserts: 7, failedReads: 0, errors: [] };
 
 test.each<[string, Partial<FaultEffect>, string]>([
   ["a fault", {}, "kill coordinator coord-2: longest gap 0.41 s, 12 errors, whole again after 6.3 s"],

@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Judgement } from "../../chaos/judge";
+import { hasImage, Project } from "./project";
+
+/** What must not happen on any machine; how long it takes and how fast one connects depends on the machine. */
+const NEVER = ["lostInserts", "doubledRows", "refusedRows", "unaskedRows", "lostUpdates", "surplusUpdates", "doubleSpending", "wrongSteps", "backwards", "staleReads", "differing", "unhealed", "incomplete"] as const;
+
+interface Case {
+  readonly title: string;
+  readonly stack: string;
+  readonly prefix: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Faults that have to be among those that happened. */
+  readonly faults: readonly string[];
+}
+
+const cases: Case[] = [
+  {
+    title: "coordinators and workers that are Patroni groups",
+    stack: "active-passive",
+    prefix: "e2e-cp-",
+    settings: { prefix: "e2e-cp-", shardCount: 4, workers: { groups: 2, members: 3 }, ports: { leader: 15620, standbys: 15621, nodes: 15622, statistics: 15623 } },
+    faults: ["switchover coordinator", "switchover worker", "postmaster coordinator", "postmaster worker", "crash worker", "kill coordinator", "kill worker", "pause coordinator", "pause worker", "standby standby", "etcd etcd", "everything stack"],
+  },
+  {
+    title: "workers with copies and the guard",
+    stack: "active-active",
+    prefix: "e2e-ca-",
+    settings: { prefix: "e2e-ca-", shardCount: 4, clusters: { a: { workers: 3, port: 15632 } } },
+    faults: ["restart worker", "postmaster worker", "crash worker", "kill worker", "pause worker", "network worker", "everything stack"],
+  },
+];
+
+describe.skipIf(!hasImage("citusdata/citus:13.2.0")).each(cases)("every fault once, $title", ({ stack, prefix, settings, faults }) => {
+  const project = new Project(stack);
+  beforeAll(async () => {
+    project.configure(settings);
+    await project.create();
+    await project.up();
+  });
+  afterAll(() => project.dispose(prefix));
+
+  test("nothing that was acknowledged is lost or doubled, and the stack is whole again after each", async () => {
+    const { stdout, stderr } = await project.command("chaos", stack, "--hold", "5", "--seed", "1", "--json");
+    expect(stdout, stderr).not.toBe("");
+    const { verdict, effects, summaries } = JSON.parse(stdout) as Judgement;
+    expect(summaries.map(({ fault, role }) => `${fault} ${role}`)).toEqual(expect.arrayContaining([...faults]));
+    expect(effects.flatMap(({ fault, role, problem }) => (problem === undefined ? [] : [`${fault} ${role}: ${problem}`]))).toEqual([]);
+    const violations = NEVER.flatMap((violation) => verdict.violations[violation].examples.map(({ key, sentence }) => `${violation} ${key}: ${sentence}`));
+    expect(violations).toEqual([]);
+    expect(verdict.lostWrites).toBe(0);
+    // Far above what a quiet machine takes, and far below a lease or a worker that nobody takes out.
+    for (const { fault, role, gapMs } of summaries.filter(({ role }) => role === "worker" || (role === "coordinator" && stack === "active-passive"))) expect(gapMs?.max, `${fault} ${role}`).toBeLessThan(15_000);
+  });
+
+  test("up has nothing to change afterwards", async () => {
+    const { same: _, ...changes } = await project.up();
+    expect(changes).toEqual({});
+  });
+});
