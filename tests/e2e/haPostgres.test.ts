@@ -116,18 +116,20 @@ describe("examples/ha-postgres", () => {
 
   test("a frozen standby is left alone", async () => {
     const standby = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).find((name) => name !== leader()) as string;
+    const before = log(standby);
     docker("pause", standby);
     await new Promise((resolve) => setTimeout(resolve, 4000));
     expect(await secondsToWrite()).toBeLessThan(1);
     docker("unpause", standby);
     await atFullStrength();
-    expect(log(standby)).not.toContain("frozen");
+    expect(log(standby)).toBe(before);
   });
 
   test("PostgreSQL does not outlive a Patroni that stands still or is gone", async () => {
     for (const signal of ["STOP", "KILL"]) {
       const before = leader();
-      docker("exec", before, "bash", "-c", `for p in /proc/[0-9]*; do [[ $(tr '\\0' ' ' <$p/cmdline) == */patroni\\ /etc/patroni* ]] && kill -${signal} \${p#/proc/}; done; true`);
+      // From the holder: an exec in the member ends with it, and Docker may not notice.
+      docker("exec", `${before}-holder`, "bash", "-c", `for p in /proc/[0-9]*; do [[ $(tr '\\0' ' ' <$p/cmdline) == */patroni\\ /etc/patroni* ]] && kill -${signal} \${p#/proc/}; done; true`);
       await eventually(20_000, () => Promise.resolve(expect(leader()).not.toBe(before)));
       await atFullStrength();
     }

@@ -22,12 +22,12 @@ export function hasImage(image: string): boolean {
 
 /** Runs docker and gives what it printed. */
 export function docker(...args: string[]): string {
-  return execFileSync("docker", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
+  return execFileSync("docker", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 120_000, killSignal: "SIGKILL" }).trim();
 }
 
 /** Runs statements over one connection and gives the rows of each. */
 export async function query(uri: string, ...statements: string[]): Promise<Record<string, unknown>[][]> {
-  const client = new Client({ connectionString: uri, connectionTimeoutMillis: 5000 });
+  const client = new Client({ connectionString: uri, connectionTimeoutMillis: 5000, query_timeout: 30_000 });
   client.on("error", () => undefined); // A node that is restarted ends its sessions; the statement reports it.
   await client.connect();
   try {
@@ -35,7 +35,8 @@ export async function query(uri: string, ...statements: string[]): Promise<Recor
     for (const statement of statements) results.push((await client.query<Record<string, unknown>>(statement)).rows);
     return results;
   } finally {
-    await client.end();
+    // Not waited for: a connection that ended while it was being made never says so.
+    void client.end().catch(() => undefined);
   }
 }
 
