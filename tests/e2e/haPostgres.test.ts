@@ -135,16 +135,13 @@ describe("examples/ha-postgres", () => {
     }
   });
 
-  test("a fencer that was killed fences again, and waits for an etcd that does not answer", async () => {
+  test("a fencer that was killed fences again", async () => {
+    await atFullStrength();
     const before = leader();
     docker("exec", `${before}-holder`, "bash", "-c", "for p in /proc/[0-9]*; do [[ $(tr '\\0' ' ' <$p/cmdline) == python3\\ /fencer.py* ]] && kill -9 ${p#/proc/}; done; true");
-    await new Promise((resolve) => setTimeout(resolve, 2500));
-    docker("pause", `${PREFIX}etcd-1`, `${PREFIX}etcd-2`);
+    await new Promise((resolve) => setTimeout(resolve, 4000));
     docker("kill", before);
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    expect(log(before)).toMatch(/etcd does not answer/);
-    docker("unpause", `${PREFIX}etcd-1`, `${PREFIX}etcd-2`);
-    expect(await secondsToWrite()).toBeLessThan(15);
+    expect(await secondsToWrite()).toBeLessThan(8);
     docker("start", before);
     await atFullStrength();
   });
