@@ -26,8 +26,7 @@ const ONLY_ACTIVE_PASSIVE = "only stacks whose topology is active-passive do.";
 export function groupsOf({ plan, settings }: Pick<Stack, "plan" | "settings">): Group[] {
   return patroniGroups(plan).map((group) => {
     const members = group.members.map(({ name }) => name);
-    const [first = group.setup.scope] = members;
-    return { name: withoutPrefix(first, settings.prefix).replace(/-\d+$/, ""), plan: group, members };
+    return { name: withoutPrefix(group.name, settings.prefix), plan: group, members };
   });
 }
 
