@@ -93,11 +93,10 @@ export class Coordinator {
     return (await this.row<{ alone: boolean }>("SELECT pg_try_advisory_lock(hashtext('citus-sharding set-up')) AS alone")).alone;
   }
 
-  /** Connects anew, once: a session remembers connections to nodes that have restarted since. */
+  /** Connects anew, once: a session remembers connections to nodes that have restarted since. The lock went with the session before. */
   async reconnect(): Promise<void> {
     await this.close();
     this.client = await openSession(this.endpoint);
-    await this.lock();
   }
 
   async close(): Promise<void> {

@@ -31,6 +31,7 @@ export async function restartNodes(coordinator: Coordinator, nodes: readonly Cha
   const pending = nodes.filter(({ pendingRestart }) => pendingRestart.length > 0);
   for (const changed of pending) {
     const { node, changes, pendingRestart } = changed;
+    await beAlone(coordinator, deadline, report);
     report.activity = `restarting ${node.container}`;
     const values = pendingRestart.map((name) => {
       const change = changes.find((candidate) => candidate.name === name);
@@ -49,7 +50,19 @@ export async function restartNodes(coordinator: Coordinator, nodes: readonly Cha
     );
   }
   // The session remembers connections to the nodes as they were.
-  if (pending.length > 0) await coordinator.reconnect();
+  if (pending.length > 0) {
+    await coordinator.reconnect();
+    await beAlone(coordinator, deadline, report);
+  }
+}
+
+/** Waits until the set-up is the cluster's only one again: when its session ends, the guard may begin to bring a worker back that was restarted. */
+async function beAlone(coordinator: Coordinator, deadline: Deadline, report: Report): Promise<void> {
+  report.activity = "waiting for the guard to bring a worker back";
+  await deadline.poll(
+    async () => (await coordinator.lock()) || undefined,
+    () => `The guard, or another set-up, was still at work when the set-up's ${deadline.seconds} s were over. Run the update again; it goes on where it was`,
+  );
 }
 
 /** Waits until a restarted node is in service; false if its server ends again and again. */
