@@ -46,11 +46,20 @@ export interface Verdict {
   readonly requests: Readonly<Record<"insert" | "increment" | "read", Readonly<Record<Outcome, number>>>>;
   /** How far reads from standbys were behind at the most; they may be. */
   readonly staleness: { readonly ms: number; readonly increments: number };
+  /** Reads at the leader that did not see yet what was acknowledged during a fault, and how long after that the last of them was sent. See {@link LATE_MS}. */
+  readonly late: { readonly reads: number; readonly ms: number };
   /** Whether there is no violation. */
   readonly sound: boolean;
 }
 
 export const SLOW_CONNECT_MS = 1000;
+/**
+ * How long a write that was acknowledged during a fault may stay unseen at the leader. Citus acknowledges a write to several
+ * placements once all have prepared it and the coordinator has recorded the outcome; a placement that ends before it hears
+ * of the outcome shows the write when prepared transactions are resolved, every `citus.recover_2pc_interval` of 5 s. Its
+ * rows stay locked until then, so that no write builds on the older value.
+ */
+export const LATE_MS = 7000;
 const MOST_EXAMPLES = 10;
 
 interface Insert {
@@ -82,6 +91,9 @@ export class Checker {
   >;
   private readonly requests = { insert: outcomes(), increment: outcomes(), read: outcomes() };
   private readonly staleness = { ms: 0, increments: 0 };
+  private readonly late = { reads: 0, ms: 0 };
+  /** From when until when each fault lasted. */
+  private readonly faults: { readonly number: number; readonly from: number; until: number }[] = [];
   private final: FinalEvent | undefined;
 
   add(event: HistoryEvent): void {
@@ -107,11 +119,13 @@ export class Checker {
           sentence: `should have been answered within ${SLOW_CONNECT_MS} ms, took ${Math.round(event.ms)} ms and was ${event.outcome === "ok" ? "made" : "refused"}`,
         });
       case "fault":
+        this.faults.push({ number: event.number, from: event.at, until: Number.POSITIVE_INFINITY });
         this.unhealed.set(event.number, { key: `${event.fault} of ${event.targets.join(", ")}`, at: event.at, sentence: "should have healed; nothing says that it did" });
         return;
       case "healed": {
         const fault = this.unhealed.get(event.number) ?? { key: `fault ${event.number}`, at: event.at };
         this.unhealed.delete(event.number);
+        for (const lasting of this.faults) if (lasting.number === event.number) lasting.until = event.at;
         if (event.problem !== undefined) this.find("unhealed", { ...fault, sentence: `should have healed: ${event.problem}` });
         return;
       }
@@ -131,7 +145,7 @@ export class Checker {
       for (const [shard, difference] of Object.entries(this.final.differing)) this.find("differing", { key: shard, at: this.final.at, sentence: `should be the same in every placement: ${difference}` });
     }
     const sound = Object.values(this.findings).every(({ count }) => count === 0);
-    return { violations: this.findings, lostWrites, requests: this.requests, staleness: this.staleness, sound };
+    return { violations: this.findings, lostWrites, requests: this.requests, staleness: this.staleness, late: this.late, sound };
   }
 
   private increment({ outcome, counter: key, client, at, ms, before, after }: IncrementEvent): void {
@@ -157,6 +171,11 @@ export class Checker {
     if (known === undefined || value >= known) return;
     const since = watermark.exceeded(value) ?? at;
     if (endpoint === "leader") {
+      if (at - since <= LATE_MS && this.faults.some(({ from, until }) => from <= since && since <= until)) {
+        this.late.reads += 1;
+        this.late.ms = Math.max(this.late.ms, at - since);
+        return;
+      }
       return this.find("staleReads", { key, client, at, sentence: `should have read ${known} or more, read ${value}, which was overtaken ${Math.round(at - since)} ms before it was sent` });
     }
     this.staleness.increments = Math.max(this.staleness.increments, known - value);

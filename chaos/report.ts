@@ -24,7 +24,7 @@ export function terminalReport(judgement: Judgement): string {
     ...section("", violationLines(verdict)),
     ...section("Errors that clients saw:", errorLines(effects)),
     "",
-    `${requestLine(verdict)} ${stalenessLine(verdict)}`,
+    `${requestLine(verdict)} ${readsLine(verdict)}`,
     met ? `${colors.green("✓")} Every objective was met.` : `${colors.red("✗")} ${missed} of ${assessments.length} objectives ${missed === 1 ? "was" : "were"} missed.`,
   ].join("\n");
 }
@@ -37,7 +37,7 @@ export function markdownReport(judgement: Judgement, pictures: Readonly<Record<s
     `# ${heading(judgement)}`,
     "",
     ...began,
-    `${requestLine(verdict)} ${stalenessLine(verdict)}`,
+    `${requestLine(verdict)} ${readsLine(verdict)}`,
     "",
     ...Object.entries(pictures).flatMap(([shown, file]) => [`![${shown}](${file})`, ""]),
     ...(summaries.length === 0 ? [] : ["## Faults", "", ...markdownTable([SUMMARY, ...summaries.map(summaryRow)]), ""]),
@@ -84,8 +84,11 @@ function requestLine({ requests }: Verdict): string {
   return `${insert.ok} inserts, ${increment.ok} increments and ${read.ok} reads were acknowledged; ${sum("refused")} requests were refused, and the outcome of ${sum("unknown")} is unknown.`;
 }
 
-function stalenessLine({ staleness }: Verdict): string {
-  return staleness.increments === 0 ? "No read from a standby was behind." : `Reads from standbys were up to ${Math.round(staleness.ms)} ms and ${staleness.increments} increments behind.`;
+/** What reads did not see that may be so. */
+function readsLine({ staleness, late }: Verdict): string {
+  const standbys = staleness.increments === 0 ? "No read from a standby was behind." : `Reads from standbys were up to ${Math.round(staleness.ms)} ms and ${staleness.increments} increments behind.`;
+  const leader = late.reads === 0 ? "" : ` ${late.reads} reads at the leader did not see yet, for up to ${Math.round(late.ms)} ms, what was acknowledged while a fault lasted.`;
+  return standbys + leader;
 }
 
 function section(title: string, content: readonly string[]): string[] {

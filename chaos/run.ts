@@ -147,7 +147,9 @@ async function strikeOnce(target: Target, strike: Strike, load: Load, recorder: 
     while (!signal.aborted && elapsed() < mostMs && !(elapsed() >= leastMs && writing())) await delay(POLL_MS);
     await attempt(async () => help.push(...(await heal())));
   }
-  while (!writing() && elapsed() < WRITES_TIMEOUT_MS) await delay(POLL_MS);
+  // A docker command that hung has taken time that the stack had not.
+  const patienceEndsAt = performance.now() + WRITES_TIMEOUT_MS;
+  while (!writing() && performance.now() < patienceEndsAt) await delay(POLL_MS);
   const silent = load.silentSince(struckAt);
   if (silent.length > 0) problems.push(`no acknowledged write for ${WRITES_TIMEOUT_MS / 1000} s on ${silent.join(", ")}`);
   const { missing, last } = await strengthAfter(target, STRENGTH_TIMEOUT_MS, { quiet: false, rescue: async () => void (await attempt(async () => help.push(...(await bringBack(strike.targets))))) });

@@ -92,6 +92,10 @@ export class Poller {
       const client = await openSession(address, this.port, limitMs);
       if (this.client !== undefined || this.stopped) return abandon(client) as undefined;
       this.client = client;
+      // A server that ends closes its connections, which says so sooner than the next question would.
+      client.once("end", () => {
+        if (this.client === client) this.hurry();
+      });
     }
     await this.client.query("SELECT 1");
     return undefined;

@@ -5,8 +5,8 @@ import { lastLine } from "../../cli/run";
 const TIMEOUT_MS = 120_000;
 
 /** Runs a docker command and gives what it printed. @throws if it fails, with Docker's reason. */
-export async function command(args: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await docker(args, TIMEOUT_MS);
+export async function command(args: readonly string[], timeoutMs = TIMEOUT_MS): Promise<string> {
+  const { code, stdout, stderr } = await docker(args, timeoutMs);
   if (code !== 0) throw new Error(`docker ${args.join(" ")}: ${lastLine(stderr)}`);
   return stdout;
 }

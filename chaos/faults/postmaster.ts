@@ -2,6 +2,9 @@ import { command } from "./command";
 import type { Fault } from "./fault";
 import { chooseVictim } from "./victim";
 
+/** How long a look inside the container may take; it ends with the container, mostly. */
+const LOOK_TIMEOUT_MS = 2000;
+
 /** PostgreSQL's first process ends by SIGKILL; the container's may be another one, Patroni. */
 export const postmaster: Fault = {
   name: "postmaster",
@@ -19,10 +22,9 @@ export const postmaster: Fault = {
   },
 };
 
+/** Detached: Docker may not notice that a command has ended whose container ended with it, and would wait for it. */
 async function killInside(container: string, pid: string): Promise<void> {
-  // The container may end with the process, and the command with it: 137 says that the kill has worked.
-  await command(["exec", container, "sh", "-c", `kill -9 ${pid}`]).catch(async (error: unknown) => {
-    const alive = await command(["exec", container, "sh", "-c", `kill -0 ${pid} && echo alive || true`]).catch(() => "");
-    if (alive === "alive") throw error;
-  });
+  await command(["exec", "--detach", container, "sh", "-c", `kill -9 ${pid}`]);
+  const alive = await command(["exec", container, "sh", "-c", `sleep 0.1; grep -q '^State:.[^ZX]' /proc/${pid}/status && echo alive || true`], LOOK_TIMEOUT_MS).catch(() => "");
+  if (alive.trim() === "alive") throw new Error(`the postmaster of ${container}, process ${pid}, is still there`);
 }

@@ -88,6 +88,19 @@ describe("reads", () => {
     expect(found([...written, event, final({ counters })])).toEqual(expected);
   });
 
+  const later = [fault(1, 16), increment(2, 20), healed(1, 40)];
+  test.each<[string, HistoryEvent[], Partial<Record<Violation, number>>, { reads: number; ms: number }]>([
+    ["during a fault, of a value overtaken in it, are late", [fault(1, 16), increment(2, 20), read(2, 30)], { unhealed: 1 }, { reads: 1, ms: 5 }],
+    ["after a fault, of a value overtaken in it, are late", [...later, read(2, 7025)], {}, { reads: 1, ms: 7000 }],
+    ["longer after that are stale", [...later, read(2, 7025.1)], { staleReads: 1 }, { reads: 0, ms: 0 }],
+    ["of a value overtaken before the fault are stale", [...later, read(1, 45)], { staleReads: 1 }, { reads: 0, ms: 0 }],
+    ["of a value overtaken after the fault are stale", [fault(1, 16), healed(1, 18), increment(2, 20), read(2, 30)], { staleReads: 1 }, { reads: 0, ms: 0 }],
+  ])("%s", (_, events, expected, late) => {
+    const verdict = check([increment(0, 0), increment(1, 10), ...events, final({ counters })]);
+    expect(found([increment(0, 0), increment(1, 10), ...events, final({ counters })])).toEqual(expected);
+    expect(verdict.late).toEqual(late);
+  });
+
   test("from standbys tell how far those are behind: in increments, and since the value was overtaken", () => {
     expect(check([...written, read(1, 40, { endpoint: "standbys" }), read(3, 50, { endpoint: "standbys" }), final({ counters })]).staleness).toEqual({ increments: 2, ms: 25 });
   });
