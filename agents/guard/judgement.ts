@@ -12,7 +12,7 @@ export const PACE = {
   /** The same for one that has failed before: a new connection takes long on a machine that is slow. */
   longTimeout: 2000,
   /** Between the first failure and the question that decides. */
-  again: 100,
+  again: 50,
   /** Between questions to a worker that is known to be gone. */
   gone: 500,
 } as const;

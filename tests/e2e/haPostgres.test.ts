@@ -78,9 +78,9 @@ describe("examples/ha-postgres", () => {
   });
 
   /** Whether a write that was not possible is possible again, and how long that took. */
-  const secondsToWrite = async (): Promise<number> => {
+  const secondsToWrite = async (patienceMs = 30_000): Promise<number> => {
     const startedAt = performance.now();
-    await eventually(30_000, async () => {
+    await eventually(patienceMs, async () => {
       await query(uri, "insert into kept select max(id) + 1 from kept");
     });
     return (performance.now() - startedAt) / 1000;
@@ -142,6 +142,26 @@ describe("examples/ha-postgres", () => {
     await new Promise((resolve) => setTimeout(resolve, 4000));
     docker("kill", before);
     expect(await secondsToWrite()).toBeLessThan(8);
+    docker("start", before);
+    await atFullStrength();
+  });
+
+  test("a leader that dies while etcd has no majority is followed when it has one again", async () => {
+    const before = leader();
+    const majority = [`${PREFIX}etcd-1`, `${PREFIX}etcd-2`];
+    docker("pause", ...majority);
+    try {
+      // Patroni needs some seconds to see it; from then on the leader tells its standbys every second that it leads.
+      await eventually(30_000, () => Promise.resolve(expect(docker("exec", before, "curl", "-s", "http://localhost:8008/patroni")).toMatch(/"failsafe_mode_is_active": true/)));
+      expect(await secondsToWrite()).toBeLessThan(1);
+      docker("kill", before);
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      expect(log(before)).toMatch(/etcd does not answer/);
+    } finally {
+      docker("unpause", ...majority);
+    }
+    // Standbys go by what they were told for the 20 s of a lease, whatever etcd says.
+    expect(await secondsToWrite(60_000)).toBeLessThan(30);
     docker("start", before);
     await atFullStrength();
   });
