@@ -20,7 +20,7 @@ describe("a worker's pulse", () => {
 
   test.each([
     ["a worker that answers", pulse(answer(0)), 250, 400],
-    ["a worker that failed once, where the next question decides", pulse(failure(0)), 100, 400],
+    ["a worker that failed once, where the next question decides", pulse(failure(0)), 50, 400],
     ["a worker that is gone", pulse(failure(0), failure(100)), 500, 2000],
   ])("%s is asked again in time, and waited for", (_, known, pauseMs, timeoutMs) => {
     expect([pause(known), timeout(known)]).toEqual([pauseMs, timeoutMs]);
