@@ -48,6 +48,7 @@ export default defineConfig(
   without("setup", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
   without("agents", PULUMI, "**/images/*", "**/components/*", "**/setup/*", "**/router/*", "**/cli/*", "**/chaos/*"),
   without("router", PULUMI, "../*/*"),
+  without("tenants", PULUMI, "**/images/*", "**/topology/*", "**/components/*", "**/setup/*", "**/agents/*", "**/cli/*", "**/chaos/*"),
   // Of the command line it has tables and the ways to Docker, Patroni and etcd.
   without("chaos", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*", "!**/cli/docker", "!**/cli/run", "!**/cli/live", "!**/cli/patroniCluster", "!**/cli/etcdHealth", "!**/cli/table"),
   without("cli", "**/components/*"),

@@ -11,6 +11,7 @@ import { requireStack } from "./project";
 import { pulumi } from "./pulumiCommand";
 import { restart } from "./restart";
 import { status } from "./status";
+import { addTenantCommands } from "./tenant/commands";
 import { up } from "./up";
 import { uri } from "./uri";
 
@@ -59,6 +60,7 @@ stackCommand("uri", "Prints a connection URI, with its password: npm run -s uri 
   .action((stack: string | undefined, which: string | undefined, { json }: { json: boolean }) => uri(requireStack("uri", stack), which, json));
 
 addHaCommands(program);
+addTenantCommands(program);
 
 program
   .command("chaos")

@@ -1,0 +1,41 @@
+import colors from "picocolors";
+import { openSites } from "../../tenants/move";
+import { tenantsOf } from "../../tenants/plan";
+import { Failure } from "../failure";
+import { size } from "../print";
+import { table } from "../table";
+import { chooseTenantStack, clustersOf, explained } from "./stacks";
+
+export interface ListCommandOptions {
+  readonly cluster?: string;
+  readonly limit: number;
+  readonly json: boolean;
+}
+
+/** `npm run tenant -- list [stack] [--cluster a]`: the tenants that have rows, by cluster, the largest first. */
+export async function list(words: readonly string[], { cluster, limit, json }: ListCommandOptions): Promise<void> {
+  const { stack } = chooseTenantStack("list", words);
+  const names = stack.plan.clusters.map(({ name }) => name);
+  if (cluster !== undefined && !names.includes(cluster)) throw new Failure(`${stack.name} has no cluster "${cluster}". Its clusters are ${names.join(", ")}.`);
+  if (!Number.isInteger(limit) || limit < 1) throw new Failure("--limit must be a whole number of 1 or more.");
+  const clusters = (await clustersOf(stack)).filter(({ name }) => cluster === undefined || name === cluster);
+  const found = await explained(async () => {
+    const sites = await openSites(clusters, "citus-sharding tenant", clusters.map(({ name }) => name));
+    try {
+      return await Promise.all(sites.map(async (site) => ({ cluster: site.name, tenants: await tenantsOf(site) })));
+    } finally {
+      for (const site of sites) site.close();
+    }
+  });
+  if (json) return console.log(JSON.stringify({ stack: stack.name, clusters: found }, undefined, 2));
+  const summed = found.map(({ cluster: name, tenants }) => [name, tenants.length, tenants.reduce((sum, { rows }) => sum + rows, 0), tenants.reduce((sum, { bytes }) => sum + bytes, 0)] as const);
+  const number = (value: number): string => value.toLocaleString("en-US");
+  const paint = (cell: string, row: number): string => (row === 0 ? colors.dim(cell) : cell);
+  console.log(table([["cluster", "tenants", "rows", "bytes"], ...summed.map(([name, tenants, rows, bytes]) => [name, number(tenants), number(rows), size(bytes)])], paint).join("\n"));
+  for (const { cluster: name, tenants } of found) {
+    if (tenants.length === 0) continue;
+    const shown = tenants.slice(0, limit).map(({ tenant, rows, bytes }) => [tenant, number(rows), size(bytes)]);
+    const rest = tenants.length > limit ? ["", `  and ${number(tenants.length - limit)} more: --limit, or --json for all`] : [];
+    console.log(["", `The largest of ${name}:`, ...table([["tenant", "rows", "bytes"], ...shown], paint), ...rest].join("\n"));
+  }
+}

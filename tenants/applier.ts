@@ -1,0 +1,171 @@
+import { escapeIdentifier, escapeLiteral, type Client } from "pg";
+import type { Change, Relation, Value } from "./pgoutput";
+import type { TenantShard } from "./tenantTables";
+import { TenantError } from "./tenantError";
+
+type RowChange = Extract<Change, { kind: "insert" | "update" | "delete" }>;
+
+/** The changes that were committed together. */
+interface Transaction {
+  readonly commitLsn: bigint;
+  readonly changes: readonly { readonly change: RowChange; readonly relation: Relation }[];
+}
+
+/** More transactions at once would only make the last wait longer for the first. */
+const TRANSACTIONS_AT_ONCE = 200;
+
+/**
+ * Applies a stream of changes to the copies of a tenant's shards at its new home, in the order of their commits. It writes into the shards themselves, on every worker that has one: the tenant is closed
+ * there, so that nobody sees a half of it, and what fails is emptied again.
+ */
+export class Applier {
+  private readonly relations = new Map<number, Relation>();
+  private readonly targets: ReadonlyMap<string, TenantShard>;
+  private readonly barriers = new Map<string, () => void>();
+  private waiting: Transaction[] = [];
+  private open: { commitLsn: bigint; changes: { change: RowChange; relation: Relation }[] } | undefined;
+  private limit: bigint | undefined;
+  private working: Promise<void> | undefined;
+  private problem: unknown;
+  /** Changes of rows that were applied. */
+  applied = 0;
+
+  /**
+   * @param sessions one for each worker that has a copy; they may write the tenant.
+   * @param shards the tenant's shards at its old home and, in the same order, at its new.
+   */
+  constructor(
+    private readonly sessions: readonly Client[],
+    shards: readonly (readonly [TenantShard, TenantShard])[],
+  ) {
+    this.targets = new Map(shards.map(([source, target]) => [unquoted(source.relation), target]));
+  }
+
+  /** Takes the next change of the stream. */
+  readonly receive = (change: Change): void => {
+    switch (change.kind) {
+      case "begin":
+        this.open = { commitLsn: change.commitLsn, changes: [] };
+        return;
+      case "relation":
+        this.relations.set(change.id, change.relation);
+        return;
+      case "insert":
+      case "update":
+      case "delete":
+        this.open?.changes.push({ change, relation: this.relations.get(change.relation) as Relation });
+        return;
+      case "commit":
+        if (this.open !== undefined && this.open.changes.length > 0) this.waiting.push(this.open);
+        this.open = undefined;
+        this.work();
+        return;
+      case "message":
+        this.barriers.get(change.content)?.();
+        return;
+      case "truncate":
+        this.fail(new TenantError("A table was truncated while the tenant moved. The move has to begin again"));
+        return;
+      case "other":
+        return;
+    }
+  };
+
+  /** Ends what waits. */
+  readonly fail = (error: unknown): void => {
+    this.problem ??= error;
+    for (const release of this.barriers.values()) release();
+  };
+
+  /** Resolves once a barrier was read from the stream and all that was committed before it is applied, up to {@link holdFrom}. */
+  async passed(barrier: string, timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve, reject) => {
+      timer = setTimeout(() => reject(new TenantError(`The stream of changes is more than ${timeoutMs} ms behind`)), timeoutMs);
+      this.barriers.set(barrier, resolve);
+      if (this.problem !== undefined) resolve();
+    }).finally(() => {
+      clearTimeout(timer);
+      this.barriers.delete(barrier);
+    });
+    await this.settled();
+  }
+
+  /** Applies nothing that was committed at this position or later, until {@link goOn}; without a position, nothing more at all. */
+  holdFrom(lsn = 0n): void {
+    this.limit = lsn;
+    this.work();
+  }
+
+  goOn(): void {
+    this.limit = undefined;
+    this.work();
+  }
+
+  /** Resolves once all that may be applied is. @throws what went wrong. */
+  private async settled(): Promise<void> {
+    while (this.working !== undefined) await this.working;
+    if (this.problem !== undefined) throw this.problem as Error;
+  }
+
+  private work(): void {
+    if (this.working !== undefined || this.problem !== undefined || this.next().length === 0) return;
+    this.working = this.applyAll().then(
+      () => void (this.working = undefined),
+      (error: unknown) => {
+        this.working = undefined;
+        this.fail(error);
+      },
+    );
+  }
+
+  private next(): Transaction[] {
+    const end = this.waiting.findIndex(({ commitLsn }) => this.limit !== undefined && commitLsn >= this.limit);
+    return this.waiting.slice(0, Math.min(end < 0 ? this.waiting.length : end, TRANSACTIONS_AT_ONCE));
+  }
+
+  private async applyAll(): Promise<void> {
+    for (let batch = this.next(); batch.length > 0; batch = this.next()) {
+      const changes = batch.flatMap((transaction) => transaction.changes);
+      await Promise.all(this.sessions.map((session) => this.apply(session, changes)));
+      this.applied += changes.length;
+      this.waiting = this.waiting.slice(batch.length);
+    }
+  }
+
+  /** Makes the changes in one transaction, which goes to the worker as one message. */
+  private async apply(session: Client, changes: Transaction["changes"]): Promise<void> {
+    const statements = changes.map(({ change, relation }) => {
+      const target = this.targets.get(`${relation.schema}.${relation.name}`);
+      if (target === undefined) throw new TenantError(`The stream brought a change of ${relation.name}, which is no table of the tenant`);
+      return statementFor(change, relation, target.relation);
+    });
+    const results = (await session.query(`BEGIN; ${statements.join("; ")}; COMMIT`)) as unknown as readonly { readonly rowCount: number | null }[];
+    const wrong = statements.findIndex((_, index) => results[index + 1]?.rowCount !== 1);
+    if (wrong >= 0) {
+      const { relation } = changes[wrong] as Transaction["changes"][number];
+      throw new TenantError(`A change of ${relation.name} met ${results[wrong + 1]?.rowCount} rows at the new home instead of one: the copies differ. The move has to begin again`);
+    }
+  }
+}
+
+/** The statement that makes a change. */
+export function statementFor(change: RowChange, { columns }: Relation, table: string): string {
+  const name = (index: number): string => escapeIdentifier((columns[index] as { name: string }).name);
+  const literal = (value: Value): string => (value === null || value === undefined ? "NULL" : escapeLiteral(value));
+  const where = (row: readonly Value[]): string => columns.flatMap(({ key }, index) => (key ? [`${name(index)} = ${literal(row[index])}`] : [])).join(" AND ");
+  switch (change.kind) {
+    case "insert":
+      return `INSERT INTO ${table} (${columns.map((_, index) => name(index)).join(", ")}) OVERRIDING SYSTEM VALUE VALUES (${change.row.map(literal).join(", ")})`;
+    case "update": {
+      const set = change.row.flatMap((value, index) => (value === undefined ? [] : [`${name(index)} = ${literal(value)}`]));
+      return `UPDATE ${table} SET ${set.join(", ")} WHERE ${where(change.old ?? change.row)}`;
+    }
+    case "delete":
+      return `DELETE FROM ${table} WHERE ${where(change.old)}`;
+  }
+}
+
+function unquoted(relation: string): string {
+  return relation.replaceAll('"', "");
+}

@@ -1,0 +1,408 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { escapeLiteral, type Client, type QueryConfig } from "pg";
+import { Applier } from "./applier";
+import { ChangeStream } from "./changeStream";
+import { checksumOf } from "./checksum";
+import type { ClusterAccess } from "./clusterAccess";
+import { copyRows } from "./copyTenant";
+import { BUCKET, writersAreGone } from "./fenceLock";
+import { decide } from "./handover";
+import { publicationOf } from "./leftovers";
+import { lsnOf } from "./pgoutput";
+import { announce, recordOf, ringOf, winnerOf, writeRecord } from "./record";
+import { lockMover, newMove, settle, unlockMover } from "./settle";
+import { abandon, messageOf, Site } from "./site";
+import { TenantError } from "./tenantError";
+import { commonNodes, placementsOf, refuseUnlike, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
+
+/** What a move does, in this order. */
+export type MoveStep = "announced" | "emptied" | "copied" | "caught up" | "verified" | "closed" | "drained" | "complete" | "decided" | "opened" | "told" | "cleaned";
+
+export interface MoveOptions {
+  /** Gives the move up, up to the moment that it is decided. */
+  readonly signal?: AbortSignal;
+  /** Is called after each step, and awaited. */
+  readonly onStep?: (step: MoveStep) => void | Promise<void>;
+  /** Is called with the bytes copied so far. */
+  readonly onBytes?: (bytes: number) => void;
+  /** How long the tenant may stay closed while transactions that write it end; then it is opened again for a while. @default 150 */
+  readonly drainMs?: number;
+  /** How long it goes on trying, if transactions are always in the way. @default 30000 */
+  readonly patienceMs?: number;
+}
+
+/** What a move did. */
+export interface MoveReport {
+  readonly tenant: string;
+  readonly from: string;
+  readonly to: string;
+  /** The tenant's epoch at its new home. */
+  readonly epoch: number;
+  /** Rows that were copied or followed, by table. */
+  readonly rows: Readonly<Record<string, number>>;
+  /** Rows that changed while it was copied. */
+  readonly followed: number;
+  /** How long nobody took writes, from the moment that the old home was closed until the new was open, in milliseconds. */
+  readonly closedMs: number;
+  /** How often it was closed; more than once if transactions were in the way. */
+  readonly attempts: number;
+  /** All in all, in milliseconds. */
+  readonly tookMs: number;
+}
+
+/** How far behind the new home may be when the old one is closed, and how often it is asked to be nearer. */
+const NEAR_MS = 8;
+const NEAR_ATTEMPTS = 50;
+
+/** How long a step may take while the tenant is closed; then the move is given up and it is opened again. */
+const CLOSED_STEP_MS = 2000;
+
+/** A cluster that takes longer for nothing at all does not answer. */
+const ANSWER_MS = 1000;
+
+/** A stream that is further behind is not catching up. */
+const CATCH_UP_MS = 60_000;
+
+/** Routers hear of the new home well within; a read that was on its way to the old one still finds its rows. */
+const GRACE_MS = 500;
+
+/** Identities that the old home gives out between the moment that its counter is read and the moment that it is closed. */
+const SEQUENCE_MARGIN = 10_000;
+
+/**
+ * Moves a tenant to another cluster while it is used. Rows are copied from one snapshot, changes are followed by logical replication, both are verified, then the tenant is closed for some milliseconds, the
+ * last changes follow, the move is decided and the tenant opens at its new home. Until it is decided it can be given up, and nothing has happened; from then on it goes forward.
+ *
+ * @throws {@link TenantError} if it was not moved: then the tenant is where it was, or `recover` brings it back.
+ */
+export async function moveTenant(clusters: readonly ClusterAccess[], tenant: string, to: string, options: MoveOptions = {}): Promise<MoveReport> {
+  const startedAt = performance.now();
+  const move = newMove();
+  const sites = await openSites(clusters, `citus-sharding move ${move}`, [to]);
+  try {
+    const from = await giverOf(sites, clusters, tenant);
+    if (from.name === to) throw new TenantError(`Tenant ${tenant} lives in cluster ${to} already`);
+    if (!(await lockMover(from, tenant))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
+    const target = sites.find(({ name }) => name === to) as Site;
+    const attempt = new Move(sites, from, target, tenant, move, options);
+    try {
+      return { ...(await attempt.run()), tookMs: performance.now() - startedAt };
+    } catch (error) {
+      throw await attempt.undo(error, clusters.map(({ name }) => name));
+    } finally {
+      attempt.end();
+      await unlockMover(from, tenant).catch(() => undefined);
+    }
+  } finally {
+    for (const site of sites) site.close();
+  }
+}
+
+/** Opens the clusters that answer. @throws {@link TenantError} if one of `needed` is not known or does not. */
+export async function openSites(clusters: readonly ClusterAccess[], applicationName: string, needed: readonly string[]): Promise<Site[]> {
+  for (const name of needed) {
+    if (!clusters.some((cluster) => cluster.name === name)) throw new TenantError(`There is no cluster ${name}. There is ${clusters.map((cluster) => cluster.name).join(", ")}`);
+  }
+  const opened = await Promise.allSettled(clusters.map((cluster) => Site.open(cluster, applicationName)));
+  const sites = opened.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+  const failures = opened.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (clusters[index] as ClusterAccess).name, reason: outcome.reason as Error }] : []));
+  const missing = failures.find(({ name }) => needed.includes(name)) ?? (sites.length === 0 ? failures[0] : undefined);
+  if (missing === undefined) return sites;
+  for (const site of sites) site.close();
+  throw missing.reason;
+}
+
+/** The cluster that has the tenant. A move of it that stopped half-way is ended first. */
+async function giverOf(sites: readonly Site[], clusters: readonly ClusterAccess[], tenant: string): Promise<Site> {
+  const names = clusters.map(({ name }) => name);
+  const locate = async (): Promise<{ home: string; unsettled: boolean }> => {
+    const records = (await Promise.all(sites.map((site) => recordOf(site, tenant)))).filter((record) => record !== undefined);
+    const newest = records.sort((one, other) => other.epoch - one.epoch)[0];
+    if (newest !== undefined) return { home: newest.home, unsettled: records.some(({ move, state }) => move !== null || state !== "settled") };
+    const rings = await Promise.all(sites.map(ringOf));
+    const ring = rings.sort((one, other) => other.version - one.version)[0] as Awaited<ReturnType<typeof ringOf>>;
+    if (ring.next !== null) throw new TenantError("The ring of clusters is being changed. Finish that first: npm run tenant -- rebalance");
+    return { home: await winnerOf(sites[0] as Site, tenant, ring.clusters), unsettled: false };
+  };
+  const first = await locate();
+  let { home } = first;
+  if (first.unsettled) {
+    const holder = sites.find(({ name }) => name === home);
+    if (holder !== undefined && !(await lockMover(holder, tenant))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
+    await settle(sites, names, tenant);
+    if (holder !== undefined) await unlockMover(holder, tenant);
+    ({ home } = await locate());
+  }
+  const site = sites.find(({ name }) => name === home);
+  if (site === undefined) throw new TenantError(`Tenant ${tenant} lives in cluster ${home}, which does not answer. Bring it back, or wait until it is`);
+  return site;
+}
+
+/** One attempt to move a tenant. */
+class Move {
+  private readonly sessions: Client[] = [];
+  private stream: ChangeStream | undefined;
+  private epoch = 0;
+  private announced = false;
+  private barriers = 0;
+
+  constructor(
+    private readonly sites: readonly Site[],
+    private readonly from: Site,
+    private readonly to: Site,
+    private readonly tenant: string,
+    private readonly move: string,
+    private readonly options: MoveOptions,
+  ) {}
+
+  async run(): Promise<Omit<MoveReport, "tookMs">> {
+    const { from, to, tenant, move } = this;
+    const tables = await tenantTables(from);
+    refuseUnlike(from.name, tables, to.name, await tenantTables(to));
+    const [sources, targets] = [await tenantShards(from, tables, tenant), await tenantShards(to, tables, tenant)];
+    const sourceNode = commonNodes(from.name, sources)[0] as string;
+    const targetNodes = commonNodes(to.name, targets);
+
+    await this.announce();
+    await this.step("announced");
+
+    await this.keepInPlace(targets);
+    const writers = await Promise.all(targetNodes.map((node) => this.own(to.copying(node))));
+    for (const writer of writers) await writer.query("SELECT set_config('tenancy.move', $1, false)", [move]);
+    for (const { table, relation } of targets) {
+      await Promise.all(writers.map((writer) => writer.query(`DELETE FROM ${relation} WHERE ${table.column} = ${escapeLiteral(tenant)}`)));
+    }
+    await this.step("emptied");
+
+    const source = await from.node(sourceNode);
+    await this.publish(source, sources);
+    const pairs = sources.map((shard, index) => [shard, targets[index] as TenantShard] as const);
+    const applier = new Applier(writers, pairs);
+    const rows = await this.copyAndFollow(sourceNode, pairs, writers, applier);
+    await this.step("copied");
+
+    await this.catchUp(source, applier);
+    await this.step("caught up");
+    await this.verify(sourceNode, source, pairs, writers, applier);
+    await this.copySequences(tables, SEQUENCE_MARGIN);
+    await this.step("verified");
+
+    const { closedMs, attempts } = await this.handOver(source, applier, [sources, targets], tables);
+    await this.tell();
+    await this.step("told");
+    this.end();
+    await source.query(`DROP PUBLICATION IF EXISTS ${publicationOf(move)}`);
+    await delay(GRACE_MS);
+    await settle(this.sites, this.sites.map(({ name }) => name), tenant);
+    await this.step("cleaned");
+    return { tenant, from: from.name, to: to.name, epoch: this.epoch + 1, rows, followed: applier.applied, closedMs, attempts };
+  }
+
+  /** Gives the move up, or finishes it where it was decided. @returns the error to end with. */
+  async undo(error: unknown, names: readonly string[]): Promise<Error> {
+    this.end();
+    const cause = error instanceof TenantError ? error.message : messageOf(error);
+    if (!this.announced) return error instanceof TenantError ? error : new TenantError(`Tenant ${this.tenant} was not moved: ${cause}`, { cause: error });
+    try {
+      const { home, unreached } = await settle(await this.answering(), names, this.tenant);
+      const left = unreached.length === 0 ? "" : `; ${unreached.join(", ")} did not answer and is cleaned later: npm run tenant -- recover`;
+      return new TenantError(home === this.to.name ? `Tenant ${this.tenant} has moved to cluster ${home}, but what follows failed: ${cause}${left}` : `Tenant ${this.tenant} was not moved and is open in cluster ${home}: ${cause}${left}`, { cause: error });
+    } catch (trouble) {
+      return new TenantError(`Tenant ${this.tenant} was not moved (${cause}), and could not be settled: ${messageOf(trouble)}. Run npm run tenant -- recover`, { cause: error });
+    }
+  }
+
+  /** Ends the stream and the sessions that the move alone used. */
+  end(): void {
+    this.stream?.stop();
+    for (const session of this.sessions) abandon(session);
+    this.sessions.length = 0;
+  }
+
+  /** The clusters that still answer. */
+  private async answering(): Promise<Site[]> {
+    // A frozen cluster is not waited for: the tenant may be closed meanwhile.
+    const answers = await Promise.allSettled(this.sites.map(({ coordinator }) => coordinator.query({ text: "SELECT", query_timeout: ANSWER_MS } as QueryConfig)));
+    return this.sites.filter((_, index) => answers[index]?.status === "fulfilled");
+  }
+
+  private async own(opening: Promise<Client>): Promise<Client> {
+    const session = await opening;
+    this.sessions.push(session);
+    return session;
+  }
+
+  private async step(step: MoveStep): Promise<void> {
+    await this.options.onStep?.(step);
+    if (step !== "decided" && step !== "opened" && step !== "told" && step !== "cleaned") this.options.signal?.throwIfAborted();
+  }
+
+  private async announce(): Promise<void> {
+    const { from, to, tenant, move } = this;
+    this.epoch = (await recordOf(from, tenant))?.epoch ?? 0;
+    const record = { tenant, home: from.name, epoch: this.epoch, state: "moving", target: to.name, move } as const;
+    this.announced = true;
+    if (!(await writeRecord(from.coordinator, record, []))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
+    if (!(await writeRecord(to.coordinator, record, []))) throw new TenantError(`Cluster ${to.name} knows of another move of tenant ${tenant}. End that first: npm run tenant -- recover`);
+  }
+
+  /** Has the target's shards stay where they are: what is written into a shard directly would not follow it. */
+  private async keepInPlace(targets: readonly TenantShard[]): Promise<void> {
+    const keeper = await this.own(this.to.another());
+    await keeper.query("BEGIN");
+    // 5 is PostgreSQL's ShareLock, which writes take as well, and moves of shards wait for.
+    await keeper.query("SELECT lock_shard_metadata(5, $1::bigint[])", [targets.map(({ shardId }) => shardId)]);
+  }
+
+  private async publish(source: Client, sources: readonly TenantShard[]): Promise<void> {
+    const filtered = sources.map(({ table, relation }) => `${relation} WHERE (${table.column} = ${escapeLiteral(this.tenant)})`);
+    await source.query(`CREATE PUBLICATION ${publicationOf(this.move)} FOR TABLE ${filtered.join(", ")}`);
+  }
+
+  private async copyAndFollow(node: string, pairs: readonly (readonly [TenantShard, TenantShard])[], writers: readonly Client[], applier: Applier): Promise<Record<string, number>> {
+    const reader = await this.own(this.from.replication(node));
+    const slot = `tenancy_${this.move}`;
+    await reader.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    await reader.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'use')`);
+    const rows: Record<string, number> = {};
+    let bytes = 0;
+    for (const [{ table, relation }, target] of pairs) {
+      const query = `SELECT ${table.columns.join(", ")} FROM ${relation} WHERE ${table.column} = ${escapeLiteral(this.tenant)}`;
+      rows[table.name] = await copyRows(reader, query, writers, `${target.relation} (${table.columns.join(", ")})`, (more) => {
+        bytes += more;
+        this.options.onBytes?.(bytes);
+      });
+      this.options.signal?.throwIfAborted();
+    }
+    await reader.query("COMMIT");
+    this.stream = new ChangeStream(reader, slot, publicationOf(this.move), applier.receive, applier.fail);
+    return rows;
+  }
+
+  /** Waits until the new home has all that was committed at the old one before now. */
+  private async pass(source: Client, applier: Applier, timeoutMs: number): Promise<void> {
+    const barrier = `${this.move} ${++this.barriers}`;
+    await Promise.all([applier.passed(barrier, timeoutMs), source.query("SELECT pg_logical_emit_message(false, 'tenancy', $1, true)", [barrier])]);
+  }
+
+  private async catchUp(source: Client, applier: Applier): Promise<void> {
+    for (let attempt = 0; attempt < NEAR_ATTEMPTS; attempt += 1) {
+      const began = performance.now();
+      await this.pass(source, applier, CATCH_UP_MS);
+      if (performance.now() - began <= NEAR_MS) return;
+      this.options.signal?.throwIfAborted();
+    }
+  }
+
+  /**
+   * Compares both clusters at one moment, while the tenant is used: a second slot tells a position in the log and has the snapshot of it; the new home waits at that position until both are summed up.
+   */
+  private async verify(node: string, source: Client, pairs: readonly (readonly [TenantShard, TenantShard])[], writers: readonly Client[], applier: Applier): Promise<void> {
+    const reader = await this.own(this.from.replication(node));
+    await reader.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    // Before the position is known: what is committed after it may already be on its way.
+    applier.holdFrom();
+    const { rows } = await reader.query<{ consistent_point: string }>(`CREATE_REPLICATION_SLOT tenancy_verify_${this.move} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'use')`);
+    applier.holdFrom(lsnOf((rows[0] as { consistent_point: string }).consistent_point));
+    try {
+      await this.pass(source, applier, CATCH_UP_MS);
+      for (const [shard, target] of pairs) {
+        const [here, ...there] = await Promise.all([checksumOf(reader, shard, this.tenant), ...writers.map((writer) => checksumOf(writer, target, this.tenant))]);
+        const wrong = there.find(({ rows: count, sum }) => count !== here.rows || sum !== here.sum);
+        if (wrong !== undefined) {
+          throw new TenantError(`The copy of ${shard.table.name} is not the same: ${here.rows} rows, checksum ${here.sum} in ${this.from.name}; ${wrong.rows} rows, checksum ${wrong.sum} in ${this.to.name}`);
+        }
+      }
+      await reader.query("COMMIT");
+    } finally {
+      applier.goOn();
+      abandon(reader);
+    }
+    await this.catchUp(source, applier);
+  }
+
+  /** Has the new home count on from where the old one is, so that it gives out no identity twice. */
+  private async copySequences(tables: readonly TenantTable[], margin: number): Promise<void> {
+    for (const name of tables.flatMap(({ sequences }) => sequences)) {
+      const { rows } = await this.from.coordinator.query<{ last: string }>(`SELECT last_value AS last FROM ${name}`);
+      const last = BigInt((rows[0] as { last: string }).last);
+      await this.to.coordinator.query(`SELECT setval($1::regclass, $2) FROM ${name} WHERE last_value < $3`, [name, (last + BigInt(margin)).toString(), last.toString()]);
+    }
+  }
+
+  /** Closes the tenant, has the last changes follow, decides and opens it; steps back while transactions are in the way. */
+  private async handOver(source: Client, applier: Applier, sides: readonly [readonly TenantShard[], readonly TenantShard[]], tables: readonly TenantTable[]): Promise<{ closedMs: number; attempts: number }> {
+    const { drainMs = 150, patienceMs = 30_000 } = this.options;
+    const workers = await Promise.all([...new Set(sides[0].flatMap(({ placements }) => placements.map(({ node }) => node)))].map((node) => this.from.node(node)));
+    const until = performance.now() + patienceMs;
+    for (let attempts = 1; ; attempts += 1) {
+      if (await this.close(drainMs)) {
+        const closedAt = performance.now();
+        await this.step("closed");
+        if ((await Promise.all(workers.map((worker) => writersAreGone(worker, this.tenant, drainMs)))).every((gone) => gone)) {
+          await this.step("drained");
+          await Promise.all([this.pass(source, applier, CLOSED_STEP_MS), this.refuseMoved(this.from, sides[0]), this.refuseMoved(this.to, sides[1]), this.copySequences(tables, 0)]);
+          await this.step("complete");
+          await this.give();
+          await this.step("decided");
+          await this.open();
+          const closedMs = performance.now() - closedAt;
+          await this.step("opened");
+          return { closedMs, attempts };
+        }
+        await this.reopen();
+      }
+      if (performance.now() > until) throw new TenantError(`transactions that write the tenant were open all the time, for ${patienceMs / 1000} s. End the longest, or try again when there are fewer`);
+      await delay(Math.min(50 * attempts, 1000));
+      await this.catchUp(source, applier);
+    }
+  }
+
+  /** @returns whether it is closed: not while a transaction with an old snapshot is in the way. */
+  private async close(waitMs: number): Promise<boolean> {
+    const { coordinator, name } = this.from;
+    await coordinator.query("BEGIN");
+    try {
+      await coordinator.query(`SET LOCAL lock_timeout = ${waitMs}`);
+      // What began before trips over this where its snapshot is too old to see the tenant closed. First, because it may wait, and nothing is closed meanwhile.
+      await coordinator.query(`UPDATE tenancy.generation SET n = n + 1 WHERE bucket = ${BUCKET}`, [this.tenant]);
+      const { rowCount } = await coordinator.query("UPDATE tenancy.tenant SET state = 'closed' WHERE tenant = $1 AND move = $2", [this.tenant, this.move]);
+      if (rowCount !== 1) throw new TenantError("somebody else settled the tenant meanwhile");
+      await announce(coordinator, { tenant: this.tenant, home: name, epoch: this.epoch, state: "closed" });
+      await coordinator.query("COMMIT");
+      return true;
+    } catch (error) {
+      await coordinator.query("ROLLBACK");
+      if ((error as { code?: string }).code === "55P03") return false;
+      throw error;
+    }
+  }
+
+  private async reopen(): Promise<void> {
+    const record = { tenant: this.tenant, home: this.from.name, epoch: this.epoch, state: "moving", target: this.to.name, move: this.move } as const;
+    if (!(await writeRecord(this.from.coordinator, record, [this.move]))) throw new TenantError("somebody else settled the tenant meanwhile");
+  }
+
+  /** @throws {@link TenantError} if a copy of a shard is another than in the beginning: its worker was away, and missed changes. */
+  private async refuseMoved(site: Site, shards: readonly TenantShard[]): Promise<void> {
+    const now = await tenantShards(site, shards.map(({ table }) => table), this.tenant);
+    if (placementsOf(now) !== placementsOf(shards)) throw new TenantError(`a shard of the tenant was moved or copied in cluster ${site.name} meanwhile`);
+  }
+
+  private async give(): Promise<void> {
+    const { epoch, move, taker } = await decide(this.from.coordinator, this.tenant, { epoch: this.epoch, move: this.move, taker: this.to.name });
+    if (epoch !== this.epoch || move !== this.move || taker !== this.to.name) throw new TenantError("somebody else settled the tenant meanwhile");
+  }
+
+  private async open(): Promise<void> {
+    await writeRecord(this.to.coordinator, { tenant: this.tenant, home: this.to.name, epoch: this.epoch + 1, state: "settled" }, [this.move]);
+  }
+
+  /** Tells the old home, which keeps the move's name until it is cleaned, and every other cluster. */
+  private async tell(): Promise<void> {
+    const record = { tenant: this.tenant, home: this.to.name, epoch: this.epoch + 1, state: "settled" } as const;
+    await writeRecord(this.from.coordinator, { ...record, move: this.move }, [this.move]);
+    const others = this.sites.filter((site) => site !== this.from && site !== this.to);
+    await Promise.allSettled(others.map(({ coordinator }) => writeRecord(coordinator, record, [])));
+  }
+}

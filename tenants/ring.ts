@@ -1,0 +1,106 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { announce, ringOf, type Ring } from "./record";
+import type { Site } from "./site";
+import { TenantError } from "./tenantError";
+import { tenantTables } from "./tenantTables";
+
+/** How long transactions may hold the change of a ring up. */
+const DRAIN_MS = 30_000;
+
+/** Few enough for one statement, many enough to be quick. */
+const RECORDS_AT_ONCE = 10_000;
+
+/** The newest ring of the clusters. */
+export async function newestRing(sites: readonly Site[]): Promise<Ring> {
+  const rings = await Promise.all(sites.map(ringOf));
+  return rings.reduce((newest, ring) => (ring.version > newest.version || (ring.version === newest.version && ring.next !== null) ? ring : newest));
+}
+
+/**
+ * Changes the clusters that hashing spreads tenants over. Tenants that are there stay where they are: those that the new ring gives to another cluster are pinned first, and can be moved afterwards. Only
+ * a tenant that is written for the first time meanwhile, and that the change concerns, has to wait for a moment. A change that stopped half-way is finished by the next.
+ *
+ * @param sites all clusters of the old ring and the new.
+ * @param clusters the clusters of the new ring.
+ * @returns how many tenants were pinned.
+ * @throws {@link TenantError} if a cluster is missing.
+ */
+export async function changeRing(sites: readonly Site[], clusters: readonly string[], pinned: (tenants: number) => void = () => undefined): Promise<number> {
+  const next = [...clusters].sort();
+  const ring = await newestRing(sites);
+  const missing = [...new Set([...ring.clusters, ...next])].filter((name) => !sites.some((site) => site.name === name));
+  if (missing.length > 0) throw new TenantError(`The ring cannot be changed while ${missing.join(", ")} does not answer. Bring it back first`);
+  if (ring.next === null && String(ring.clusters) === String(next)) return 0;
+  if (ring.next !== null && String(ring.next) !== String(next)) {
+    throw new TenantError(`A change of the ring to ${ring.next.join(", ")} stopped half-way. Finish that first: npm run tenant -- rebalance, or drain, as it was begun`);
+  }
+  let count = 0;
+  const pin = async (): Promise<void> => {
+    for (const site of sites) {
+      count += await pinTenants(site, sites, ring.clusters, next);
+      pinned(count);
+    }
+  };
+  await pin();
+  await Promise.all(sites.map((site) => setRing(site, { version: ring.version, clusters: ring.clusters, next })));
+  await Promise.all(sites.map(drain));
+  await pin();
+  await Promise.all(sites.map((site) => setRing(site, { version: ring.version + 1, clusters: next, next: null })));
+  return count;
+}
+
+/** Pins the tenants that are on a cluster by the old ring and would not be by the new. */
+async function pinTenants(site: Site, sites: readonly Site[], clusters: readonly string[], next: readonly string[]): Promise<number> {
+  const tables = await tenantTables(site);
+  const present = tables.map(({ name, column }) => `SELECT DISTINCT ${column}::text AS tenant FROM ${name}`).join(" UNION ");
+  const { rows } = await site.coordinator.query<{ tenant: string }>({
+    text: `WITH present AS MATERIALIZED (${present}), known AS MATERIALIZED (SELECT tenant FROM tenancy.tenant)
+      SELECT tenant FROM present WHERE tenant NOT IN (SELECT tenant FROM known) AND tenancy.winner(tenant, $1) = $3 AND tenancy.winner(tenant, $2) <> $3`,
+    values: [clusters, next, site.name],
+    query_timeout: 600_000,
+  } as never);
+  for (let from = 0; from < rows.length; from += RECORDS_AT_ONCE) {
+    const tenants = rows.slice(from, from + RECORDS_AT_ONCE).map(({ tenant }) => tenant);
+    await Promise.all(
+      sites.map(({ coordinator }) =>
+        coordinator.query(
+          `INSERT INTO tenancy.tenant (tenant, home, epoch, state, pinned) SELECT tenant, $2, 1, 'settled', true FROM unnest($1::text[]) AS tenant
+           ON CONFLICT (tenant) DO NOTHING`,
+          [tenants, site.name],
+        ),
+      ),
+    );
+  }
+  return rows.length;
+}
+
+async function setRing({ name, coordinator }: Site, { version, clusters, next }: Ring): Promise<void> {
+  await coordinator.query("BEGIN");
+  try {
+    // Transactions with an old snapshot do not see the change; this they trip over.
+    await coordinator.query("UPDATE tenancy.generation SET n = n + 1");
+    const { rowCount } = await coordinator.query("UPDATE tenancy.ring SET version = $1, clusters = $2, next = $3 WHERE self = $4 AND version <= $1", [version, clusters, next, name]);
+    if (rowCount !== 1) throw new TenantError(`The ring of cluster ${name} was changed by somebody else meanwhile`);
+    await announce(coordinator, { ring: version });
+    await coordinator.query("COMMIT");
+  } catch (error) {
+    await coordinator.query("ROLLBACK").catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Waits until no transaction is left that looked at the ring before it was changed. */
+async function drain(site: Site): Promise<void> {
+  const { rows } = await site.coordinator.query<{ node: string }>("SELECT nodename || ':' || nodeport AS node FROM pg_dist_node WHERE isactive AND shouldhaveshards");
+  await Promise.all(
+    rows.map(async ({ node }) => {
+      const session = await site.node(node);
+      const until = performance.now() + DRAIN_MS;
+      for (let held = Array.from({ length: 1024 }, (_, bucket) => bucket); held.length > 0; await delay(5)) {
+        if (performance.now() > until) throw new TenantError(`A transaction on ${node} of cluster ${site.name} has written for more than ${DRAIN_MS / 1000} s. End it and run this again`);
+        const { rows: busy } = await session.query<{ bucket: string }>("SELECT bucket FROM unnest($1::int[]) AS bucket WHERE NOT pg_try_advisory_xact_lock(7777, bucket)", [held]);
+        held = busy.map(({ bucket }) => Number(bucket));
+      }
+    }),
+  );
+}

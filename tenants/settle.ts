@@ -1,0 +1,103 @@
+import { randomBytes } from "node:crypto";
+import { decide } from "./handover";
+import { deleteLeftovers, dropPublications } from "./leftovers";
+import { recordOf, writeRecord, type TenantRecord } from "./record";
+import type { Site } from "./site";
+import { TenantError } from "./tenantError";
+
+/** The class of the advisory lock that a mover holds on the coordinator of the cluster that gives a tenant away. */
+const MOVER_LOCK = 7778;
+
+/** How a tenant stands after it was settled. */
+export interface Settled {
+  readonly tenant: string;
+  readonly home: string;
+  readonly epoch: number;
+  /** `kept`: the move was given up; `taken`: it was finished; `cleaned`: only leftovers were there. */
+  readonly outcome: "kept" | "taken" | "cleaned";
+  /** Clusters that did not answer and may still have leftovers. */
+  readonly unreached: readonly string[];
+}
+
+/** A name for a move. */
+export function newMove(): string {
+  return randomBytes(8).toString("hex");
+}
+
+/** Takes the lock of the tenant's mover, for as long as the session lives. @returns whether nobody has it. */
+export async function lockMover(site: Site, tenant: string): Promise<boolean> {
+  const { rows } = await site.coordinator.query<{ mine: boolean }>(`SELECT pg_try_advisory_lock(${MOVER_LOCK}, hashtext($1)) AS mine`, [tenant]);
+  return rows[0]?.mine === true;
+}
+
+export async function unlockMover(site: Site, tenant: string): Promise<void> {
+  await site.coordinator.query(`SELECT pg_advisory_unlock(${MOVER_LOCK}, hashtext($1))`, [tenant]);
+}
+
+/** The tenants whose move did not end, or whose leftovers are still there, as the clusters that answer say. */
+export async function unsettledTenants(sites: readonly Site[]): Promise<string[]> {
+  const answers = await Promise.all(sites.map(({ coordinator }) => coordinator.query<{ tenant: string }>("SELECT tenant FROM tenancy.tenant WHERE move IS NOT NULL OR state <> 'settled'")));
+  return [...new Set(answers.flatMap(({ rows }) => rows.map(({ tenant }) => tenant)))].sort();
+}
+
+/**
+ * Ends a move that stopped half-way: gives it up where it is not decided, finishes it where it is. It may be run at any time, by anybody, again and again; a mover that is still there stops by itself.
+ *
+ * @param sites the clusters that answer.
+ * @param names all clusters of the stack.
+ * @throws {@link TenantError} if a cluster that it cannot go on without does not answer.
+ */
+export async function settle(sites: readonly Site[], names: readonly string[], tenant: string): Promise<Settled> {
+  const records = new Map<string, TenantRecord>();
+  for (const site of sites) {
+    const record = await recordOf(site, tenant);
+    if (record !== undefined) records.set(site.name, record);
+  }
+  const unreached = names.filter((name) => !sites.some((site) => site.name === name));
+  const giver = sites.find((site) => isGiving(records.get(site.name), site.name));
+  const known = [...records.values()].sort((one, other) => other.epoch - one.epoch)[0];
+  if (known === undefined) throw new TenantError(`No cluster that answers knows a move of tenant ${tenant}`);
+  if (giver === undefined) {
+    if (known.state !== "settled" && !sites.some(({ name }) => name === known.home)) {
+      throw new TenantError(`Cluster ${known.home}, which gives tenant ${tenant} away, does not answer, and only it knows whether it did. Bring it back and run npm run tenant -- recover`);
+    }
+    return tidy(sites, unreached, records, { tenant, home: known.home, epoch: known.epoch, outcome: "cleaned" });
+  }
+  const { epoch, move, target } = records.get(giver.name) as TenantRecord & { move: string; target: string };
+  const decided = await decide(giver.coordinator, tenant, { epoch, move: newMove(), taker: null });
+  if (decided.epoch !== epoch) throw new TenantError(`Tenant ${tenant} is being settled by somebody else. Look again: npm run tenant -- locate ${tenant}`);
+  const taken = decided.taker !== null;
+  const home = taken ? target : giver.name;
+  const opener = sites.find(({ name }) => name === home);
+  if (opener === undefined) throw new TenantError(`Tenant ${tenant} was given to cluster ${home}, which does not answer. It opens there once it does: npm run tenant -- recover`);
+  await writeRecord(opener.coordinator, { tenant, home, epoch: epoch + 1, state: "settled" }, [move]);
+  await dropPublications(giver, tenant, move);
+  return tidy(sites, unreached, records, { tenant, home, epoch: epoch + 1, outcome: taken ? "taken" : "kept" });
+}
+
+/** Brings every cluster's copy up to date, and cleans those that are not the tenant's home. One that fails is told, and cleaned another time. */
+async function tidy(sites: readonly Site[], unreached: readonly string[], records: ReadonlyMap<string, TenantRecord>, settled: Omit<Settled, "unreached">): Promise<Settled> {
+  const { tenant, home, epoch } = settled;
+  const tidyOne = async (site: Site): Promise<void> => {
+    const known = records.get(site.name);
+    const move = known?.move ?? undefined;
+    const moves = move === undefined ? [] : [move];
+    const pinned = site.name === home && known?.pinned === true && known.epoch === epoch;
+    if (site.name === home || move === undefined) {
+      await writeRecord(site.coordinator, { tenant, home, epoch, state: "settled", pinned }, moves);
+      return;
+    }
+    const cleaning = newMove();
+    if (!(await writeRecord(site.coordinator, { tenant, home, epoch, state: "settled", move: cleaning }, moves))) return;
+    await dropPublications(site, tenant, move);
+    await deleteLeftovers(site, tenant, cleaning);
+    await writeRecord(site.coordinator, { tenant, home, epoch, state: "settled" }, [cleaning]);
+  };
+  const outcomes = await Promise.allSettled(sites.map(tidyOne));
+  const failed = sites.filter((_, index) => outcomes[index]?.status === "rejected").map(({ name }) => name);
+  return { ...settled, unreached: [...unreached, ...failed] };
+}
+
+function isGiving(record: TenantRecord | undefined, cluster: string): boolean {
+  return record !== undefined && record.home === cluster && record.target !== null && record.state !== "settled" && record.move !== null;
+}

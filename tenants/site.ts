@@ -1,0 +1,131 @@
+import { Client, type ClientConfig } from "pg";
+import type { ClusterAccess } from "./clusterAccess";
+import { TenantError } from "./tenantError";
+
+const CONNECT_TIMEOUT_MS = 3000;
+
+/** Longer than any statement of a move takes but the copies, which set their own. */
+const STATEMENT_TIMEOUT_MS = 15_000;
+
+/**
+ * Values are written the same way by every session, whatever a role or a database has set: what one cluster prints is what the other reads, and equal rows have equal texts.
+ */
+const OPTIONS = [
+  "TimeZone=UTC",
+  "DateStyle=ISO",
+  "IntervalStyle=postgres",
+  "extra_float_digits=1",
+  "bytea_output=hex",
+  "client_min_messages=warning",
+  "client_connection_check_interval=500ms",
+  // What is made on a shard is the shard's alone.
+  "citus.enable_ddl_propagation=off",
+]
+  .map((setting) => `-c ${setting}`)
+  .join(" ");
+
+/** Values stay the texts that PostgreSQL sends: a driver's Date would lose microseconds. */
+const AS_TEXT = { getTypeParser: () => (value: string) => value } as unknown as NonNullable<ClientConfig["types"]>;
+
+/** A cluster that an operation works on: a session on its coordinator, and sessions on its workers as they are needed. */
+export class Site {
+  private readonly sessions = new Map<string, Promise<Client>>();
+
+  private constructor(
+    private readonly access: ClusterAccess,
+    /** What its sessions are called in `pg_stat_activity`. */
+    private readonly applicationName: string,
+    /** The session on the coordinator. Its values come as JavaScript values. */
+    readonly coordinator: Client,
+  ) {}
+
+  /** @throws {@link TenantError} that names the cluster, if its coordinator does not answer. */
+  static async open(access: ClusterAccess, applicationName: string): Promise<Site> {
+    try {
+      return new Site(access, applicationName, await session({ connectionString: access.uri, application_name: applicationName }));
+    } catch (error) {
+      throw new TenantError(`Cluster ${access.name} does not answer: ${messageOf(error)}. Bring it back, or wait until it is`, { cause: error });
+    }
+  }
+
+  get name(): string {
+    return this.access.name;
+  }
+
+  /** The session on a worker, opened once and kept. Values are texts. */
+  node(name: string): Promise<Client> {
+    const known = this.sessions.get(name);
+    if (known !== undefined) return known;
+    const opened = this.openNode(name, { options: OPTIONS });
+    this.sessions.set(name, opened);
+    return opened;
+  }
+
+  /** A session on a worker for a COPY, which may take as long as it moves. The caller ends it. */
+  copying(name: string): Promise<Client> {
+    return this.openNode(name, { query_timeout: 0, options: OPTIONS });
+  }
+
+  /** A session on a worker that speaks the replication protocol. The caller ends it. */
+  replication(name: string): Promise<Client> {
+    return this.openNode(name, { query_timeout: 0, replication: "database", options: OPTIONS } as ClientConfig);
+  }
+
+  /** Another session on the coordinator. The caller ends it. */
+  another(): Promise<Client> {
+    return session({ connectionString: this.access.uri, application_name: this.applicationName });
+  }
+
+  /** Ends every session without waiting: a frozen server does not say goodbye. */
+  close(): void {
+    abandon(this.coordinator);
+    for (const opened of this.sessions.values()) void opened.then(abandon, () => undefined);
+  }
+
+  private async openNode(name: string, more: ClientConfig): Promise<Client> {
+    const address = this.access.nodes[name];
+    if (address === undefined) {
+      throw new TenantError(`Cluster ${this.name} has a node ${name} whose address is not known here: it is not of the stack. Run npm run up, or move its shards away`);
+    }
+    // The coordinator's URI gives user, password and database.
+    const { user, password, database } = this.coordinator;
+    try {
+      return await session({
+        host: address.host,
+        port: address.port,
+        user,
+        password,
+        ...(database !== undefined && { database }),
+        application_name: this.applicationName,
+        types: AS_TEXT,
+        ...more,
+      });
+    } catch (error) {
+      throw new TenantError(`The worker ${name} of cluster ${this.name} does not answer: ${messageOf(error)}. Bring it back, or wait until it is`, { cause: error });
+    }
+  }
+}
+
+async function session(config: ClientConfig): Promise<Client> {
+  const client = new Client({ connectionTimeoutMillis: CONNECT_TIMEOUT_MS, query_timeout: STATEMENT_TIMEOUT_MS, keepAlive: true, ...config });
+  // A session that breaks makes its next statement fail; without a listener it would end the process.
+  client.on("error", () => undefined);
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    abandon(client);
+    throw error;
+  }
+}
+
+/** Drops a session without a goodbye. */
+export function abandon(client: Client): void {
+  (client as unknown as { connection: { stream: { destroy: () => void } } }).connection.stream.destroy();
+}
+
+/** What went wrong, on one line without a full stop. */
+export function messageOf(error: unknown): string {
+  const { message = "", code = "", detail = "" } = (error ?? {}) as Partial<Record<"message" | "code" | "detail", string>>;
+  return [message === "" ? code : message, detail].filter((part) => part !== "").join("; ").replace(/\s+/g, " ").replace(/\.$/, "");
+}

@@ -1,0 +1,105 @@
+import type { Site } from "./site";
+import { TenantError } from "./tenantError";
+
+/** A table that has rows of tenants, on one cluster. */
+export interface TenantTable {
+  /** Schema and name, quoted where it has to be. */
+  readonly name: string;
+  /** The distribution column, which holds the tenant; quoted where it has to be. */
+  readonly column: string;
+  /** Columns that are stored, in order, quoted where it has to be; those that PostgreSQL computes are left out. */
+  readonly columns: readonly string[];
+  /** A description of the columns and the key, equal on two clusters whose tables are alike. */
+  readonly shape: string;
+  /** Columns by which replication tells rows apart; empty if there are none. */
+  readonly key: readonly string[];
+  /** Sequences that its columns take their defaults from, quoted where it has to be. */
+  readonly sequences: readonly string[];
+}
+
+/** A copy of a shard. */
+export interface Placement {
+  readonly id: string;
+  /** The worker, as Citus names it: `worker_a1:5432`. */
+  readonly node: string;
+}
+
+/** Where one table's rows of one tenant are. */
+export interface TenantShard {
+  readonly table: TenantTable;
+  /** The shard's own table on each worker that has it, schema and name, quoted where it has to be. */
+  readonly relation: string;
+  readonly shardId: string;
+  readonly placements: readonly Placement[];
+}
+
+/** The tables that the fence watches, by name: those whose rows belong to tenants. */
+export async function tenantTables(site: Site): Promise<TenantTable[]> {
+  const { rows } = await site.coordinator.query<TenantTable>(`
+    SELECT format('%I.%I', n.nspname, c.relname) AS name, quote_ident(a.attname) AS "column",
+      (SELECT json_agg(quote_ident(attname) ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '') AS columns,
+      (SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || CASE WHEN attgenerated <> '' THEN ' generated' ELSE '' END, ', ' ORDER BY attnum)
+         FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS shape,
+      coalesce((SELECT json_agg(quote_ident(attname)) FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = ANY (i.indkey)
+         WHERE i.indrelid = c.oid AND i.indisprimary), '[]') AS key,
+      coalesce((SELECT json_agg(DISTINCT s.name) FROM pg_attribute k, LATERAL (SELECT pg_get_serial_sequence(format('%I.%I', n.nspname, c.relname), k.attname) AS name) s
+         WHERE k.attrelid = c.oid AND k.attnum > 0 AND NOT k.attisdropped AND s.name IS NOT NULL), '[]') AS sequences
+    FROM pg_dist_partition p JOIN pg_class c ON c.oid = p.logicalrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = column_to_column_name(p.logicalrelid, p.partkey)
+    WHERE p.partmethod = 'h' AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'tenancy_insert')
+    ORDER BY 1`);
+  if (rows.length === 0) throw new TenantError(`Cluster ${site.name} has no tables of tenants: the fence is not installed. Set tenantFence to true and run npm run up`);
+  return rows;
+}
+
+/**
+ * Refuses what cannot be moved.
+ *
+ * @throws {@link TenantError} that names the table and what would be right.
+ */
+export function refuseUnlike(from: string, tables: readonly TenantTable[], to: string, others: readonly TenantTable[]): void {
+  for (const { name, column, key, shape } of tables) {
+    if (key.length === 0) throw new TenantError(`The table ${name} has no primary key, so that a change of a row cannot be followed while its tenant moves. Give it one, with ${column} in it`);
+    const other = others.find((table) => table.name === name);
+    if (other === undefined) throw new TenantError(`Cluster ${to} has no table ${name} for tenants. Run npm run up, which makes the tables of every cluster alike`);
+    if (other.shape !== shape) throw new TenantError(`The table ${name} is not the same on ${from} (${shape}) and on ${to} (${other.shape}). Make them alike first`);
+  }
+  const more = others.find(({ name }) => !tables.some((table) => table.name === name));
+  if (more !== undefined) throw new TenantError(`Cluster ${from} has no table ${more.name} for tenants, and ${to} has it. Run npm run up, which makes the tables of every cluster alike`);
+}
+
+/**
+ * Where a tenant's rows are, table by table.
+ *
+ * @throws {@link TenantError} if the tenant cannot be a value of the column.
+ */
+export async function tenantShards(site: Site, tables: readonly TenantTable[], tenant: string): Promise<TenantShard[]> {
+  const { rows } = await site.coordinator
+    .query<{ name: string; shardId: string; relation: string; placements: Placement[] }>(
+      `SELECT t.name, s.shardid::text AS "shardId", shard_name(t.name::regclass, s.shardid, false) AS relation,
+         (SELECT json_agg(json_build_object('id', p.placementid::text, 'node', d.nodename || ':' || d.nodeport) ORDER BY p.placementid)
+            FROM pg_dist_placement p JOIN pg_dist_node d ON d.groupid = p.groupid AND d.noderole = 'primary' AND d.isactive WHERE p.shardid = s.shardid) AS placements
+       FROM unnest($1::text[]) WITH ORDINALITY AS t (name, position)
+         JOIN LATERAL (SELECT get_shard_id_for_distribution_column(t.name::regclass, $2::text) AS shardid) s ON true
+       ORDER BY t.position`,
+      [tables.map(({ name }) => name), tenant],
+    )
+    .catch((error: unknown) => {
+      if ((error as { code?: string }).code?.startsWith("22") === true) throw new TenantError(`${tenant} cannot be a tenant: ${(error as Error).message}`);
+      throw error;
+    });
+  return rows.map(({ name, ...shard }) => ({ table: tables.find((table) => table.name === name) as TenantTable, ...shard, placements: shard.placements ?? [] }));
+}
+
+/** Which copies of a tenant's shards there are, as one text to compare. */
+export function placementsOf(shards: readonly TenantShard[]): string {
+  return shards.map(({ shardId, placements }) => `${shardId}: ${placements.map(({ id, node }) => `${id}@${node}`).join(" ")}`).join(", ");
+}
+
+/** The worker that has a copy of every table's shard: colocated shards are together. @throws {@link TenantError} if there is none. */
+export function commonNodes(site: string, shards: readonly TenantShard[]): string[] {
+  const [first, ...rest] = shards.map(({ placements }) => placements.map(({ node }) => node));
+  const nodes = (first ?? []).filter((node) => rest.every((others) => others.includes(node)));
+  if (nodes.length === 0) throw new TenantError(`No worker of cluster ${site} has the tenant's shards of all tables: a worker is away, or the tables are not colocated. npm run status tells`);
+  return nodes;
+}
