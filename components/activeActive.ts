@@ -1,12 +1,14 @@
 import * as pulumi from "@pulumi/pulumi";
 import { isGuarded } from "../config/guarded";
 import type { ActiveActiveSettings } from "../config/settings";
-import { activeActiveParts, type ReadFile } from "../topology/stack";
+import { planCitus } from "../topology/citus";
+import { activeActiveParts, planTenancy, type ReadFile } from "../topology/stack";
 import { CitusCluster } from "./citusCluster";
 import { GuardImage } from "./guardImage";
 import { image } from "./image";
 import { network } from "./network";
 import { password } from "./password";
+import { program } from "./program";
 
 export interface ActiveActiveArgs {
   readonly settings: ActiveActiveSettings;
@@ -50,6 +52,19 @@ export class ActiveActive extends pulumi.ComponentResource {
     const clusters = Object.entries(parts.clusters).map(
       ([cluster, options]) => [cluster, new CitusCluster(cluster, { ...options, ...shared }, { parent: this })] as const,
     );
+
+    if (settings.tenantFence) {
+      program(this, "tenancy-setup", "main", {
+        spec: planTenancy(Object.entries(parts.clusters).map(([cluster, options]) => planCitus(cluster, options))),
+        environment: {
+          PGPASSWORD: shared.superuserPassword,
+          // A cluster that was set up anew may know nothing of its tenants.
+          CITUS_CONTAINERS: pulumi.all(clusters.map(([, { containers }]) => containers)).apply((ids) => ids.join(" ")),
+          ...(acceptLoss !== undefined && { CITUS_ACCEPT_LOSS: acceptLoss }),
+        },
+        dependsOn: clusters.map(([, cluster]) => cluster),
+      });
+    }
 
     this.outputs = {
       uris: pulumi.secret(pulumi.all(Object.fromEntries(clusters.map(([cluster, { uri }]) => [cluster, uri])))),

@@ -32,6 +32,8 @@ export interface CitusClusterArgs extends CitusOptions {
 export class CitusCluster extends pulumi.ComponentResource {
   /** Container names of the cluster's own nodes, coordinator first. */
   readonly nodes: readonly string[];
+  /** Changes when one of the cluster's own nodes is another container. */
+  readonly containers: pulumi.Output<string>;
   /** Where this machine reaches the coordinator. */
   readonly endpoint: string;
   /** Connection URI of the coordinator, a secret, once every shard has taken a write. */
@@ -53,11 +55,12 @@ export class CitusCluster extends pulumi.ComponentResource {
       const joins = coordinators[index];
       container(this, `${name}-${guard.name.slice(args.prefix?.length ?? 0)}`, guard, { network, image: guardImage, secrets: { PGPASSWORD: superuserPassword }, ...(joins && { joins }) });
     });
+    this.containers = identities(nodes);
     const setup = program(this, `${name}-setup`, "main", {
       spec: plan.setup,
       environment: {
         PGPASSWORD: superuserPassword,
-        CITUS_CONTAINERS: identities(nodes),
+        CITUS_CONTAINERS: this.containers,
         ...(args.acceptLoss !== undefined && { CITUS_ACCEPT_LOSS: args.acceptLoss }),
       },
       dependsOn: [...nodes, ...(args.setupAfter ?? [])],

@@ -205,6 +205,10 @@ const activeActive = z.strictObject({
     .prefault({ a: {}, b: {} })
     .describe("A cluster, by its name. A cluster that is set replaces the default clusters, so list all of them."),
   replicationFactor: wholeNumber(1, MAXIMUM_WORKERS).prefault(2).describe("Placements of each shard (`citus.shard_replication_factor`)."),
+  tenantFence: z
+    .boolean("must be true or false")
+    .prefault(true)
+    .describe("Whether each cluster refuses writes to `schema.tables` of tenants whose home is another cluster, which the router and moving tenants need."),
   images: imagesOf({}),
   limits: z.strictObject(databaseLimits).prefault({}),
   ...common,

@@ -2,6 +2,7 @@ import type { Parameters } from "../topology/parameters";
 import type { CitusSpec, NodeAddress } from "../topology/plan";
 import type { Deadline } from "./deadline";
 import { distributeTables } from "./distribution";
+import { reconcileFence } from "./fence";
 import { healLostWorkers } from "./lostWorkers";
 import { ownState } from "./nodeState";
 import { reconcileParameters } from "./parameters";
@@ -40,6 +41,7 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
     await registerWorkers(coordinator, workers, report);
     await applySchema(coordinator, spec.schema.sql, deadline, report);
     await distributeTables(coordinator, spec, report);
+    await reconcileFence(coordinator, spec, deadline, report);
     const [table] = Object.keys(spec.schema.tables);
     if (table !== undefined) await ensureProbe(coordinator, table, report);
     await drainWorkers(coordinator, spec, report);

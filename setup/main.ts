@@ -6,6 +6,7 @@ import { reconcileEtcd } from "./etcd";
 import { reconcilePatroni } from "./patroni";
 import { Report } from "./report";
 import { reason, SetupError } from "./setupError";
+import { reconcileTenancy } from "./tenancy";
 
 /** Time for what is being done to end with a reason of its own before the set-up as a whole is called overdue. */
 const GRACE_MS = 1000;
@@ -13,7 +14,7 @@ const GRACE_MS = 1000;
 /**
  * Brings the cluster that its standard input plans to that plan: prints a line for each thing that it did or found so,
  * and ends with one sentence and exit code 1 where it cannot. PostgreSQL's password comes in `PGPASSWORD`;
- * `CITUS_ACCEPT_LOSS` names workers, comma-separated, whose lost shards may be created again, empty.
+ * `CITUS_ACCEPT_LOSS` names workers, comma-separated, whose lost shards may be created again, empty, and clusters that are gone for good.
  */
 async function main(): Promise<void> {
   const spec = JSON.parse(await text(process.stdin)) as SetupSpec;
@@ -30,14 +31,21 @@ async function main(): Promise<void> {
 function reconcile(spec: SetupSpec, deadline: Deadline, report: Report): Promise<void> {
   switch (spec.kind) {
     case "citus":
-      return reconcileCitus(spec, new Set((process.env["CITUS_ACCEPT_LOSS"] ?? "").split(",").filter((name) => name !== "")), deadline, report);
+      return reconcileCitus(spec, acceptedLosses(), deadline, report);
     case "etcd":
       return reconcileEtcd(spec, deadline, report);
     case "patroni":
       return reconcilePatroni(spec, deadline, report);
+    case "tenancy":
+      return reconcileTenancy(spec, acceptedLosses(), deadline, report);
     default:
       throw new SetupError(`There is no set-up for ${JSON.stringify((spec as { kind?: unknown }).kind)}`);
   }
+}
+
+/** Workers and clusters whose data may be lost. */
+function acceptedLosses(): ReadonlySet<string> {
+  return new Set((process.env["CITUS_ACCEPT_LOSS"] ?? "").split(",").filter((name) => name !== ""));
 }
 
 function fail(sentence: string): never {

@@ -41,6 +41,8 @@ export interface CitusOptions {
   readonly preloadLibraries?: readonly string[];
   /** SQL that creates the tables, idempotent, and the tables to distribute with their columns. @default no tables */
   readonly schema?: { readonly sql: string; readonly tables: Readonly<Record<string, string>> };
+  /** Whether writes of tenants whose home is another cluster are refused, which needs a ring: see `TenancySpec`. @default false */
+  readonly fence?: boolean;
   /** PostgreSQL's major version in the image. @default 17 */
   readonly postgresMajor?: number;
   /** Put before every name. @default none */
@@ -93,6 +95,7 @@ export function planCitus(name: string, options: CitusOptions = {}): CitusCluste
       workerParameters: ofWorkers,
       extensions: ["pg_stat_statements"],
       schema: options.schema ?? { sql: "", tables: {} },
+      ...(options.fence === true && { fence: true }),
       timeoutSeconds: 600,
     },
   };

@@ -156,6 +156,15 @@ export interface CitusSpec {
     /** Tables to distribute, colocated, each with its distribution column. */
     readonly tables: Readonly<Record<string, string>>;
   };
+  /** Writes of tenants whose home is another cluster are refused. Not set: there is no other. */
+  readonly fence?: boolean;
+  readonly timeoutSeconds: number;
+}
+
+/** What the set-up across the clusters of a stack brings about: they agree on which tenants are whose. */
+export interface TenancySpec {
+  readonly kind: "tenancy";
+  readonly clusters: readonly { readonly name: string; readonly endpoint: Endpoint }[];
   readonly timeoutSeconds: number;
 }
 
@@ -179,7 +188,7 @@ export interface EtcdMember {
 }
 
 /** What a set-up program reads on its standard input. */
-export type SetupSpec = EtcdSpec | PatroniSpec | CitusSpec;
+export type SetupSpec = EtcdSpec | PatroniSpec | CitusSpec | TenancySpec;
 
 /** One Citus cluster of a stack. */
 export interface CitusClusterPlan {
@@ -214,6 +223,8 @@ export interface StackPlan {
   /** The Docker network's name. */
   readonly network: string;
   readonly clusters: readonly CitusClusterPlan[];
+  /** How the clusters share the tenants; absent where there is one cluster for all, or no fence. */
+  readonly tenancy?: TenancySpec;
   /** Absent in active-active. */
   readonly etcd?: EtcdPlan;
   /** Absent in active-active. */

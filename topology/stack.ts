@@ -5,7 +5,7 @@ import { planCitus, reachable, type CitusOptions } from "./citus";
 import { planEtcd, type EtcdOptions } from "./etcd";
 import { INSIDE, planHAProxy, type HAProxyOptions } from "./haproxy";
 import { patroniPath, planPatroni, PROMOTED, type PatroniOptions } from "./patroni";
-import { FIRST_GROUP, type StackPlan } from "./plan";
+import { FIRST_GROUP, type CitusClusterPlan, type StackPlan, type TenancySpec } from "./plan";
 import { planPooler, POOLER_PAUSE, POOLER_START, type PoolerOptions } from "./pooler";
 
 /** Files that a plan is made with: their text, by their path relative to the project. */
@@ -19,9 +19,14 @@ export function activeActiveParts(settings: ActiveActiveSettings, read: ReadFile
   const ports = clusterPorts(settings.clusters);
   const clusters = Object.entries(settings.clusters).map(([name, { workers }]): [string, CitusOptions] => [
     name,
-    { ...citusOptions(settings, read), workers, port: ports[name] as number },
+    { ...citusOptions(settings, read), workers, port: ports[name] as number, fence: settings.tenantFence },
   ]);
   return { network: `${settings.prefix}citus-active-active`, clusters: Object.fromEntries(clusters) };
+}
+
+/** How the clusters of a stack come to agree on which tenants are whose. */
+export function planTenancy(clusters: readonly Pick<CitusClusterPlan, "name" | "setup">[]): TenancySpec {
+  return { kind: "tenancy", clusters: clusters.map(({ name, setup }) => ({ name, endpoint: setup.endpoint })), timeoutSeconds: 120 };
 }
 
 /** The parts of an active-passive stack, each with its component's name. */
@@ -103,7 +108,8 @@ export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFi
 export function planStack(settings: Settings, read: ReadFile): StackPlan {
   if (settings.topology === "active-active") {
     const { network, clusters } = activeActiveParts(settings, read);
-    return { topology: settings.topology, network, clusters: Object.entries(clusters).map(([name, options]) => planCitus(name, options)) };
+    const plans = Object.entries(clusters).map(([name, options]) => planCitus(name, options));
+    return { topology: settings.topology, network, clusters: plans, ...(settings.tenantFence && { tenancy: planTenancy(plans) }) };
   }
   const parts = activePassiveParts(settings, read);
   const etcd = planEtcd(parts.etcd.name, parts.etcd.options);

@@ -142,7 +142,7 @@ describe("Pulumi.active-active.yaml", () => {
       "docker:index/remoteImage:RemoteImage": 2,
       "docker:index/volume:Volume": 8,
       [CONTAINER]: 18,
-      [COMMAND]: 4,
+      [COMMAND]: 5,
     });
   });
 
@@ -225,6 +225,24 @@ describe("Pulumi.active-active.yaml", () => {
       coordinatorParameters: { max_connections: "300", shared_preload_libraries: "citus,pg_stat_statements", wal_level: "logical" },
       schema: { tables: { rooms: "room_id", room_members: "room_id", messages: "room_id" } },
     });
+  });
+
+  test("the clusters come to agree on their tenants, again when a node of one is another container", () => {
+    const setup = named(stack.resources, "tenancy-setup");
+    expect(setup.inputs["environment"]).toEqual({
+      PGPASSWORD: "output of superuser-password",
+      CITUS_CONTAINERS: "a-coord_a-id a-worker_a1- a-worker_a2- a-worker_a3- b-coord_b-id b-worker_b1- b-worker_b2- b-worker_b3-",
+    });
+    expect(setup.secrets).toContain("environment");
+    expect(JSON.parse(setup.inputs["stdin"] as string)).toEqual({
+      kind: "tenancy",
+      clusters: [
+        { name: "a", endpoint: { host: "127.0.0.1", port: 5432, user: "postgres", database: "postgres" } },
+        { name: "b", endpoint: { host: "127.0.0.1", port: 6432, user: "postgres", database: "postgres" } },
+      ],
+      timeoutSeconds: 120,
+    });
+    for (const cluster of ["a", "b"]) expect(JSON.parse(named(stack.resources, `${cluster}-setup`).inputs["stdin"] as string)).toMatchObject({ fence: true });
   });
 
   test("tells URIs, endpoints and nodes by cluster", async () => {

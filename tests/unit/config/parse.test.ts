@@ -350,6 +350,7 @@ describe("defaults", () => {
       topology: "active-active",
       clusters: { a: { workers: 3 }, b: { workers: 3 } },
       replicationFactor: 2,
+      tenantFence: true,
       guard: true,
       images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim", node: "node:20-trixie-slim" },
       limits: { coordinator: {}, worker: {} },

@@ -1,0 +1,128 @@
+import type { TenancySpec } from "../topology/plan";
+import { Coordinator } from "./coordinator";
+import type { Deadline } from "./deadline";
+import type { Report } from "./report";
+import { reason, SetupError } from "./setupError";
+
+/** How a cluster spreads tenants, as it knows. */
+interface Ring {
+  readonly version: number;
+  readonly clusters: readonly string[];
+  readonly next: readonly string[] | null;
+}
+
+/** What a cluster knows of a tenant that is settled. */
+interface Settled {
+  readonly tenant: string;
+  readonly home: string;
+  readonly epoch: number;
+  readonly pinned: boolean;
+}
+
+/** A cluster of the stack, and what it knows. */
+interface Member {
+  readonly name: string;
+  readonly coordinator: Coordinator;
+  readonly ring: Ring | undefined;
+  readonly tenants: ReadonlyMap<string, Settled>;
+  /** Homes of tenants whose move did not end. */
+  readonly moving: readonly string[];
+}
+
+/**
+ * Brings what the clusters of a stack know of their tenants to one state: the ring of all of them where there is none yet; the newest ring and record where one cluster has it. A cluster that knows nothing takes no
+ * writes until it has them. Moves that are under way are left alone.
+ *
+ * @param acceptLoss clusters that are gone for good, with the tenants that lived there.
+ * @throws {@link SetupError} if a cluster that owns tenants is not of the stack any more.
+ */
+export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySet<string>, deadline: Deadline, report: Report): Promise<void> {
+  report.activity = "reading what the clusters know of their tenants";
+  const members: Member[] = [];
+  try {
+    for (const { name, endpoint } of spec.clusters) {
+      const coordinator = await deadline.poll(
+        () => Coordinator.connect(name, endpoint).catch(() => undefined),
+        () => `Cluster ${name} does not answer at ${endpoint.host}:${endpoint.port}. Run the update again when it does`,
+      );
+      members.push(await read(name, coordinator));
+    }
+    const names = members.map(({ name }) => name).sort();
+    const rings = members.flatMap(({ ring }) => (ring === undefined ? [] : [ring]));
+    const newest = rings.reduce<Ring | undefined>((known, ring) => (known === undefined || ring.version > known.version ? ring : known), undefined);
+    const current = newest ?? { version: 1, clusters: names, next: null };
+    const ring = withoutLost(members, names, current, acceptLoss, report);
+    const tenants = newestOf(members, acceptLoss);
+    await Promise.all(members.map((member) => bring(member, ring, tenants, acceptLoss, report)));
+    for (const name of names.filter((one) => !ring.clusters.includes(one))) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
+    if (!report.changed) report.found("tenants", `spread over ${ring.clusters.join(", ")} already`);
+  } finally {
+    await Promise.all(members.map(({ coordinator }) => coordinator.close()));
+  }
+}
+
+async function read(name: string, coordinator: Coordinator): Promise<Member> {
+  const [ring] = await coordinator.query<{ version: string; clusters: string[]; next: string[] | null }>("SELECT version, clusters, next FROM tenancy.ring");
+  const rows = await coordinator.query<{ tenant: string; home: string; epoch: string; pinned: boolean; settled: boolean }>(
+    "SELECT tenant, home, epoch, pinned, state = 'settled' AND move IS NULL AS settled FROM tenancy.tenant",
+  );
+  return {
+    name,
+    coordinator,
+    ring: ring && { ...ring, version: Number(ring.version) },
+    tenants: new Map(rows.filter(({ settled }) => settled).map(({ tenant, home, epoch, pinned }) => [tenant, { tenant, home, epoch: Number(epoch), pinned }])),
+    moving: rows.filter(({ settled }) => !settled).map(({ home }) => home),
+  };
+}
+
+/** The ring that the stack's clusters can keep. @throws {@link SetupError} if one that is not of the stack any more owns tenants. */
+function withoutLost(members: readonly Member[], names: readonly string[], ring: Ring, acceptLoss: ReadonlySet<string>, report: Report): Ring {
+  const homes = members.flatMap(({ tenants, moving }) => [...[...tenants.values()].map(({ home }) => home), ...moving]);
+  const gone = [...new Set([...ring.clusters, ...(ring.next ?? []), ...homes])].filter((name) => !names.includes(name)).sort();
+  const owner = gone.find((name) => !acceptLoss.has(name));
+  if (owner !== undefined) {
+    throw new SetupError(
+      `Cluster ${owner} still owns tenants, and is no longer among the stack's clusters: nothing was removed. Put it back, run npm run tenant -- drain ${owner}, and then take it out. ` +
+        `If it is lost for good, with its tenants' data: npm run up -- <stack> --accept-loss ${owner}`,
+    );
+  }
+  if (gone.length === 0) return ring;
+  const left = ring.clusters.filter((name) => names.includes(name));
+  report.did("tenants", `those of ${gone.join(", ")} are lost; they begin anew in ${(left.length > 0 ? left : names).join(", ")}`);
+  return { version: ring.version + 1, clusters: left.length > 0 ? left : names, next: null };
+}
+
+/** The newest record of every tenant; those whose home is lost are left out. */
+function newestOf(members: readonly Member[], acceptLoss: ReadonlySet<string>): Settled[] {
+  const newest = new Map<string, Settled>();
+  for (const record of members.flatMap(({ tenants }) => [...tenants.values()])) {
+    if ((newest.get(record.tenant)?.epoch ?? -1) < record.epoch) newest.set(record.tenant, record);
+  }
+  return [...newest.values()].filter(({ home }) => !acceptLoss.has(home) || members.some(({ name }) => name === home));
+}
+
+/** Records come before the ring: a cluster that has no ring takes no writes at all. */
+async function bring({ name, coordinator, ring: known, tenants }: Member, ring: Ring, newest: readonly Settled[], acceptLoss: ReadonlySet<string>, report: Report): Promise<void> {
+  const behind = newest.filter(({ tenant, epoch }) => (tenants.get(tenant)?.epoch ?? -1) < epoch);
+  const lost = [...tenants.values()].filter(({ home }) => acceptLoss.has(home) && !ring.clusters.includes(home)).map(({ tenant }) => tenant);
+  if (behind.length === 0 && lost.length === 0 && known !== undefined && known.version === ring.version) return;
+  await coordinator
+    .transaction(async () => {
+      if (lost.length > 0) await coordinator.query("DELETE FROM tenancy.tenant WHERE tenant = ANY ($1)", [lost]);
+      await coordinator.query(
+        `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, pinned) SELECT tenant, home, epoch, 'settled', pinned FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) AS newer (tenant, home, epoch, pinned)
+         ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, pinned = excluded.pinned WHERE known.epoch < excluded.epoch AND known.move IS NULL AND known.state = 'settled'`,
+        [behind.map(({ tenant }) => tenant), behind.map(({ home }) => home), behind.map(({ epoch }) => epoch), behind.map(({ pinned }) => pinned)],
+      );
+    })
+    .catch((error: unknown) => {
+      throw new SetupError(`Cluster ${name} could not be told where tenants live: ${reason(error)}. Mend that and run the update again`);
+    });
+  await coordinator.query(
+    `INSERT INTO tenancy.ring AS known (self, version, clusters, next) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (self) DO UPDATE SET version = excluded.version, clusters = excluded.clusters, next = excluded.next WHERE known.version < excluded.version`,
+    [name, ring.version, ring.clusters, ring.next],
+  );
+  await coordinator.query("SELECT pg_notify('tenancy', $1)", [JSON.stringify({ ring: ring.version })]);
+  report.did(name, [`tenants are spread over ${ring.clusters.join(", ")}`, ...(behind.length > 0 ? [`${behind.length} that live elsewhere than their hash says were told`] : [])].join("; "));
+}

@@ -1,0 +1,171 @@
+/*
+ * The SQL of the fence, which has each cluster refuse writes of tenants whose home is another one (docs/tenants.md). It is run by the set-up on a coordinator; Citus brings it to the workers.
+ */
+
+/** The advisory locks that writers hold until their transaction ends, and how many there are: tenants share them. */
+const LOCK = 7777;
+const BUCKETS = 1024;
+
+/** The tables of the schema `tenancy` that every node has a copy of. */
+export const FENCE_TABLES = ["ring", "tenant", "generation"] as const;
+
+/** The names of the triggers on each fenced table, by what they watch. */
+export const FENCE_TRIGGERS = { tenancy_insert: "INSERT", tenancy_update: "UPDATE", tenancy_delete: "DELETE" } as const;
+
+/** A function as the set-up creates it. */
+export interface FenceFunction {
+  /** Its name in the schema `tenancy`. */
+  readonly name: string;
+  /** Its text between the quotes, as `pg_proc.prosrc` has it. */
+  readonly body: string;
+  /** The statement that creates or replaces it. */
+  readonly statement: string;
+}
+
+/** Creates what the fence remembers. Statements run one by one in a transaction. */
+export const CREATE_FENCE_TABLES: readonly string[] = [
+  "CREATE SCHEMA IF NOT EXISTS tenancy",
+  "CREATE TABLE tenancy.ring (self text PRIMARY KEY, version bigint NOT NULL, clusters text[] NOT NULL, next text[])",
+  `CREATE TABLE tenancy.tenant (
+    tenant text PRIMARY KEY, home text NOT NULL, epoch bigint NOT NULL, state text NOT NULL CHECK (state IN ('settled', 'moving', 'closed')),
+    target text, move text, pinned boolean NOT NULL DEFAULT false)`,
+  "CREATE TABLE tenancy.generation (bucket integer PRIMARY KEY, n bigint NOT NULL)",
+  ...FENCE_TABLES.map((table) => `SELECT create_reference_table('tenancy.${table}')`),
+  `INSERT INTO tenancy.generation SELECT bucket, 0 FROM generate_series(0, ${BUCKETS - 1}) AS bucket`,
+  // Local to the coordinator: one commit decides, and no other node has to agree.
+  "CREATE TABLE tenancy.handover (tenant text PRIMARY KEY, epoch bigint NOT NULL, move text NOT NULL, taker text)",
+  "GRANT USAGE ON SCHEMA tenancy TO public",
+  // The triggers run with the rights of whoever writes. A share lock needs the right to update; what one can do with it is to make transactions with an old snapshot start again.
+  "GRANT SELECT ON tenancy.ring, tenancy.tenant, tenancy.generation TO public",
+  "GRANT UPDATE ON tenancy.generation TO public",
+];
+
+/**
+ * The functions of the fence.
+ *
+ * @param columns distribution columns of the fenced tables, as they are written in SQL.
+ * @param shards the local tables behind {@link FENCE_TABLES} on every node: a query on a reference table itself would be planned by Citus, which takes longer than all the rest.
+ */
+export function fenceFunctions(columns: readonly string[], shards: Readonly<Record<(typeof FENCE_TABLES)[number], string>>): FenceFunction[] {
+  const winner = `
+DECLARE
+  best text;
+  best_score bigint;
+  cluster text;
+  score bigint;
+BEGIN
+  FOREACH cluster IN ARRAY clusters LOOP
+    score := hashtextextended(tenant, hashtextextended(cluster, 0));
+    IF best IS NULL OR score > best_score THEN
+      best := cluster;
+      best_score := score;
+    END IF;
+  END LOOP;
+  RETURN best;
+END`;
+  const home = `
+  SELECT coalesce((SELECT t.home FROM tenancy.tenant t WHERE t.tenant = wanted), (SELECT tenancy.winner(wanted, r.clusters) FROM tenancy.ring r))`;
+  return [
+    {
+      name: "winner",
+      body: winner,
+      statement: `CREATE OR REPLACE FUNCTION tenancy.winner(tenant text, clusters text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $tenancy$${winner}$tenancy$`,
+    },
+    { name: "home", body: home, statement: `CREATE OR REPLACE FUNCTION tenancy.home(wanted text) RETURNS text LANGUAGE sql STABLE STRICT AS $tenancy$${home}$tenancy$` },
+    ...[...new Set(columns)].sort().map((column) => {
+      const [name, body] = [triggerFunction(column), triggerBody(column, shards)];
+      return { name, body, statement: `CREATE OR REPLACE FUNCTION tenancy.${quoted(name)}() RETURNS trigger LANGUAGE plpgsql AS $tenancy$${body}$tenancy$` };
+    }),
+  ];
+}
+
+/** The trigger function of tables with this distribution column. */
+export function triggerFunction(column: string): string {
+  return `fence_${column}`;
+}
+
+/** Creates one of the triggers of a table. */
+export function createTrigger(table: string, trigger: keyof typeof FENCE_TRIGGERS, column: string): string {
+  const event = FENCE_TRIGGERS[trigger];
+  const changed = event === "DELETE" ? "OLD" : "NEW";
+  return `CREATE TRIGGER ${trigger} AFTER ${event} ON ${table} REFERENCING ${changed} TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION tenancy.${quoted(triggerFunction(column))}()`;
+}
+
+function quoted(identifier: string): string {
+  return `"${identifier.replaceAll('"', '""')}"`;
+}
+
+/**
+ * What a trigger does once a statement. The lock comes first, and what is known is read afterwards, by another query, with a snapshot of its own: whoever closes a tenant commits that, and then waits for the locks.
+ * Most statements write one tenant; for them there is one query and no more.
+ */
+function triggerBody(column: string, { ring, tenant, generation }: Readonly<Record<(typeof FENCE_TABLES)[number], string>>): string {
+  const id = `changed.${quoted(column)}::text`;
+  const bucketOf = (text: string): string => `(hashtextextended(${text}, 0) & ${BUCKETS - 1})::integer`;
+  const detail = (where: string, epoch: string): string => `detail = json_build_object('tenant', wanted, 'home', ${where}, 'epoch', ${epoch})::text`;
+  return `
+DECLARE
+  wanted text;
+  last text;
+  buckets integer[];
+  known record;
+  winner text;
+  bound text := current_setting('tenancy.tenant', true);
+BEGIN
+  SELECT min(${id} COLLATE "C"), max(${id} COLLATE "C") INTO wanted, last FROM changed;
+  IF wanted IS NULL THEN
+    RETURN NULL;
+  END IF;
+  IF wanted = last THEN
+    IF pg_advisory_xact_lock_shared(${LOCK}, ${bucketOf("wanted")}) IS NULL THEN
+      NULL;
+    END IF;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+      PERFORM FROM ${generation} WHERE bucket = ${bucketOf("wanted")} FOR SHARE;
+    END IF;
+  ELSE
+    SELECT array_agg(DISTINCT ${bucketOf(id)}) INTO buckets FROM changed;
+    PERFORM pg_advisory_xact_lock_shared(${LOCK}, bucket) FROM unnest(buckets) AS bucket;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+      PERFORM FROM ${generation} WHERE bucket = ANY (buckets) ORDER BY bucket FOR SHARE;
+    END IF;
+    SELECT c.id INTO wanted
+    FROM (SELECT DISTINCT ${id} AS id FROM changed) c LEFT JOIN ${ring} r ON true LEFT JOIN ${tenant} t ON t.tenant = c.id
+    WHERE (bound <> '' AND bound <> c.id) OR (CASE
+      WHEN t.home IS NULL THEN tenancy.winner(c.id, r.clusters) = r.self AND (r.next IS NULL OR tenancy.winner(c.id, r.next) = r.self)
+      WHEN t.move = current_setting('tenancy.move', true) THEN true
+      ELSE t.home = r.self AND t.state <> 'closed' END) IS NOT TRUE
+    LIMIT 1;
+    IF NOT FOUND THEN
+      RETURN NULL;
+    END IF;
+  END IF;
+  IF bound <> '' AND bound <> wanted THEN
+    RAISE EXCEPTION USING errcode = 'TN003', message = format('this transaction is of tenant %s, and the statement writes tenant %s', bound, wanted);
+  END IF;
+  SELECT r.self, r.clusters, r.next, t.home, t.epoch, t.state, t.move INTO known FROM ${ring} r LEFT JOIN ${tenant} t ON t.tenant = wanted;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING errcode = 'TN002', message = 'this cluster does not know yet which tenants are its own', hint = 'Run npm run up.';
+  END IF;
+  IF known.home IS NULL THEN
+    winner := tenancy.winner(wanted, known.clusters);
+    IF known.next IS NOT NULL AND tenancy.winner(wanted, known.next) <> winner THEN
+      RAISE EXCEPTION USING errcode = 'TN002', message = format('tenant %s is being moved', wanted), ${detail("winner", "0")};
+    END IF;
+    IF winner <> known.self THEN
+      RAISE EXCEPTION USING errcode = 'TN001', message = format('tenant %s lives in cluster %s, not in %s', wanted, winner, known.self), ${detail("winner", "0")};
+    END IF;
+    RETURN NULL;
+  END IF;
+  IF known.move = current_setting('tenancy.move', true) THEN
+    RETURN NULL;
+  END IF;
+  IF known.home <> known.self THEN
+    RAISE EXCEPTION USING errcode = 'TN001', message = format('tenant %s lives in cluster %s, not in %s', wanted, known.home, known.self), ${detail("known.home", "known.epoch")};
+  END IF;
+  IF known.state = 'closed' THEN
+    RAISE EXCEPTION USING errcode = 'TN002', message = format('tenant %s is being moved', wanted), ${detail("known.home", "known.epoch")};
+  END IF;
+  RETURN NULL;
+END`;
+}
