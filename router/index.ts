@@ -1,0 +1,9 @@
+/**
+ * The tenant router of the active-active stack, for applications: every tenant's statements go to the cluster that it lives in. It is a library on `pg`, and knows nothing of Pulumi.
+ */
+export type { Change, Location, Ring, TenantRecord } from "./directory";
+export { ClusterDownError, ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError, type RouterErrorCode } from "./errors";
+export type { RouterOptions } from "./options";
+export { Placement } from "./placement";
+export { createRouter, type ClusterState, type GatherOptions, type Gathered, type Router, type RouterEvents } from "./router";
+export type { Queryable, QueryOptions, Tenant, TenantClient, TenantId, TransactionOptions } from "./tenant";

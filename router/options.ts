@@ -1,0 +1,42 @@
+import type { PoolConfig } from "pg";
+import { z } from "zod";
+import { ConfigurationError } from "./errors";
+
+/** How a router is made. */
+export interface RouterOptions {
+  /** The clusters by name, each as a `pg` pool is configured: at least `connectionString` or `host`. The names are those of the stack's `clusters`. */
+  readonly clusters: Readonly<Record<string, PoolConfig>>;
+  /** How long a connection to a cluster may take to open, in milliseconds. @default 900 */
+  readonly connectTimeoutMs?: number;
+  /** How long a statement waits for a tenant that is closed because it moves, in milliseconds. @default 5000 */
+  readonly moveTimeoutMs?: number;
+}
+
+const milliseconds = (from: number, to: number): z.ZodInt => {
+  const message = `must be a whole number of milliseconds from ${from} to ${to}`;
+  return z.int(message).min(from, message).max(to, message);
+};
+
+const CLUSTERS = 'must name one cluster or more, such as { a: { connectionString: "postgresql://…" } }';
+
+const schema = z.strictObject({
+  clusters: z
+    .record(z.string().min(1, "must not be an empty name"), z.looseObject({}, "must be a pool's configuration, such as { connectionString: \"postgresql://…\" }"), CLUSTERS)
+    .superRefine((clusters, context) => {
+      if (Object.keys(clusters).length === 0) context.addIssue({ code: "custom", message: CLUSTERS });
+      for (const [name, { connectionString, host, connectionTimeoutMillis }] of Object.entries(clusters)) {
+        if (typeof connectionString !== "string" && typeof host !== "string") context.addIssue({ code: "custom", path: [name], message: "needs a connectionString or a host" });
+        if (connectionTimeoutMillis !== undefined) context.addIssue({ code: "custom", path: [name, "connectionTimeoutMillis"], message: "is the router's connectTimeoutMs; leave it out" });
+      }
+    }),
+  connectTimeoutMs: milliseconds(50, 60_000).prefault(900),
+  moveTimeoutMs: milliseconds(0, 600_000).prefault(5000),
+});
+
+/** Options with every default applied. @throws {@link ConfigurationError} that names the key and says what would be right. */
+export function parseOptions(options: RouterOptions): Required<RouterOptions> {
+  const parsed = schema.safeParse(options);
+  if (parsed.success) return parsed.data as Required<RouterOptions>;
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.length === 0 ? "the router's options" : path.join(".")}: ${message}`);
+  throw new ConfigurationError(problems.join("; "), parsed.error);
+}

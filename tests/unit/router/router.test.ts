@@ -1,0 +1,301 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { ClusterDownError, ConfigurationError, createRouter, OtherTenantError, RouterError, TenantMovedError, TenantMovingError, type Router, type RouterOptions } from "../../../router/index";
+import { FakeServer, type Answer } from "./fakeServer";
+
+/** By the ring of a and b, 3 lives in a and 42 in b. */
+const IN_A = 3;
+const IN_B = 42;
+
+let a: FakeServer;
+let b: FakeServer;
+const routers: Router[] = [];
+
+beforeEach(async () => {
+  [a, b] = await Promise.all([new FakeServer().start(), new FakeServer().start()]);
+});
+afterEach(async () => {
+  await Promise.all(routers.splice(0).map((router) => router.end()));
+  await Promise.all([a.stop(), b.stop()]);
+});
+
+async function routing(options: Partial<RouterOptions> = {}): Promise<Router> {
+  const router = await createRouter({ clusters: { a: a.config, b: b.config }, ...options });
+  routers.push(router);
+  return router;
+}
+
+const refusal = (code: "TN001" | "TN002", home: string, epoch: number, tenant = String(IN_A)): Answer => ({
+  error: { code, message: code === "TN001" ? `tenant ${tenant} lives in cluster ${home}, not here` : `tenant ${tenant} is being moved`, detail: JSON.stringify({ tenant, home, epoch }) },
+});
+const says = (word: string) => (): Answer => ({ rows: [{ word }] });
+const failure = async (work: Promise<unknown>): Promise<unknown> => work.then(() => expect.fail("it did not fail"), (error: unknown) => error);
+const nap = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+describe("a statement", () => {
+  test("goes to the tenant's home", async () => {
+    const router = await routing();
+    [a.answer, b.answer] = [says("from a"), says("from b")];
+    expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from a" }]);
+    expect((await router.for(BigInt(IN_B)).query("SELECT $1", ["x"])).rows).toEqual([{ word: "from b" }]);
+    expect(router.locate(String(IN_B))).toMatchObject({ home: "b", by: "hash", epoch: 0 });
+  });
+
+  test("that the fence refuses is done at the home that it names", async () => {
+    const router = await routing();
+    a.answer = () => refusal("TN001", "b", 1);
+    b.answer = says("from b");
+    expect((await router.for(IN_A).query("INSERT")).rows).toEqual([{ word: "from b" }]);
+    expect(router.locate(IN_A)).toMatchObject({ home: "b", epoch: 1, by: "lookup" });
+    await router.for(IN_A).query("INSERT");
+    expect([a.statements.length, b.statements.length]).toEqual([1, 2]);
+  });
+
+  test("waits while the tenant is closed, and goes where it is then", async () => {
+    const router = await routing();
+    a.answer = () => refusal("TN002", "a", 0);
+    b.answer = says("from b");
+    const answer = router.for(IN_A).query("INSERT");
+    await nap(40);
+    b.notify(JSON.stringify({ tenant: String(IN_A), home: "b", epoch: 1, state: "settled" }));
+    expect((await answer).rows).toEqual([{ word: "from b" }]);
+  });
+
+  test("does not wait for a tenant for ever", async () => {
+    const router = await routing({ moveTimeoutMs: 60 });
+    a.answer = () => refusal("TN002", "a", 0);
+    expect(await failure(router.for(IN_A).query("INSERT"))).toMatchObject({ code: "TENANT_MOVING", tenant: String(IN_A), cause: { code: "TN002" } });
+  });
+
+  test("keeps to what it knows where an older home is named, and waits for the new one to open", async () => {
+    const router = await routing();
+    b.notify(JSON.stringify({ tenant: String(IN_A), home: "b", epoch: 5, state: "settled" }));
+    await nap(20);
+    let refused = 0;
+    b.answer = () => ((refused += 1) < 3 ? refusal("TN001", "a", 4) : { rows: [{ word: "from b" }] });
+    expect((await router.for(IN_A).query("INSERT")).rows).toEqual([{ word: "from b" }]);
+    expect(a.statements).toEqual([]);
+  });
+
+  test("that fails for a reason of its own fails with the database's error", async () => {
+    const router = await routing();
+    a.answer = () => ({ error: { code: "23505", message: "duplicate key" } });
+    expect(await failure(router.for(IN_A).query("INSERT"))).toMatchObject({ code: "23505", message: "duplicate key" });
+    expect(a.statements).toHaveLength(1);
+  });
+
+  test("whose connection breaks is not repeated: whether it was applied is not known", async () => {
+    const router = await routing();
+    a.answer = () => ({ drop: true });
+    const error = await failure(router.for(IN_A).query("INSERT"));
+    expect(error).toBeInstanceOf(ClusterDownError);
+    expect(error).toMatchObject({ cluster: "a", applied: "unknown" });
+    expect(a.statements).toHaveLength(1);
+  });
+
+  test("for a tenant in a cluster that the router does not have is refused", async () => {
+    const router = await routing();
+    a.answer = () => refusal("TN001", "c", 1);
+    expect(await failure(router.for(IN_A).query("INSERT"))).toBeInstanceOf(ConfigurationError);
+  });
+});
+
+describe("a signal", () => {
+  test("gives up a statement that runs, and cancels it", async () => {
+    const router = await routing();
+    a.answer = (sql) => (sql.includes("pg_cancel_backend") ? {} : { after: 200 });
+    const began = performance.now();
+    const error = await failure(router.for(IN_A).query("SELECT pg_sleep(10)", undefined, { signal: AbortSignal.timeout(30) }));
+    expect(error).toMatchObject({ name: "TimeoutError" });
+    expect(performance.now() - began).toBeLessThan(450);
+    expect(a.statements).toContain("SELECT pg_cancel_backend($1)");
+  });
+
+  test("gives up one that waits for a tenant, and one that has not begun", async () => {
+    const router = await routing();
+    a.answer = () => refusal("TN002", "a", 0);
+    expect(await failure(router.for(IN_A).query("INSERT", [], { signal: AbortSignal.timeout(30) }))).toMatchObject({ name: "TimeoutError" });
+    expect(await failure(router.for(IN_B).query("INSERT", [], { signal: AbortSignal.abort(new Error("enough")) }))).toMatchObject({ message: "enough" });
+    expect(b.statements).toEqual([]);
+  });
+});
+
+describe("a transaction", () => {
+  test("is bound to its tenant, and committed", async () => {
+    const router = await routing();
+    a.answer = (sql) => ({ command: sql.startsWith("BEGIN") ? "SET" : sql, rows: [{ word: "x" }] });
+    expect(await router.for(IN_A).transaction(async (tx) => (await tx.query("SELECT")).rows.length, { isolation: "repeatable read" })).toBe(0);
+    expect(a.statements).toEqual(["BEGIN ISOLATION LEVEL repeatable read; SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL tenancy.tenant = '3'", "COMMIT"]);
+  });
+
+  test("is rolled back where the work throws", async () => {
+    const router = await routing();
+    expect(await failure(router.for(IN_A).transaction(() => Promise.reject(new Error("no"))))).toMatchObject({ message: "no" });
+    expect(a.statements.at(-1)).toBe("ROLLBACK");
+  });
+
+  test("that the fence refuses is run again as a whole where the tenant lives, even if the work swallows the error", async () => {
+    const router = await routing();
+    a.answer = (sql) => (sql === "INSERT" ? refusal("TN001", "b", 1) : { command: sql === "COMMIT" ? "ROLLBACK" : "SET" });
+    b.answer = (sql) => ({ command: sql });
+    let runs = 0;
+    await router.for(IN_A).transaction(async (tx) => {
+      runs += 1;
+      await tx.query("INSERT").catch(() => undefined);
+    });
+    expect(runs).toBe(2);
+    expect(b.statements.slice(-2)).toEqual(["INSERT", "COMMIT"]);
+  });
+
+  test("says so where PostgreSQL rolled it back though the work went on", async () => {
+    const router = await routing();
+    a.answer = (sql) => (sql === "INSERT" ? { error: { code: "23505", message: "duplicate key" } } : { command: sql === "COMMIT" ? "ROLLBACK" : "SET" });
+    const error = await failure(router.for(IN_A).transaction(async (tx) => void (await tx.query("INSERT").catch(() => undefined))));
+    expect(error).toMatchObject({ code: "ROLLED_BACK", cause: { code: "23505" } });
+  });
+
+  test("is repeated after a conflict as often as one asks for", async () => {
+    const router = await routing();
+    a.answer = (sql) => (sql === "UPDATE" ? { error: { code: "40001", message: "could not serialize" } } : { command: sql });
+    const update = (tx: { query: (text: string) => Promise<unknown> }): Promise<unknown> => tx.query("UPDATE");
+    expect(await failure(router.for(IN_A).transaction(update, { retries: 2 }))).toMatchObject({ code: "40001" });
+    expect(a.statements.filter((sql) => sql === "UPDATE")).toHaveLength(3);
+    expect(await failure(router.for(IN_A).transaction(update))).toMatchObject({ code: "40001" });
+    expect(a.statements.filter((sql) => sql === "UPDATE")).toHaveLength(4);
+  });
+
+  test("has no statements of another tenant, whatever way they come", async () => {
+    const router = await routing();
+    a.answer = (sql) => (sql === "INSERT" ? { error: { code: "TN003", message: "this transaction is of tenant 3, and the statement writes tenant 4" } } : { command: sql });
+    const other = await failure(router.for(IN_A).transaction(() => router.for(IN_B).query("INSERT")));
+    expect(other).toBeInstanceOf(OtherTenantError);
+    expect(b.statements).toEqual([]);
+    expect(await failure(router.for(IN_A).transaction((tx) => tx.query("INSERT")))).toMatchObject({ code: "OTHER_TENANT", tenant: "3", cause: { code: "TN003" } });
+    await router.for(IN_B).query("INSERT");
+  });
+});
+
+describe("a connection of one's own", () => {
+  test("stays with its cluster, and is given back", async () => {
+    const router = await routing();
+    {
+      await using client = await router.for(IN_A).connect();
+      expect(client.home).toBe("a");
+      a.answer = () => refusal("TN001", "b", 1);
+      expect(await failure(client.query("INSERT"))).toBeInstanceOf(TenantMovedError);
+      a.answer = () => refusal("TN002", "a", 1);
+      expect(await failure(client.query("INSERT"))).toBeInstanceOf(TenantMovingError);
+      expect(router.clusters[0]).toMatchObject({ name: "a", connections: { open: 1, idle: 0 } });
+    }
+    expect(router.clusters[0]).toMatchObject({ name: "a", connections: { open: 1, idle: 1 } });
+  });
+});
+
+describe("a cluster that is frozen", () => {
+  test("fails its tenants within a second, at once from then on, and nobody else's; and takes statements again when it wakes", async () => {
+    const router = await routing();
+    [a.answer, b.answer] = [says("from a"), says("from b")];
+    const told: unknown[] = [];
+    router.on("down", (cluster) => told.push(`${cluster} down`));
+    router.on("up", (cluster) => told.push(`${cluster} up`));
+    await router.for(IN_A).query("SELECT 1");
+    a.freeze(true);
+    const began = performance.now();
+    const first = await failure(router.for(IN_A).query("INSERT"));
+    expect(performance.now() - began).toBeLessThan(1000);
+    expect(first).toMatchObject({ code: "CLUSTER_DOWN", cluster: "a", applied: "unknown" });
+    const again = performance.now();
+    expect(await failure(router.for(IN_A).query("INSERT"))).toMatchObject({ code: "CLUSTER_DOWN", cluster: "a", applied: "no" });
+    expect((await router.for(IN_B).query("SELECT 1")).rows).toEqual([{ word: "from b" }]);
+    expect(performance.now() - again).toBeLessThan(100);
+    a.freeze(false);
+    for (let tries = 0; router.clusters[0]?.up !== true && tries < 200; tries += 1) await nap(10);
+    expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from a" }]);
+    expect(told).toEqual(["a down", "a up"]);
+  });
+
+  test("does not hold up who waits for a connection", async () => {
+    const router = await routing();
+    a.answer = () => ({ after: 10_000 });
+    a.freeze(true);
+    const began = performance.now();
+    const errors = await Promise.all(Array.from({ length: 20 }, () => failure(router.for(IN_A).query("INSERT"))));
+    expect(performance.now() - began).toBeLessThan(1000);
+    expect(errors.every((error) => error instanceof ClusterDownError)).toBe(true);
+  });
+});
+
+describe("a cluster that is full", () => {
+  test("is not down: statements wait for a connection, longer than one may take to open", async () => {
+    const router = await routing({ connectTimeoutMs: 50 });
+    a.answer = () => ({ after: 120, rows: [{ word: "x" }] });
+    const answers = await Promise.all(Array.from({ length: 8 }, () => router.for(IN_A).query("SELECT 1")));
+    expect(answers).toHaveLength(8);
+    expect(router.clusters[0]?.up).toBe(true);
+  });
+});
+
+describe("a router", () => {
+  test("starts with one cluster, and takes the other in when it comes", async () => {
+    await b.stop();
+    const router = await routing();
+    expect(await failure(router.for(IN_B).query("INSERT"))).toMatchObject({ code: "CLUSTER_DOWN", cluster: "b", applied: "no" });
+    a.answer = says("from a");
+    await router.for(IN_A).query("SELECT 1");
+    await b.start();
+    b.answer = says("from b");
+    for (let tries = 0; router.clusters[1]?.up !== true && tries < 300; tries += 1) await nap(10);
+    expect((await router.for(IN_B).query("SELECT 1")).rows).toEqual([{ word: "from b" }]);
+  });
+
+  test("does not start without any", async () => {
+    await Promise.all([a.stop(), b.stop()]);
+    expect(await failure(routing())).toBeInstanceOf(ClusterDownError);
+  });
+
+  test("hears of a change within 100 ms, and of one that was not announced within seconds", async () => {
+    const router = await routing();
+    const changes: unknown[] = [];
+    router.on("change", (change) => changes.push(change));
+    b.notify(JSON.stringify({ tenant: String(IN_A), home: "b", epoch: 1, state: "settled" }));
+    await nap(100);
+    expect(changes).toEqual([{ tenant: String(IN_A), home: "b", epoch: 1, state: "settled" }]);
+    a.records = [{ tenant: String(IN_A), home: "a", epoch: 2, state: "settled" }];
+    for (let tries = 0; changes.length < 2 && tries < 300; tries += 1) await nap(10);
+    expect(router.locate(IN_A)).toMatchObject({ home: "a", epoch: 2 });
+  });
+
+  test("gathers from all clusters, and names those that did not answer", async () => {
+    const router = await routing();
+    [a.answer, b.answer] = [says("from a"), () => ({ after: 300, rows: [{ word: "late" }] })];
+    const { rows, answered, missing, complete } = await router.all("SELECT 1", undefined, { timeoutMs: 60 });
+    expect({ rows, answered, complete }).toEqual({ rows: [{ cluster: "a", row: { word: "from a" } }], answered: ["a"], complete: false });
+    expect(missing).toMatchObject([{ cluster: "b", error: { name: "TimeoutError" } }]);
+    b.answer = says("from b");
+    expect(await router.all("SELECT 1")).toMatchObject({ complete: true, missing: [], rows: [{ cluster: "a" }, { cluster: "b" }] });
+  });
+
+  test("that was ended takes nothing more", async () => {
+    const router = await routing();
+    await router.end();
+    await router.end();
+    expect(() => router.for(IN_A)).toThrow(RouterError);
+    expect(await failure(router.all("SELECT 1"))).toMatchObject({ code: "ENDED" });
+  });
+
+  test.each<[string, unknown, RegExp]>([
+    ["no clusters", { clusters: {} }, /^clusters: must name one cluster or more/],
+    ["a cluster without an address", { clusters: { a: { max: 3 } } }, /^clusters\.a: needs a connectionString or a host/],
+    ["a pool's own time limit", { clusters: { a: { host: "x", connectionTimeoutMillis: 5 } } }, /^clusters\.a\.connectionTimeoutMillis: is the router's connectTimeoutMs/],
+    ["a wrong time", { clusters: { a: { host: "x" } }, connectTimeoutMs: "1s" }, /^connectTimeoutMs: must be a whole number of milliseconds from 50 to 60000/],
+    ["an unknown option", { clusters: { a: { host: "x" } }, retries: 3 }, /retries/],
+  ])("refuses %s", async (_, options, message) => {
+    const error = await failure(createRouter(options as RouterOptions));
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect((error as Error).message).toMatch(message);
+  });
+
+  test.each(["", 1.5, Number.NaN, 2 ** 60])("refuses %s as a tenant", async (id) => {
+    const router = await routing();
+    expect(() => router.for(id)).toThrow(ConfigurationError);
+  });
+});
