@@ -35,7 +35,7 @@ export class Cluster {
       }
     }
     const limits = { max, min, idleTimeoutMillis, allowExitOnIdle, maxUses, maxLifetimeSeconds };
-    this.pool = new Pool({ ...(Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)) as PoolConfig), Client: TimedClient } as PoolConfig);
+    this.pool = new Pool({ ...(Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)) as PoolConfig), Client: TimedClient });
     // A connection that breaks while it is idle is replaced by the pool.
     this.pool.on("error", () => undefined);
     this.pool.on("connect", (opened) => {

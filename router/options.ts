@@ -36,7 +36,7 @@ const schema = z.strictObject({
 /** Options with every default applied. @throws {@link ConfigurationError} that names the key and says what would be right. */
 export function parseOptions(options: RouterOptions): Required<RouterOptions> {
   const parsed = schema.safeParse(options);
-  if (parsed.success) return parsed.data as Required<RouterOptions>;
+  if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map(({ path, message }) => `${path.length === 0 ? "the router's options" : path.join(".")}: ${message}`);
   throw new ConfigurationError(problems.join("; "), parsed.error);
 }

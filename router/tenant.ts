@@ -226,7 +226,7 @@ function explained(error: unknown, refusal: Refusal | undefined, tenant: string)
       return new TenantMovingError(tenant, error);
     case "other":
       return new OtherTenantError(tenant, (error as Error).message, error);
-    default:
+    case undefined:
       return error as Error;
   }
 }

@@ -1,6 +1,7 @@
 import { recordOf, winnerOf, type TenantRecord } from "./record";
 import { newestRing } from "./ring";
 import type { Site } from "./site";
+import { refuseImpossible } from "./tenantTables";
 
 /** Where a tenant lives. */
 export interface Location {
@@ -15,8 +16,13 @@ export interface Location {
   readonly target?: string;
 }
 
-/** Where a tenant lives, as the clusters that answer say. */
+/**
+ * Where a tenant lives, as the clusters that answer say.
+ *
+ * @throws {@link TenantError} if it cannot be a tenant.
+ */
 export async function locateTenant(sites: readonly Site[], tenant: string): Promise<Location> {
+  await refuseImpossible(sites[0] as Site, tenant);
   const records = (await Promise.all(sites.map((site) => recordOf(site, tenant)))).filter((record) => record !== undefined);
   const newest = records.sort((one, other) => other.epoch - one.epoch)[0];
   if (newest !== undefined) {

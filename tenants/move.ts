@@ -13,7 +13,7 @@ import { announce, recordOf, ringOf, winnerOf, writeRecord } from "./record";
 import { lockMover, newMove, settle, unlockMover } from "./settle";
 import { abandon, messageOf, Site } from "./site";
 import { TenantError } from "./tenantError";
-import { commonNodes, placementsOf, refuseUnlike, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
+import { commonNodes, placementsOf, refuseImpossible, refuseUnlike, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
 
 /** What a move does, in this order. */
 export type MoveStep = "announced" | "emptied" | "copied" | "caught up" | "verified" | "closed" | "drained" | "complete" | "decided" | "opened" | "told" | "cleaned";
@@ -80,6 +80,7 @@ export async function moveTenant(clusters: readonly ClusterAccess[], tenant: str
   const move = newMove();
   const sites = await openSites(clusters, `citus-sharding move ${move}`, [to]);
   try {
+    await refuseImpossible(sites[0] as Site, tenant);
     const from = await giverOf(sites, clusters, tenant);
     if (from.name === to) throw new TenantError(`Tenant ${tenant} lives in cluster ${to} already`);
     if (!(await lockMover(from, tenant))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);

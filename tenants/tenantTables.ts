@@ -91,6 +91,11 @@ export async function tenantShards(site: Site, tables: readonly TenantTable[], t
   return rows.map(({ name, ...shard }) => ({ table: tables.find((table) => table.name === name) as TenantTable, ...shard, placements: shard.placements ?? [] }));
 }
 
+/** @throws {@link TenantError} if the tenant cannot be a value of the distribution columns. */
+export async function refuseImpossible(site: Site, tenant: string): Promise<void> {
+  await tenantShards(site, await tenantTables(site), tenant);
+}
+
 /** Which copies of a tenant's shards there are, as one text to compare. */
 export function placementsOf(shards: readonly TenantShard[]): string {
   return shards.map(({ shardId, placements }) => `${shardId}: ${placements.map(({ id, node }) => `${id}@${node}`).join(" ")}`).join(", ");
