@@ -1,5 +1,8 @@
 import { Command, CommanderError } from "commander";
 import { SettingsError } from "../config/parse";
+import { benchFence } from "./bench/fence";
+import { benchRouter } from "./bench/router";
+import { benchTenant } from "./bench/tenant";
 import { benchUp } from "./benchUp";
 import { chaos, type ChaosOptions } from "./chaos";
 import { demo } from "./demo";
@@ -93,6 +96,31 @@ program
   .option("--replace", "take a stack that is up away first, with its data", false)
   .option("--json", "print the figures as JSON", false)
   .action((stacks: string[], options: { runs: number; replace: boolean; json: boolean }) => benchUp(stacks.map((stack) => requireStack("bench:up", stack)), options));
+
+program
+  .command("bench:router")
+  .description("Measures what the tenant router costs. Needs an active-active stack that is up.")
+  .argument("[stack]", "may be left out where only one spreads tenants over clusters")
+  .option("--rounds <count>", "how often", Number, 5)
+  .option("--json", "print the figures as JSON", false)
+  .action((stack: string | undefined, options: { rounds: number; json: boolean }) => benchRouter(stack === undefined ? [] : [stack], options));
+
+program
+  .command("bench:fence")
+  .description("Measures what the fence costs. Needs an active-active stack that is up.")
+  .argument("[stack]", "may be left out where only one spreads tenants over clusters")
+  .option("--rounds <count>", "how often", Number, 5)
+  .option("--json", "print the figures as JSON", false)
+  .action((stack: string | undefined, options: { rounds: number; json: boolean }) => benchFence(stack === undefined ? [] : [stack], options));
+
+program
+  .command("bench:tenant")
+  .description("Measures what a client notices of a tenant that moves. Needs an active-active stack that is up, with the default schema.")
+  .argument("[stack]", "may be left out where only one spreads tenants over clusters")
+  .option("--rows <counts>", "messages of the tenants, comma-separated", "10000,100000,1000000")
+  .option("--moves <count>", "how often each is moved", Number, 20)
+  .option("--json", "print the figures as JSON", false)
+  .action((stack: string | undefined, options: { rows: string; moves: number; json: boolean }) => benchTenant(stack === undefined ? [] : [stack], options));
 
 program
   .parseAsync()
