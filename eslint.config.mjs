@@ -50,6 +50,8 @@ export default defineConfig(
   without("router", PULUMI, "../*/*"),
   without("tenants", PULUMI, "**/images/*", "**/topology/*", "**/components/*", "**/setup/*", "**/agents/*", "**/cli/*", "**/chaos/*"),
   // Of the command line it has tables and the ways to Docker, Patroni and etcd.
-  without("chaos", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*", "!**/cli/docker", "!**/cli/run", "!**/cli/live", "!**/cli/patroniCluster", "!**/cli/etcdHealth", "!**/cli/table"),
+  without("chaos", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/blast/*", "**/cli/*", "!**/cli/docker", "!**/cli/run", "!**/cli/live", "!**/cli/patroniCluster", "!**/cli/etcdHealth", "!**/cli/table"),
+  // The same of the command line as chaos/.
+  without("blast", PULUMI, "**/components/*", "**/agents/*", "**/cli/*", "!**/cli/patroniCluster", "!**/cli/table"),
   without("cli", "**/components/*"),
 );

@@ -1,15 +1,11 @@
 import { errorKind } from "./errorKind";
 import type { FaultEvent, HealedEvent, HistoryEvent } from "./history";
+import { firstAfter, longestSilence, type Silence } from "./longestSilence";
 import { percentile } from "./percentile";
 
 /** A time in which a shard acknowledged no write, between the answers to two. */
-export interface Gap {
+export interface Gap extends Silence {
   readonly shard: string;
-  readonly from: number;
-  readonly to: number;
-  readonly ms: number;
-  /** No acknowledged write followed: `to` is when the last request in vain ended. */
-  readonly open: boolean;
 }
 
 /** What a fault did to clients. */
@@ -141,24 +137,13 @@ export class Gaps {
     };
   }
 
-  /** The longest of the gaps that overlap a time, which may have begun before it. One that goes on past `cut` counts until then. */
+  /** The longest gap of all shards in a time. One that goes on past `cut` counts until then. */
   private longest(names: readonly string[], from: number, until: number, cut: number): Gap | undefined {
     let longest: Gap | undefined;
     for (const name of names) {
       const shard = this.shards.get(name);
-      if (shard === undefined) continue;
-      const { acknowledged, lastTry } = shard;
-      let index = firstAfter(acknowledged, from);
-      let previous = acknowledged[index - 1] ?? from;
-      while (previous < until) {
-        const following = acknowledged[index];
-        // Without a later request the shard was not silent: nobody asked it.
-        const to = Math.min(following ?? lastTry, cut);
-        if (to > previous && to - previous > (longest?.ms ?? -1)) longest = { shard: name, from: previous, to, ms: to - previous, open: following === undefined };
-        if (following === undefined) break;
-        previous = following;
-        index += 1;
-      }
+      const silence = shard && longestSilence(shard.acknowledged, shard.lastTry, { from, until, cut });
+      if (silence !== undefined && silence.ms > (longest?.ms ?? -1)) longest = { shard: name, ...silence };
     }
     return longest;
   }
@@ -211,15 +196,4 @@ export function summarize(effects: readonly FaultEffect[]): FaultSummary[] {
       ...(healings.length === group.length && { healMs: Math.max(...healings) }),
     };
   });
-}
-
-/** The index of the first element that is greater than a limit. */
-function firstAfter(sorted: readonly number[], limit: number): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((sorted[middle] as number) <= limit) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -86,6 +86,8 @@ export interface HealedEvent {
   readonly at: number;
   /** What the harness had to do for it, such as starting a container that was killed. Empty if nothing. */
   readonly help: readonly string[];
+  /** When what had been done to the stack was undone: a container that was killed was started. Absent if there was nothing to undo. */
+  readonly undoneAt?: number;
   /** What it lacked last before it was whole: what the time was spent on. Absent if it was whole at once. */
   readonly waitedFor?: string;
   /** Why it did not come back to full strength, if so. */

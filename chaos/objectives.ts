@@ -1,5 +1,6 @@
 import { VIOLATIONS, type Verdict, type Violation } from "./checker";
 import type { FaultSummary } from "./gaps";
+import { inSeconds } from "./inSeconds";
 
 /** What a stack's user asks for. */
 export interface Objectives {
@@ -38,7 +39,7 @@ export function assess(verdict: Verdict, summaries: readonly FaultSummary[], { r
   const single = summaries.filter(({ role }) => role !== "stack");
   if (rtoMs !== undefined && single.length > 0) {
     const [longest] = [...single].sort((a, b) => maximum(b) - maximum(a)) as [FaultSummary];
-    assessments.push({ objective: `longest gap of any fault (${longest.fault} of ${longest.role})`, limit: inSeconds(rtoMs), figure: inSeconds(maximum(longest)), met: maximum(longest) <= rtoMs });
+    assessments.push({ objective: `longest gap of any fault (${longest.fault} of ${longest.role})`, limit: known(rtoMs), figure: known(maximum(longest)), met: maximum(longest) <= rtoMs });
   }
   for (const summary of summaries) {
     const { fault, role, gapMs, failedInserts } = summary;
@@ -63,6 +64,6 @@ function maximum({ gapMs }: FaultSummary): number {
   return gapMs?.max ?? Number.POSITIVE_INFINITY;
 }
 
-function inSeconds(ms: number): string {
-  return Number.isFinite(ms) ? `${(ms / 1000).toFixed(2)} s` : "unknown";
+function known(ms: number): string {
+  return Number.isFinite(ms) ? inSeconds(ms) : "unknown";
 }

@@ -1,6 +1,7 @@
 import type { Client } from "pg";
 import type { FinalEvent } from "./history";
 import { counterName } from "./clients";
+import { differingPlacements } from "./differingPlacements";
 import { inSession } from "./sql";
 import type { Shard } from "./tables";
 import type { ClusterTarget } from "./target";
@@ -8,7 +9,7 @@ import type { ClusterTarget } from "./target";
 /** Long enough to read a few million rows. */
 const READ_TIMEOUT_MS = 300_000;
 
-/** What tells placements apart: the number of rows, and a sum over a hash of each row, whatever their order. Citus puts a placement's name for %s. */
+/** What tells placements apart: the number of rows, and a sum over a hash of each row, whatever their order. */
 const DIGESTS: Readonly<Record<string, string>> = {
   "chaos.inserts": "SELECT count(*) || ' rows, digest ' || coalesce(sum(hashtextextended(key || ' ' || id, 0)), 0) FROM %s",
   "chaos.counters": "SELECT count(*) || ' counters, digest ' || coalesce(sum(hashtextextended(key || ' ' || value, 0)), 0) FROM %s",
@@ -38,18 +39,9 @@ export async function readBack(clusters: readonly ClusterTarget[], shards: reado
 async function differences(client: Client, shards: readonly Shard[]): Promise<[string, string][]> {
   const found = new Map<string, string[]>();
   for (const [table, digest] of Object.entries(DIGESTS)) {
-    const { rows } = await client.query<{ shard: string; answers: { node: string; result: string; success: boolean }[] }>(
-      // Colocated shards have one name: that of the shard of chaos.inserts with the same range.
-      `SELECT named.shardid AS shard, json_agg(json_build_object('node', nodename, 'result', result, 'success', success) ORDER BY nodename) AS answers
-       FROM run_command_on_placements($1, $2) AS answered JOIN pg_dist_shard own ON own.shardid = answered.shardid
-         JOIN pg_dist_shard named ON named.logicalrelid = 'chaos.inserts'::regclass AND named.shardminvalue = own.shardminvalue
-       GROUP BY named.shardid`,
-      [table, digest],
-    );
-    for (const { shard, answers } of rows) {
-      const alike = answers.every(({ success, result }) => success && result === answers[0]?.result);
-      const name = shards.find(({ id }) => id === String(shard))?.name ?? String(shard);
-      if (!alike) found.set(name, [...(found.get(name) ?? []), answers.map(({ node, result }) => `${node} has ${result}`).join(", ")]);
+    for (const { shard, sentence } of await differingPlacements(client, table, digest, "chaos.inserts")) {
+      const name = shards.find(({ id }) => id === shard)?.name ?? shard;
+      found.set(name, [...(found.get(name) ?? []), sentence]);
     }
   }
   return [...found].map(([shard, parts]) => [shard, parts.join("; ")]);

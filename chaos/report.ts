@@ -2,7 +2,9 @@ import colors from "picocolors";
 import { table } from "../cli/table";
 import { VIOLATIONS, type Verdict, type Violation } from "./checker";
 import type { FaultEffect, FaultSummary } from "./gaps";
+import { inSeconds } from "./inSeconds";
 import type { Judgement } from "./judge";
+import { markdownTable } from "./markdownTable";
 
 const SUMMARY = ["fault", "node", "times", "usual", "gap p50", "p95", "max", "until next", "failed", "connect", "healed"] as const;
 const MOST_ERRORS = 5;
@@ -93,13 +95,4 @@ function readsLine({ staleness, late }: Verdict): string {
 
 function section(title: string, content: readonly string[]): string[] {
   return content.length === 0 ? [] : ["", ...(title === "" ? [] : [title, ...(title.startsWith("#") ? [""] : [])]), ...content];
-}
-
-function markdownTable([header = [], ...rows]: readonly (readonly string[])[]): string[] {
-  const row = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-  return [row(header), row(header.map(() => "---")), ...rows.map(row)];
-}
-
-function inSeconds(ms: number): string {
-  return `${(ms / 1000).toFixed(2)} s`;
 }

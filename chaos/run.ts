@@ -1,15 +1,15 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { reason } from "../setup/setupError";
-import { bringBack } from "./faults/command";
 import type { Planned } from "./faults/catalogue";
-import type { Scene, Strike } from "./faults/fault";
-import { lacks } from "./fullStrength";
+import type { Scene } from "./faults/fault";
 import type { FaultEvent, HealedEvent } from "./history";
 import { insertInterval, Load } from "./load";
+import { nap } from "./nap";
 import type { Limit, Objectives } from "./objectives";
 import type { Random } from "./random";
 import { readBack } from "./readBack";
 import type { Recorder } from "./recorder";
+import { STRENGTH_TIMEOUT_MS, strengthAfter } from "./strengthAfter";
+import { healedEvent, strikeOnce } from "./strikeOnce";
 import { createTables, dropTables, type Shard } from "./tables";
 import type { ClusterTarget, Target } from "./target";
 
@@ -45,12 +45,6 @@ export class NotStarted extends Error {}
 const WARM_UP_MS = 3000;
 const PAUSE_MS = 1500;
 const MORE_PAUSE_MS = 1000;
-const POLL_MS = 25;
-const STRENGTH_POLL_MS = 500;
-const WRITES_TIMEOUT_MS = 120_000;
-const STRENGTH_TIMEOUT_MS = 180_000;
-/** How long containers may take to come back by themselves before the harness starts them. */
-const SELF_HELP_MS = 60_000;
 /** A stack that has just been brought up, or that a fault has just left, may still be settling. */
 const START_TIMEOUT_MS = 15_000;
 
@@ -111,73 +105,13 @@ async function strikeAll(scene: Scene, load: Load, { recorder, faults, random, s
     const event: FaultEvent = { type: "fault", number, fault: fault.name, role, targets: strike.targets, ...(strike.shards !== undefined && { shards: strike.shards }), at: recorder.now() };
     recorder.record(event);
     tell.doing(`${fault.name} ${role} ${strike.targets.join(", ")}`);
-    const { help, problems, waitedFor } = await strikeOnce(scene.target, strike, load, recorder, signal);
-    const healed: HealedEvent = { type: "healed", number, at: recorder.now(), help, ...(waitedFor !== undefined && { waitedFor }), ...(problems.length > 0 && { problem: problems.join("; ") }) };
+    const healed = healedEvent(number, recorder.now(), await strikeOnce(scene.target, strike, load, recorder, signal));
     recorder.record(healed);
     tell.healed(event, healed);
     // What is broken for good would be blamed on the next fault, too.
-    if (problems.length > 0) return;
+    if (healed.problem !== undefined) return;
     tell.doing("load without a fault");
     await nap(PAUSE_MS + random.next() * MORE_PAUSE_MS, signal);
-  }
-}
-
-/** How a fault went. */
-interface Course {
-  /** What the harness did. */
-  readonly help: readonly string[];
-  /** What did not go well. */
-  readonly problems: readonly string[];
-  readonly waitedFor?: string;
-}
-
-/** One fault from its beginning until the stack is whole. */
-async function strikeOnce(target: Target, strike: Strike, load: Load, recorder: Recorder, signal: AbortSignal): Promise<Course> {
-  const [help, problems]: [string[], string[]] = [[], []];
-  const attempt = async (work: () => Promise<unknown>): Promise<void> => void (await work().catch((error: unknown) => problems.push(reason(error))));
-  const begun = performance.now();
-  const elapsed = (): number => performance.now() - begun;
-  await attempt(strike.inject);
-  // Writes that were sent before the fault had happened say nothing about it.
-  const struckAt = recorder.now();
-  const writing = (): boolean => load.silentSince(struckAt).length === 0;
-  const { heal, hold } = strike;
-  if (heal !== undefined) {
-    const { leastMs, mostMs } = hold ?? { leastMs: 0, mostMs: 0 };
-    while (!signal.aborted && elapsed() < mostMs && !(elapsed() >= leastMs && writing())) await delay(POLL_MS);
-    await attempt(async () => help.push(...(await heal())));
-  }
-  // A docker command that hung has taken time that the stack had not.
-  const patienceEndsAt = performance.now() + WRITES_TIMEOUT_MS;
-  while (!writing() && performance.now() < patienceEndsAt) await delay(POLL_MS);
-  const silent = load.silentSince(struckAt);
-  if (silent.length > 0) problems.push(`no acknowledged write for ${WRITES_TIMEOUT_MS / 1000} s on ${silent.join(", ")}`);
-  const { missing, last } = await strengthAfter(target, STRENGTH_TIMEOUT_MS, { quiet: false, rescue: async () => void (await attempt(async () => help.push(...(await bringBack(strike.targets))))) });
-  return { help, problems: [...problems, ...missing], ...(last !== undefined && { waitedFor: last }) };
-}
-
-interface Patience {
-  /** See {@link lacks}. */
-  readonly quiet: boolean;
-  readonly signal?: AbortSignal;
-  /** Called once, when the stack has not come back by itself for long. */
-  readonly rescue?: () => Promise<void>;
-}
-
-/** What the stack still lacks when time is up, none as soon as it is whole; and what it lacked last before. */
-async function strengthAfter(target: Target, timeoutMs: number, { quiet, signal, rescue }: Patience): Promise<{ missing: string[]; last?: string }> {
-  const begun = performance.now();
-  let [rescued, last]: [boolean, string | undefined] = [rescue === undefined, undefined];
-  for (;;) {
-    const missing = await lacks(target, { quiet }).catch((error: unknown) => [reason(error)]);
-    const elapsed = performance.now() - begun;
-    if (missing.length === 0 || elapsed > timeoutMs || signal?.aborted === true) return { missing, ...(last !== undefined && { last }) };
-    last = missing.join("; ");
-    if (!rescued && elapsed > SELF_HELP_MS) {
-      rescued = true;
-      await rescue?.();
-    }
-    await delay(STRENGTH_POLL_MS);
   }
 }
 
@@ -191,9 +125,4 @@ async function readAll(target: Target, shards: readonly Shard[], { recorder, tel
   } catch (error) {
     tell.warned(`It could not be read back: ${reason(error)}.`);
   }
-}
-
-/** Waits, but not longer than the run. */
-async function nap(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await delay(milliseconds, undefined, { signal }).catch(() => undefined);
 }

@@ -18,6 +18,19 @@ export interface ClusterTarget {
   readonly standbysUri?: string;
 }
 
+/**
+ * The clusters of a stack that clients can reach.
+ *
+ * @param uris where each cluster's coordinator is.
+ * @param standbysUri where reads from standbys go, if there are any.
+ */
+export function clusterTargets({ clusters }: StackPlan, uris: readonly { readonly cluster: string; readonly uri: string }[], standbysUri?: string): ClusterTarget[] {
+  return uris.flatMap(({ cluster, uri }) => {
+    const plan = clusters.find(({ name }) => name === cluster);
+    return plan === undefined ? [] : [{ name: cluster, plan, uri, ...(standbysUri !== undefined && { standbysUri }) }];
+  });
+}
+
 /** How many workers a cluster has: a group counts as one. */
 export function workerCount({ workerGroups = [] }: StackPlan, cluster: CitusClusterPlan): number {
   return cluster.workers.length + workerGroups.length;

@@ -1,6 +1,9 @@
 import type { FaultEffect } from "./gaps";
 import type { HistoryEvent, RunEvent } from "./history";
+import { inSeconds } from "./inSeconds";
+import { rebinned } from "./rebinned";
 import { escaped, outlined, picture, px } from "./svg";
+import { ticks } from "./ticks";
 
 const BIN_MS = 100;
 const WIDTH = 1200;
@@ -92,11 +95,8 @@ function legend(): string[] {
 }
 
 function axis(end: number, x: (ms: number) => number, top: number, bottom: number): string[] {
-  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].map((seconds) => seconds * 1000);
-  const step = steps.find((candidate) => end / candidate <= MOST_TICKS) ?? end / MOST_TICKS;
-  const ticks = Array.from({ length: Math.floor(end / step) + 1 }, (_, index) => index * step);
   return [
-    ...ticks.map((tick) => `<path class="axis" d="M${px(x(tick))} ${top}V${bottom + 5}"/><text class="s" x="${px(x(tick))}" y="${bottom + 18}" text-anchor="middle">${Math.round(tick / 100) / 10}</text>`),
+    ...ticks(0, end, MOST_TICKS).map((tick) => `<path class="axis" d="M${px(x(tick))} ${top}V${bottom + 5}"/><text class="s" x="${px(x(tick))}" y="${bottom + 18}" text-anchor="middle">${Math.round(tick / 100) / 10}</text>`),
     `<text class="s" x="${LEFT + PLOT / 2}" y="${bottom + 36}" text-anchor="middle">seconds since the run began</text>`,
   ];
 }
@@ -159,18 +159,4 @@ function gaps(effects: readonly FaultEffect[], shards: readonly string[], x: (ms
     return [outlined(right ? from + 3 : from + room - 3, y + height / 2 + 4, right ? "start" : "end", text)];
   });
   return [...marks, ...labels];
-}
-
-function inSeconds(ms: number): string {
-  return `${(ms / 1000).toFixed(2)} s`;
-}
-
-/** Counts of times that are longer by a factor. */
-function rebinned(counts: readonly (number | undefined)[], factor: number): (number | undefined)[] {
-  const sums: (number | undefined)[] = Array.from({ length: Math.ceil(counts.length / factor) }, () => undefined);
-  counts.forEach((count, index) => {
-    const bin = Math.floor(index / factor);
-    if (count !== undefined) sums[bin] = (sums[bin] ?? 0) + count;
-  });
-  return sums;
 }

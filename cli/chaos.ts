@@ -14,15 +14,16 @@ import { Recorder } from "../chaos/recorder";
 import { markdownReport, terminalReport } from "../chaos/report";
 import { NotStarted, runChaos, type Teller } from "../chaos/run";
 import { byChance, inOrder } from "../chaos/schedule";
-import { guards, type ClusterTarget, type Target } from "../chaos/target";
+import { clusterTargets, guards, type ClusterTarget, type Target } from "../chaos/target";
 import { toMilliseconds } from "../config/duration";
 import type { Settings } from "../config/settings";
-import { connectionUris, coordinatorUris, type ConnectionUris } from "./connections";
+import { connectionUris, coordinatorUris } from "./connections";
 import { requireDocker } from "./docker";
 import { Failure } from "./failure";
+import { numberOption } from "./numberOption";
 import { say, warn } from "./print";
 import { PROJECT_DIRECTORY, requireStack } from "./project";
-import { readStack, type Stack } from "./stack";
+import { readStack } from "./stack";
 import { StatusLine } from "./statusLine";
 
 /** Options of `npm run chaos` as they are written. */
@@ -68,7 +69,8 @@ export async function chaos(what: string | undefined, file: string | undefined, 
   const clusterNames = stack.plan.clusters.map((plan): ClusterTarget => ({ name: plan.name, plan, uri: "" }));
   const planned = choose(() => chooseFaults(stack.plan, clusterNames, request.faults, request.role));
   const { local } = await requireDocker();
-  const target = targetOf(stack, await connectionUris(name), local);
+  const uris = await connectionUris(name);
+  const target: Target = { stack: name, plan: stack.plan, clusters: clusterTargets(stack.plan, coordinatorUris(stack, uris), uris["standbys"]), local };
   await run(target, stack.settings, planned, request, options.json);
 }
 
@@ -82,18 +84,11 @@ export function chaosRequest({ fault, role, times, minutes, seed, hold }: Omit<C
   return {
     faults: fault === undefined ? [] : fault.split(",").map((name) => name.trim()),
     ...(role !== undefined && { role }),
-    times: number("times", times, 1, 1000, true) ?? 1,
-    ...optional("minutes", number("minutes", minutes, 0.1, 10_080)),
-    seed: number("seed", seed, 0, LARGEST_SEED, true) ?? Math.floor(Math.random() * LARGEST_SEED),
-    ...optional("holdMs", scaled(number("hold", hold, 0, 600))),
+    times: numberOption("times", times, { from: 1, to: 1000, whole: true }) ?? 1,
+    ...optional("minutes", numberOption("minutes", minutes, { from: 0.1, to: 10_080 })),
+    seed: numberOption("seed", seed, { from: 0, to: LARGEST_SEED, whole: true }) ?? Math.floor(Math.random() * LARGEST_SEED),
+    ...optional("holdMs", scaled(numberOption("hold", hold, { from: 0, to: 600 }))),
   };
-}
-
-function number(option: string, text: string | undefined, from: number, to: number, whole = false): number | undefined {
-  if (text === undefined) return undefined;
-  const value = text.trim() === "" ? Number.NaN : Number(text);
-  if (value >= from && value <= to && (!whole || Number.isInteger(value))) return value;
-  throw new Failure(`--${option} is "${text}": it must be a ${whole ? "whole number" : "number"} from ${from} to ${to}.`);
 }
 
 function scaled(seconds: number | undefined): number | undefined {
@@ -111,15 +106,6 @@ function choose(work: () => Planned[]): Planned[] {
     if (error instanceof ChoiceError) throw new Failure(error.message);
     throw error;
   }
-}
-
-function targetOf(stack: Stack, uris: ConnectionUris, local: boolean): Target {
-  const standbysUri = uris["standbys"];
-  const clusters = coordinatorUris(stack, uris).flatMap(({ cluster, uri }) => {
-    const plan = stack.plan.clusters.find((candidate) => candidate.name === cluster);
-    return plan === undefined ? [] : [{ name: cluster, plan, uri, ...(standbysUri !== undefined && { standbysUri }) }];
-  });
-  return { stack: stack.name, plan: stack.plan, clusters, local };
 }
 
 /** What the stack's settings ask for; no acknowledged write may be lost unless they allow it. */

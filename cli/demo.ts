@@ -1,14 +1,17 @@
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { Presets, SingleBar } from "cli-progress";
-import type { Client } from "pg";
+import type { ClientBase } from "pg";
 import { from as copyFrom } from "pg-copy-streams";
 import colors from "picocolors";
+import { refusalOf } from "../router/index";
 import { reason } from "../setup/setupError";
-import { connect, connectionUris, coordinatorUris, type ConnectionUris } from "./connections";
-import { demoTables, FIRST_ID, ROOMS, type DemoTable } from "./demoRows";
+import { connectionUris, coordinatorUris, type ConnectionUris } from "./connections";
+import { directoryOf, openDirectly, placed, type DemoCluster, type DemoSession, type Directory, type Part } from "./demoHomes";
+import { demoRooms, demoTables, FIRST_ID, ROOMS, type DemoTable } from "./demoRows";
 import { Failure } from "./failure";
-import { duration, say } from "./print";
+import { duration, listed, say, warn } from "./print";
 import { readStack, type Stack } from "./stack";
 import { table } from "./table";
 
@@ -21,22 +24,32 @@ interface WorkerShare {
   readonly rows: Readonly<Record<string, number>>;
 }
 
+/** What one cluster has of the demo. */
+interface ClusterShare {
+  readonly cluster: string;
+  /** Rooms that live in it. */
+  readonly rooms: number;
+  readonly workers: readonly WorkerShare[];
+}
+
 /** What the demo did. */
 export interface DemoResult {
   readonly stack: string;
-  /** How long the load took, connections and commit included; the removal of an earlier demo's rows is not in it. */
+  /** How long the load took, finding each room's home and the commit included; the removal of an earlier demo's rows is not in it. */
   readonly loadMs: number;
   /** Rows that were loaded, by table. */
   readonly rows: Readonly<Record<string, number>>;
-  readonly clusters: readonly { readonly cluster: string; readonly workers: readonly WorkerShare[] }[];
+  readonly clusters: readonly ClusterShare[];
 }
 
 const LAST_ID = FIRST_ID + ROOMS - 1;
-const LOAD_TIMEOUT_MS = 120_000;
 const ROWS_PER_CHUNK = 1000;
+/** How often the demo begins anew because a room moved to another cluster meanwhile. */
+const ATTEMPTS = 5;
+const MOVE_PAUSE_MS = 300;
 
 /**
- * `npm run demo -- <stack>`: loads the demo's rows, spread over the stack's clusters, and shows where they are. It can be
+ * `npm run demo -- <stack>`: loads the demo's rows, each room's into the cluster that it lives in, and shows where they are. It can be
  * repeated: rows of its own range of ids are replaced, and no others are touched.
  */
 export async function demo(name: string, json: boolean): Promise<void> {
@@ -51,42 +64,79 @@ export async function demo(name: string, json: boolean): Promise<void> {
 export async function loadDemo(stack: Stack, uris: ConnectionUris): Promise<DemoResult> {
   const { name } = stack;
   const coordinators = coordinatorUris(stack, uris);
-  const parts = coordinators.map(({ cluster, uri }, index) => ({ cluster, uri, tables: demoTables(index, coordinators.length) }));
-  await Promise.all(parts.map(({ cluster, uri, tables }) => inSession(name, cluster, uri, (client) => removeRows(client, tables))));
-  const rows = countRows(parts.flatMap(({ tables }) => tables));
-  const loadMs = await load(name, parts, Object.values(rows).reduce((sum, count) => sum + count, 0));
-  const clusters = await Promise.all(
-    parts.map(async ({ cluster, uri, tables }) => ({ cluster, workers: await inSession(name, cluster, uri, (client) => shares(client, tables.map((part) => part.table))) })),
-  );
-  return { stack: name, loadMs: Math.round(loadMs), rows, clusters };
+  const directory = await directoryOf(stack, coordinators);
+  try {
+    const { parts, loadMs } = await replaceRows(name, directory, coordinators);
+    const tables = demoTables(demoRooms());
+    const names = tables.map(({ table: of }) => of);
+    const clusters = await Promise.all(
+      parts.map(async (part) => ({ cluster: part.cluster, rooms: part.rooms.length, workers: await inSession(name, part, () => openDirectly(part), (client) => shares(client, names)) })),
+    );
+    return { stack: name, loadMs: Math.round(loadMs), rows: Object.fromEntries(tables.map(({ table: of, rows }) => [of, rows.length])), clusters };
+  } finally {
+    await directory.end();
+  }
 }
 
-async function removeRows(client: Client, tables: readonly DemoTable[]): Promise<void> {
-  for (const part of tables) await client.query(`DELETE FROM ${part.table} WHERE room_id BETWEEN $1 AND $2`, [FIRST_ID, LAST_ID]);
+/** Replaces the rows of an earlier demo. A room that moves meanwhile makes it begin anew: a cluster that is not its home refuses its rows. @throws {@link Failure} */
+async function replaceRows(stack: string, directory: Directory, coordinators: readonly DemoCluster[]): Promise<{ parts: Part[]; loadMs: number }> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const before = placed(directory, coordinators);
+      await all(before.filter(hasRooms).map((part) => inSession(stack, part, () => directory.open(part), (client) => removeRows(client, part))));
+      const startedAt = performance.now();
+      const parts = placed(directory, coordinators);
+      await load(stack, parts.filter(hasRooms), directory);
+      return { parts, loadMs: performance.now() - startedAt };
+    } catch (error) {
+      if (refusalOf(error) === undefined) throw error;
+      if (attempt === ATTEMPTS) throw new Failure(`The demo did not reach its end: ${reason(error)}. Rooms of it are being moved: run it again when that is over.`);
+      await delay(MOVE_PAUSE_MS);
+    }
+  }
 }
 
-/** Loads all clusters at once, each in one transaction; the time that it took. */
-async function load(stack: string, parts: readonly { cluster: string; uri: string; tables: readonly DemoTable[] }[], total: number): Promise<number> {
+/** Waits for all, also when one fails: the demo may begin anew, and nothing of the last attempt may be under way then. @throws what the first of them threw. */
+async function all(works: readonly Promise<void>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(works);
+  const failed = outcomes.find((outcome) => outcome.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+function hasRooms({ rooms }: Part): boolean {
+  return rooms.length > 0;
+}
+
+/** Removes the rows of the rooms that live in a cluster. It would refuse the removal of others, which a demo without a fence may have left. */
+async function removeRows(client: ClientBase, { cluster, rooms }: Part): Promise<void> {
+  for (const { table: name } of demoTables([])) await client.query(`DELETE FROM ${name} WHERE room_id = ANY ($1::bigint[])`, [rooms]);
+  const { rows } = await client.query<{ rooms: number }>("SELECT count(*)::int AS rooms FROM rooms WHERE room_id BETWEEN $1 AND $2", [FIRST_ID, LAST_ID]);
+  const [left] = rows;
+  if (left !== undefined && left.rooms > 0) warn(`${cluster} keeps ${left.rooms} rooms of an earlier demo that live elsewhere now: they were loaded before tenants had homes, and are counted below.`);
+}
+
+/** Loads all clusters at once, each in one transaction. */
+async function load(stack: string, parts: readonly Part[], directory: Directory): Promise<void> {
+  const loads = parts.map((part) => ({ part, tables: demoTables(part.rooms) }));
+  const total = loads.reduce((sum, { tables }) => sum + tables.reduce((rows, part) => rows + part.rows.length, 0), 0);
   const bar = new SingleBar({ format: "  {bar} {percentage}%  {value} of {total} rows", stream: process.stderr, hideCursor: true, clearOnComplete: true }, Presets.shades_grey);
   if (process.stderr.isTTY) bar.start(total, 0);
-  const startedAt = performance.now();
   try {
-    await Promise.all(
-      parts.map(({ cluster, uri, tables }) =>
-        inSession(stack, cluster, uri, async (client) => {
+    await all(
+      loads.map(({ part, tables }) =>
+        inSession(stack, part, () => directory.open(part), async (client) => {
           await client.query("BEGIN");
-          for (const part of tables) await copy(client, part, (count) => bar.increment(count));
+          for (const rows of tables) await copy(client, rows, (count) => bar.increment(count));
           await client.query("COMMIT");
         }),
       ),
     );
-    return performance.now() - startedAt;
   } finally {
     bar.stop();
   }
 }
 
-async function copy(client: Client, { table: name, columns, rows }: DemoTable, loaded: (rows: number) => void): Promise<void> {
+async function copy(client: ClientBase, { table: name, columns, rows }: DemoTable, loaded: (rows: number) => void): Promise<void> {
   const chunks = Array.from({ length: Math.ceil(rows.length / ROWS_PER_CHUNK) }, (_, index) => rows.slice(index * ROWS_PER_CHUNK, (index + 1) * ROWS_PER_CHUNK));
   const text = new Transform({
     writableObjectMode: true,
@@ -102,7 +152,7 @@ async function copy(client: Client, { table: name, columns, rows }: DemoTable, l
  * Where the demo's rows are: what a read of them finds, by the shard that each belongs to, on the workers that have the
  * shard. Counting on each placement by itself (run_command_on_placements) would take a hundred times as long.
  */
-async function shares(client: Client, tables: readonly string[]): Promise<WorkerShare[]> {
+async function shares(client: ClientBase, tables: readonly string[]): Promise<WorkerShare[]> {
   const workers = new Map<string, { placements: number; rows: Record<string, number> }>();
   for (const name of tables) {
     const { rows } = await client.query<{ worker: string; placements: number; rows: number }>(
@@ -121,15 +171,19 @@ async function shares(client: Client, tables: readonly string[]): Promise<Worker
   return [...workers].map(([worker, share]) => ({ worker, ...share }));
 }
 
-/** Works in a session on a coordinator; what goes wrong is told with the cluster's name and a way on. */
-async function inSession<Result>(stack: string, cluster: string, uri: string, work: (client: Client) => Promise<Result>): Promise<Result> {
-  let client;
+/** Works in a session on a coordinator; what goes wrong is told with the cluster's name and a way on. A refusal by a cluster that is not the home of a room is thrown as it came. */
+async function inSession<Result>(stack: string, { cluster }: Part, open: () => Promise<DemoSession>, work: (client: ClientBase) => Promise<Result>): Promise<Result> {
+  let session;
+  let failed = true;
   try {
-    client = await connect(uri, LOAD_TIMEOUT_MS);
+    session = await open();
     // One connection a worker instead of one a shard: at this size opening connections is what takes the time (0.6 s instead of 2.4 s).
-    await client.query("SET citus.multi_shard_modify_mode = 'sequential'; SET citus.max_adaptive_executor_pool_size = 1");
-    return await work(client);
+    await session.client.query("SET citus.multi_shard_modify_mode = 'sequential'; SET citus.max_adaptive_executor_pool_size = 1");
+    const result = await work(session.client);
+    failed = false;
+    return result;
   } catch (error) {
+    if (refusalOf(error) !== undefined) throw error;
     const code = (error as { code?: string }).code;
     const way =
       code === "42P01" || code === "42703"
@@ -137,14 +191,8 @@ async function inSession<Result>(stack: string, cluster: string, uri: string, wo
         : `npm run status -- ${stack} tells which node is not well`;
     throw new Failure(`The demo did not reach its end on ${cluster}: ${reason(error)}; ${way}.`);
   } finally {
-    void client?.end().catch(() => undefined);
+    session?.close(failed);
   }
-}
-
-function countRows(tables: readonly DemoTable[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const { table: name, rows } of tables) counts[name] = (counts[name] ?? 0) + rows.length;
-  return counts;
 }
 
 function render({ loadMs, rows, clusters }: DemoResult): string {
@@ -153,9 +201,10 @@ function render({ loadMs, rows, clusters }: DemoResult): string {
   const body = clusters.flatMap(({ cluster, workers }) =>
     workers.map(({ worker, placements, rows: counts }) => [cluster, worker, number(placements), ...names.map((name) => number(counts[name] ?? 0))]),
   );
+  const homes = clusters.map(({ cluster, rooms }) => `${number(rooms)} live in ${cluster}`);
   const loaded = names.map((name) => `${number(rows[name] ?? 0)} ${name}`).join(", ");
   return [
-    `${colors.green("✓")} Loaded ${loaded} in ${duration(loadMs)}.`,
+    `${colors.green("✓")} Loaded ${loaded} in ${duration(loadMs)}.${homes.length > 1 ? ` Of the rooms ${listed(homes)}.` : ""}`,
     "",
     ...table([["cluster", "worker", "placements", ...names], ...body], (cell, row) => (row === 0 ? colors.dim(cell) : cell)),
   ].join("\n");

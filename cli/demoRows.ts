@@ -16,9 +16,14 @@ export interface DemoTable {
   readonly rows: readonly string[];
 }
 
-/** The demo's rows for one of several clusters: rooms alternate over them by id. The same at every call. */
-export function demoTables(cluster: number, clusters: number): DemoTable[] {
-  const rooms = Array.from({ length: ROOMS }, (_, room) => room).filter((room) => room % clusters === cluster);
+/** The ids of the demo's rooms, in order. */
+export function demoRooms(): number[] {
+  return Array.from({ length: ROOMS }, (_, room) => FIRST_ID + room);
+}
+
+/** The demo's rows of some of its rooms, by their ids. The same at every call. */
+export function demoTables(ids: readonly number[]): DemoTable[] {
+  const rooms = ids.map((room) => room - FIRST_ID);
   const time = (room: number): string => new Date(BEGINNING + room * 1000).toISOString();
   return [
     { table: "rooms", columns: ["room_id", "name", "created_at"], rows: rooms.map((room) => line(id(room), `Room ${room + 1}`, time(room))) },

@@ -4,6 +4,7 @@ import { benchFence } from "./bench/fence";
 import { benchRouter } from "./bench/router";
 import { benchTenant } from "./bench/tenant";
 import { benchUp } from "./benchUp";
+import { blast, type BlastOptions } from "./blast";
 import { chaos, type ChaosOptions } from "./chaos";
 import { demo } from "./demo";
 import { down, type DownOptions } from "./down";
@@ -79,6 +80,18 @@ program
   .option("--hold <seconds>", "how long a fault lasts that has to be undone")
   .option("--json", "print the result as JSON", false)
   .action((stack: string | undefined, file: string | undefined, options: ChaosOptions) => chaos(stack, file, options));
+
+program
+  .command("blast")
+  .description("Kills a worker, a coordinator or a whole cluster while tenants write, and says what that cost them; compare puts stacks on one page.")
+  .usage("-- <stack> [options], or -- compare [reports]")
+  .argument("[stack]", "the stack; its data is not touched, clients write to rooms of their own")
+  .argument("[reports...]", "the reports to compare, after compare; none for the newest")
+  .option("--kill <names>", "what is killed, comma-separated, such as worker:worker_a1, coordinator:a or cluster:a; a wrong name is answered with the list")
+  .option("--tenants <count>", "how many tenants write")
+  .option("--seconds <seconds>", "how long what is killed stays dead")
+  .option("--json", "print the result as JSON", false)
+  .action((stack: string | undefined, reports: string[], options: BlastOptions) => blast(stack, reports, options));
 
 program
   .command("pulumi")

@@ -5,5 +5,6 @@ export type { Change, Location, Ring, TenantRecord } from "./directory";
 export { ClusterDownError, ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError, type RouterErrorCode } from "./errors";
 export type { RouterOptions } from "./options";
 export { Placement } from "./placement";
+export { refusalOf, type Refusal } from "./refusal";
 export { createRouter, type ClusterState, type GatherOptions, type Gathered, type Router, type RouterEvents } from "./router";
 export type { Queryable, QueryOptions, Tenant, TenantClient, TenantId, TransactionOptions } from "./tenant";

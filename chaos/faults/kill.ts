@@ -1,5 +1,5 @@
-import { bringBack, command } from "./command";
 import { hold, type Fault, type Scene, type Skipped, type Strike, type TargetRole } from "./fault";
+import { killStrike } from "./killStrike";
 import { chooseVictim } from "./victim";
 
 /** Who has a successor gets more time to find it than a lease lasts; who has none stays dead for a while, and is started. */
@@ -14,18 +14,7 @@ async function aim(scene: Scene, role: TargetRole): Promise<Strike | Skipped> {
   if ("skipped" in victim) return victim;
   const { container, group, shards } = victim;
   const missed = role === "coordinator" || role === "worker" || role === "haproxy";
-  return strike([container.name], hold(scene, !missed ? UNMISSED : (group?.members.length ?? 1) > 1 ? WITH_SUCCESSOR : ALONE), shards);
-}
-
-/** `docker kill`, which Docker takes for a wish: the containers stay dead until they are started. */
-function strike(targets: readonly string[], time: { leastMs: number; mostMs: number }, shards?: readonly string[]): Strike {
-  return {
-    targets,
-    ...(shards !== undefined && { shards }),
-    inject: async () => void (await command(["kill", ...targets])),
-    heal: () => bringBack(targets),
-    hold: time,
-  };
+  return killStrike([container.name], hold(scene, !missed ? UNMISSED : (group?.members.length ?? 1) > 1 ? WITH_SUCCESSOR : ALONE), shards);
 }
 
 export const kill: Fault = {
@@ -49,6 +38,6 @@ export const etcdMajority: Fault = {
     const majority = Math.floor(members.length / 2) + 1;
     const spared = scene.random.pick(members);
     const targets = [...members.filter((name) => name !== spared), ...(spared === undefined ? [] : [spared])].slice(0, majority);
-    return Promise.resolve(strike(targets, hold(scene, { leastMs: MAJORITY_MS, mostMs: MAJORITY_MS })));
+    return Promise.resolve(killStrike(targets, hold(scene, { leastMs: MAJORITY_MS, mostMs: MAJORITY_MS })));
   },
 };

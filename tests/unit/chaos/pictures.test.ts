@@ -3,24 +3,8 @@ import type { HistoryEvent } from "../../../chaos/history";
 import { judge, type Judgement } from "../../../chaos/judge";
 import { markdownReport, terminalReport } from "../../../chaos/report";
 import { escaped } from "../../../chaos/svg";
+import { elements } from "./elements";
 import { answers, connect, fault, final, healed, insert, run } from "./events";
-
-/** The names of a document's elements in order; fails if it is not well-formed. */
-function elements(xml: string): string[] {
-  const open: string[] = [];
-  const names: string[] = [];
-  const rest = xml.replace(/<(\/?)([a-z]+)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>/gi, (_, closing: string, name: string, __: string, empty: string) => {
-    if (closing === "/") expect(open.pop()).toBe(name);
-    else {
-      names.push(name);
-      if (empty === "") open.push(name);
-    }
-    return "";
-  });
-  expect(open).toEqual([]);
-  expect(rest).not.toMatch(/[<>]|&(?!(amp|lt|gt|quot);)/);
-  return names;
-}
 
 /** Writes of each shard every 20 ms, but for the first shard between a fault and its end; errors meanwhile. */
 function history(shards: number, seconds: number, faults: readonly (readonly [number, number])[]): HistoryEvent[] {

@@ -1,0 +1,23 @@
+import { expect, test } from "vitest";
+import { clusterOf, FIRST_TENANT, LAST_TENANT, MOST_TENANTS, pauseMs, retryMs, tenantName, tenants } from "../../../blast/tenants";
+import { FIRST_ID, ROOMS } from "../../../cli/demoRows";
+
+test("rooms are numbers that JavaScript counts exactly, and none of the demo's", () => {
+  expect(Number.isSafeInteger(LAST_TENANT)).toBe(true);
+  expect(FIRST_TENANT).toBeGreaterThan(FIRST_ID + ROOMS);
+  expect(tenants(MOST_TENANTS, () => "a").at(-1)?.id).toBe(LAST_TENANT);
+});
+
+test("a tenant's name tells its cluster", () => {
+  const [tenant] = tenants(1, () => "eu-1");
+  expect(tenant).toEqual({ id: FIRST_TENANT, cluster: "eu-1" });
+  expect(clusterOf(tenantName({ id: FIRST_TENANT, cluster: "eu-1" }))).toBe("eu-1");
+});
+
+test.each<[number, number]>([[1, 20], [12, 20], [300, 500], [600, 1000]])("of %d tenants each pauses %d ms", (count, milliseconds) => {
+  expect(pauseMs(count)).toBe(milliseconds);
+});
+
+test("a client that is told errors tries less and less often", () => {
+  expect([1, 2, 3, 4, 5, 6, 100].map(retryMs)).toEqual([50, 75, 113, 169, 250, 250, 250]);
+});
