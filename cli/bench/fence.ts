@@ -14,6 +14,7 @@ export interface BenchFenceOptions {
 }
 
 const ROUND_MS = 3000;
+const WARM_MS = 6000;
 const CLIENTS = 8;
 const BULK_ROWS = 200_000;
 const BULK_TENANTS = 10_000;
@@ -52,17 +53,30 @@ async function measure(client: Client, uri: string, factor: number, column: stri
 
   const rates: Record<string, number[]> = { plain: [], fenced: [] };
   const loads: Record<string, number[]> = { plain: [], fenced: [] };
+  const note = (round: number, values: Readonly<Record<string, readonly number[]>>, unit: string): void =>
+    say(`replication factor ${factor}, round ${round} of ${rounds}: ${["plain", "fenced"].map((table) => `${table} ${Math.round(values[table]?.at(-1) ?? 0)}${unit}`).join(", ")}`);
+  const pool = new Pool({ connectionString: uri, max: CLIENTS });
+  try {
+    const ids = { plain: 0, fenced: 0 };
+    for (let round = 0; round <= rounds; round += 1) {
+      for (const table of round % 2 === 0 ? (["plain", "fenced"] as const) : (["fenced", "plain"] as const)) {
+        // The first rounds warm connections, caches and plans on all shards: an application keeps its connections.
+        const { rate, next } = await inserts(pool, table, column, tenants, ids[table], round === 0 ? WARM_MS : ROUND_MS);
+        ids[table] = next;
+        if (round > 0) rates[table]?.push(rate);
+      }
+      if (round > 0) note(round, rates, "/s");
+    }
+  } finally {
+    await pool.end();
+  }
   for (let round = 0; round <= rounds; round += 1) {
     for (const table of round % 2 === 0 ? ["plain", "fenced"] : ["fenced", "plain"]) {
-      const [rate, load] = [await inserts(uri, table, column, tenants), await bulk(client, table, column, tenants)];
-      // The first round warms connections and caches.
-      if (round > 0) {
-        rates[table]?.push(rate);
-        loads[table]?.push(load);
-      }
       await client.query(`TRUNCATE ${SCHEMA}.${table}`);
+      const load = await bulk(client, table, column, tenants);
+      if (round > 0) loads[table]?.push(load);
     }
-    if (round > 0) say(`replication factor ${factor}, round ${round} of ${rounds}: ${["plain", "fenced"].map((table) => `${table} ${Math.round(rates[table]?.at(-1) ?? 0)}/s and ${Math.round(loads[table]?.at(-1) ?? 0)} ms`).join(", ")}`);
+    if (round > 0) note(round, loads, " ms");
   }
   const middle = (values: Readonly<Record<string, readonly number[]>>, table: string): number => percentileOf(values[table] ?? [], 50);
   return [
@@ -83,27 +97,22 @@ async function measure(client: Client, uri: string, factor: number, column: stri
   ];
 }
 
-/** Single-row inserts a second. */
-async function inserts(uri: string, table: string, column: string, tenants: readonly string[]): Promise<number> {
-  const pool = new Pool({ connectionString: uri, max: CLIENTS });
-  try {
-    const statement = { name: "insert", text: `INSERT INTO ${SCHEMA}.${table} (${column}, id, body) VALUES ($1, $2, 'hello world')` };
-    const began = performance.now();
-    let next = 0;
-    await Promise.all(
-      Array.from({ length: CLIENTS }, async () => {
-        const client = await pool.connect();
-        while (performance.now() - began < ROUND_MS) {
-          const id = next++;
-          await client.query({ ...statement, values: [tenants[id % tenants.length], -1 - id] });
-        }
-        client.release();
-      }),
-    );
-    return (next * 1000) / (performance.now() - began);
-  } finally {
-    await pool.end();
-  }
+/** Single-row inserts a second, and the id to go on with. */
+async function inserts(pool: Pool, table: string, column: string, tenants: readonly string[], from: number, durationMs: number): Promise<{ rate: number; next: number }> {
+  const statement = { name: table, text: `INSERT INTO ${SCHEMA}.${table} (${column}, id, body) VALUES ($1, $2, 'hello world')` };
+  const began = performance.now();
+  let next = from;
+  await Promise.all(
+    Array.from({ length: CLIENTS }, async () => {
+      const client = await pool.connect();
+      while (performance.now() - began < durationMs) {
+        const id = next++;
+        await client.query({ ...statement, values: [tenants[id % tenants.length], id] });
+      }
+      client.release();
+    }),
+  );
+  return { rate: ((next - from) * 1000) / (performance.now() - began), next };
 }
 
 /** Milliseconds that a COPY takes. */
