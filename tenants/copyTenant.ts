@@ -1,8 +1,9 @@
+import { once } from "node:events";
 import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Client } from "pg";
 import { from as copyFrom, to as copyTo } from "pg-copy-streams";
-import { once } from "node:events";
+import { Breather } from "./breather";
 
 /** A copy that moves nothing for so long is given up: a frozen worker says nothing. */
 const STALL_MS = 15_000;
@@ -17,6 +18,7 @@ export async function copyRows(source: Client, query: string, targets: readonly 
   const reading = source.query(copyTo(`COPY (${query}) TO STDOUT`));
   const writing = targets.map((target) => target.query(copyFrom(`COPY ${into} FROM STDIN`)));
   let stalled: NodeJS.Timeout | undefined;
+  const breather = new Breather();
   const fail = (error: Error): void => void [reading, ...writing].forEach((stream) => stream.destroy(error));
   const alive = (): void => {
     clearTimeout(stalled);
@@ -36,8 +38,9 @@ export async function copyRows(source: Client, query: string, targets: readonly 
             alive();
             progress(chunk.length);
             const full = writing.filter((stream) => !stream.write(chunk));
-            if (full.length === 0) return done();
-            Promise.all(full.map((stream) => once(stream, "drain"))).then(() => done(), done);
+            Promise.all(full.map((stream) => once(stream, "drain")))
+              .then(() => breather.breathe(chunk.length))
+              .then(() => done(), done);
           },
           final(done) {
             for (const stream of writing) stream.end();

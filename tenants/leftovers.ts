@@ -1,11 +1,14 @@
 import { escapeLiteral } from "pg";
+import { Breather } from "./breather";
 import { writersAreGone } from "./fenceLock";
 import type { Site } from "./site";
 import { tenantShards, tenantTables } from "./tenantTables";
 import { TenantError } from "./tenantError";
 
 /** Small enough to hold nobody up, large enough to be quick. */
-const ROWS_AT_ONCE = 10_000;
+const ROWS_AT_ONCE = 2000;
+/** About as much work as so many bytes of a copy. */
+const BYTES_PER_ROW = 100;
 
 /** How long the end of a mover that was given up may take on a worker. */
 const END_TIMEOUT_MS = 10_000;
@@ -26,12 +29,14 @@ export async function deleteLeftovers(site: Site, tenant: string, move: string):
       if (!(await writersAreGone(session, tenant, END_TIMEOUT_MS))) {
         throw new TenantError(`A transaction on ${name} of cluster ${site.name} still writes tenant ${tenant} after ${END_TIMEOUT_MS / 1000} s. End it, and run npm run tenant -- recover`);
       }
+      const breather = new Breather();
       let rows = 0;
       for (const { table, relation, placements } of shards) {
         if (!placements.some(({ node }) => node === name)) continue;
         for (let deleted = ROWS_AT_ONCE; deleted === ROWS_AT_ONCE; rows += deleted) {
           const some = `SELECT ctid FROM ${relation} WHERE ${table.column} = ${escapeLiteral(tenant)} LIMIT ${ROWS_AT_ONCE}`;
           deleted = (await session.query(`DELETE FROM ${relation} WHERE ctid = ANY (ARRAY(${some}))`)).rowCount ?? 0;
+          await breather.breathe(deleted * BYTES_PER_ROW);
         }
       }
       return rows;

@@ -57,6 +57,9 @@ const NEAR_ATTEMPTS = 50;
 /** How long a step may take while the tenant is closed; then the move is given up and it is opened again. */
 const CLOSED_STEP_MS = 2000;
 
+/** How long the clusters are left in peace before the tenant is closed. */
+const CALM_MS = 150;
+
 /** A cluster that takes longer for nothing at all does not answer. */
 const ANSWER_MS = 1000;
 
@@ -187,6 +190,9 @@ class Move {
     await this.verify(sourceNode, source, pairs, writers, applier);
     await this.copySequences(tables, SEQUENCE_MARGIN);
     await this.step("verified");
+    // What was copied is still being written to the disk, which would make the moment that the tenant is closed longer.
+    await delay(CALM_MS);
+    await this.catchUp(source, applier);
 
     const { closedMs, attempts } = await this.handOver(source, applier, [sources, targets], tables);
     await this.tell();
@@ -308,10 +314,12 @@ class Move {
     try {
       await this.pass(source, applier, CATCH_UP_MS);
       for (const [shard, target] of pairs) {
-        const [here, ...there] = await Promise.all([checksumOf(reader, shard, this.tenant), ...writers.map((writer) => checksumOf(writer, target, this.tenant))]);
-        const wrong = there.find(({ rows: count, sum }) => count !== here.rows || sum !== here.sum);
-        if (wrong !== undefined) {
-          throw new TenantError(`The copy of ${shard.table.name} is not the same: ${here.rows} rows, checksum ${here.sum} in ${this.from.name}; ${wrong.rows} rows, checksum ${wrong.sum} in ${this.to.name}`);
+        const here = await checksumOf(reader, shard, this.tenant);
+        // One after the other: those who use the clusters meanwhile need processors, too.
+        for (const writer of writers) {
+          const { rows: count, sum } = await checksumOf(writer, target, this.tenant);
+          if (count === here.rows && sum === here.sum) continue;
+          throw new TenantError(`The copy of ${shard.table.name} is not the same: ${here.rows} rows, checksum ${here.sum} in ${this.from.name}; ${count} rows, checksum ${sum} in ${this.to.name}`);
         }
       }
       await reader.query("COMMIT");
