@@ -88,7 +88,7 @@ async function writeAndStrike(target: Target, { application, recorder, victim, t
     });
     recorder.record({ type: "fault", number: 1, fault: "kill", role: victim.kind, targets: strike.targets, at: recorder.now() });
     tell.doing(`${victim.name} is dead for ${deadMs / 1000} s, then the stack has to become whole`);
-    recorder.record(healedEvent(1, recorder.now(), await strikeOnce(target, strike, load, recorder, signal)));
+    recorder.record(healedEvent(1, recorder, await strikeOnce(target, strike, load, recorder, signal)));
     tell.doing(`${count} tenants write, and everything is whole`);
     await nap(AFTER_MS, signal);
   } finally {

@@ -5,7 +5,7 @@ export const MOST_TENANTS = 10_000;
 export const LAST_TENANT = FIRST_TENANT + MOST_TENANTS - 1;
 
 /** Writes per second of all tenants together at the most, so that two processors carry them beside the stack. */
-const WRITES_PER_SECOND = 600;
+const WRITES_PER_SECOND = 150;
 const LEAST_PAUSE_MS = 20;
 /** After an error a client tries again soon, then less and less often: all clients at once, again and again, would take the processors that a failover needs. */
 const FIRST_RETRY_MS = 50;

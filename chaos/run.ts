@@ -105,7 +105,7 @@ async function strikeAll(scene: Scene, load: Load, { recorder, faults, random, s
     const event: FaultEvent = { type: "fault", number, fault: fault.name, role, targets: strike.targets, ...(strike.shards !== undefined && { shards: strike.shards }), at: recorder.now() };
     recorder.record(event);
     tell.doing(`${fault.name} ${role} ${strike.targets.join(", ")}`);
-    const healed = healedEvent(number, recorder.now(), await strikeOnce(scene.target, strike, load, recorder, signal));
+    const healed = healedEvent(number, recorder, await strikeOnce(scene.target, strike, load, recorder, signal));
     recorder.record(healed);
     tell.healed(event, healed);
     // What is broken for good would be blamed on the next fault, too.

@@ -55,12 +55,12 @@ export async function strikeOnce(target: Target, strike: Strike, writers: Writer
   return { help, problems: [...problems, ...missing], ...(last !== undefined && { waitedFor: last }), ...(undoneAt !== undefined && { undoneAt }) };
 }
 
-/** What the history says of how a fault ended. `number` is the fault's, `at` the moment of the run. */
-export function healedEvent(number: number, at: number, { help, problems, waitedFor, undoneAt }: Course): HealedEvent {
+/** What the history says of how a fault that is over now ended. `number` is the fault's. The clock is read here: an argument would be read before a caller's `await` of the course. */
+export function healedEvent(number: number, recorder: Pick<Recorder, "now">, { help, problems, waitedFor, undoneAt }: Course): HealedEvent {
   return {
     type: "healed",
     number,
-    at,
+    at: recorder.now(),
     help,
     ...(undoneAt !== undefined && { undoneAt }),
     ...(waitedFor !== undefined && { waitedFor }),

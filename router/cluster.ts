@@ -16,6 +16,7 @@ export class Cluster {
   readonly link: Link;
   private readonly pool: Pool;
   private readonly clients = new Set<PoolClient>();
+  private answeredAt = 0;
   private fail: (error: ClusterDownError) => void = () => undefined;
   /** Rejects when the cluster goes down; a new one for each time that it is up. */
   private gone: Promise<never> = this.untilGone();
@@ -43,7 +44,7 @@ export class Cluster {
       opened.on("error", () => undefined);
     });
     this.pool.on("remove", (removed) => this.clients.delete(removed));
-    this.link = new Link(name, client, directory);
+    this.link = new Link(name, client, directory, () => this.answeredAt);
     this.link.on("down", (error) => {
       this.fail(new ClusterDownError(name, "no", error));
       for (const opened of this.clients) destroy(opened);
@@ -91,10 +92,13 @@ export class Cluster {
   async run<Row extends QueryResultRow>(client: PoolClient, text: string, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
     const answer = values === undefined ? client.query<Row>(text) : client.query<Row>(text, values as unknown[]);
     try {
-      return signal === undefined ? await answer : await this.cancellable(client, answer, signal);
+      const result = signal === undefined ? await answer : await this.cancellable(client, answer, signal);
+      this.answeredAt = performance.now();
+      return result;
     } catch (error) {
       if (signal?.aborted === true && error === signal.reason) throw error;
       if (isBroken(error)) throw new ClusterDownError(this.name, "unknown", error);
+      this.answeredAt = performance.now();
       throw error;
     }
   }

@@ -31,6 +31,8 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     private readonly cluster: string,
     private readonly config: ClientConfig,
     private readonly directory: Directory,
+    /** When the cluster last answered a statement of the application, by `performance.now()`. */
+    private readonly answeredAt: () => number,
   ) {
     super();
   }
@@ -95,7 +97,14 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   private async probe(client: Client): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer for ${PROBE_TIMEOUT_MS} ms`)), PROBE_TIMEOUT_MS);
+      const wait = (since: number): void => {
+        timer = setTimeout(() => {
+          // A cluster that answers others is busy, not gone.
+          if (this.answeredAt() > since) wait(performance.now());
+          else reject(new Error(`no answer for ${PROBE_TIMEOUT_MS} ms`));
+        }, PROBE_TIMEOUT_MS);
+      };
+      wait(performance.now());
     });
     try {
       this.probes += 1;
