@@ -52,13 +52,43 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
     const newest = rings.reduce<Ring | undefined>((known, ring) => (known === undefined || ring.version > known.version ? ring : known), undefined);
     const current = newest ?? { version: 1, clusters: names, next: null };
     const ring = withoutLost(members, names, current, acceptLoss, report);
-    const tenants = newestOf(members, acceptLoss);
+    const tenants = newest === undefined ? await strays(members, ring, report) : newestOf(members, acceptLoss);
     await Promise.all(members.map((member) => bring(member, ring, tenants, acceptLoss, report)));
     for (const name of names.filter((one) => !ring.clusters.includes(one))) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
     if (!report.changed) report.found("tenants", `spread over ${ring.clusters.join(", ")} already`);
   } finally {
     await Promise.all(members.map(({ coordinator }) => coordinator.close()));
   }
+}
+
+/**
+ * Tenants that are where the first ring would not put them, in clusters that were used before there was a fence: they stay. One that is in several clusters stays where the ring puts it, or else in the first.
+ */
+async function strays(members: readonly Member[], { clusters }: Ring, report: Report): Promise<Settled[]> {
+  const found = new Map<string, { readonly winner: string; readonly where: readonly string[] }>();
+  for (const { name, coordinator } of members) {
+    const tables = await coordinator.query<{ name: string; column: string }>(
+      `SELECT logicalrelid::text AS name, quote_ident(column_to_column_name(logicalrelid, partkey)) AS "column"
+       FROM pg_dist_partition WHERE partmethod = 'h' AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = logicalrelid AND tgname = 'tenancy_insert')`,
+    );
+    if (tables.length === 0) continue;
+    const present = tables.map((table) => `SELECT DISTINCT ${table.column}::text AS tenant FROM ${table.name}`).join(" UNION ");
+    const here = await coordinator.query<{ tenant: string; winner: string }>(`WITH present AS MATERIALIZED (${present}) SELECT tenant, tenancy.winner(tenant, $1) AS winner FROM present`, [clusters]);
+    for (const { tenant, winner } of here) {
+      const where = found.get(tenant)?.where ?? [];
+      // The first of the list is the home.
+      found.set(tenant, { winner, where: winner === name ? [name, ...where] : [...where, name] });
+    }
+  }
+  const strayed = [...found].flatMap(([tenant, { winner, where: [home = winner] }]) => (home === winner ? [] : [{ tenant, home, epoch: 1, pinned: true }]));
+  if (strayed.length > 0) report.did("tenants", `${strayed.length} live where they are, and not where their hash says, until npm run tenant -- rebalance moves them`);
+  const several = [...found].filter(([, { where }]) => where.length > 1);
+  const [first] = several;
+  if (first !== undefined) {
+    const [tenant, { where }] = first;
+    report.did("tenants", `${several.length} have rows in several clusters, ${tenant} for one in ${where.join(" and ")}: they live in the first of these, and their rows elsewhere can be read and not be written`);
+  }
+  return strayed;
 }
 
 async function read(name: string, coordinator: Coordinator): Promise<Member> {
