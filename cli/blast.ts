@@ -183,7 +183,7 @@ function compare(files: readonly string[], json: boolean): void {
   writeFileSync(`${base}.md`, comparisonPage(columns, `${COMPARISON}.svg`));
   writeFileSync(`${base}.svg`, blastPicture("What a failure costs, stack by stack", columns.map(({ heading, faults }) => ({ heading, faults: kinds.map((kind) => faults[kind]) }))));
   console.log(json ? JSON.stringify(columns) : comparisonTable(columns));
-  say(`Kept: ${path.relative(process.cwd(), base)}.md and .svg. The table's place is docs/choosing.md, between <!-- blast:begin --> and <!-- blast:end -->.`);
+  say(`Kept: ${path.relative(process.cwd(), base)}.md and .svg.`);
 }
 
 /** All that was ever kept: the newest of each kind count. */

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { isFenced } from "../config/fenced";
 import { isGuarded } from "../config/guarded";
 import type { ActiveActiveSettings } from "../config/settings";
 import { planCitus } from "../topology/citus";
@@ -53,7 +54,7 @@ export class ActiveActive extends pulumi.ComponentResource {
       ([cluster, options]) => [cluster, new CitusCluster(cluster, { ...options, ...shared }, { parent: this })] as const,
     );
 
-    if (settings.tenantFence) {
+    if (isFenced(settings)) {
       program(this, "tenancy-setup", "main", {
         spec: planTenancy(Object.entries(parts.clusters).map(([cluster, options]) => planCitus(cluster, options))),
         environment: {

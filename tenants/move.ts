@@ -381,7 +381,7 @@ class Move {
       await coordinator.query("COMMIT");
       return true;
     } catch (error) {
-      await coordinator.query("ROLLBACK");
+      await coordinator.query("ROLLBACK").catch(() => undefined);
       if ((error as { code?: string }).code === "55P03") return false;
       throw error;
     }

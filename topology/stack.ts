@@ -1,3 +1,4 @@
+import { isFenced } from "../config/fenced";
 import { areGroups, clusterPorts, workerNames } from "../config/names";
 import { postgresMajorOf } from "../config/image";
 import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "../config/settings";
@@ -19,7 +20,7 @@ export function activeActiveParts(settings: ActiveActiveSettings, read: ReadFile
   const ports = clusterPorts(settings.clusters);
   const clusters = Object.entries(settings.clusters).map(([name, { workers }]): [string, CitusOptions] => [
     name,
-    { ...citusOptions(settings, read), workers, port: ports[name] as number, fence: settings.tenantFence },
+    { ...citusOptions(settings, read), workers, port: ports[name] as number, fence: isFenced(settings) },
   ]);
   return { network: `${settings.prefix}citus-active-active`, clusters: Object.fromEntries(clusters) };
 }
@@ -109,7 +110,7 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
   if (settings.topology === "active-active") {
     const { network, clusters } = activeActiveParts(settings, read);
     const plans = Object.entries(clusters).map(([name, options]) => planCitus(name, options));
-    return { topology: settings.topology, network, clusters: plans, ...(settings.tenantFence && { tenancy: planTenancy(plans) }) };
+    return { topology: settings.topology, network, clusters: plans, ...(isFenced(settings) && { tenancy: planTenancy(plans) }) };
   }
   const parts = activePassiveParts(settings, read);
   const etcd = planEtcd(parts.etcd.name, parts.etcd.options);

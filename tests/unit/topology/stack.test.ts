@@ -30,6 +30,17 @@ describe("active-active", () => {
     expect([coordinator, ...(workers ?? [])].map((node) => [node?.name, node?.ports[0]?.external])).toEqual([["coord_c", 7432], ["worker_c1", 7433], ["worker_c2", 7434], ["worker_c3", 7435]]);
   });
 
+  test("clusters share their tenants, unless nobody wants a fence or there are no tables", () => {
+    const { clusters, tenancy } = plan({ topology: "active-active" });
+    expect(tenancy?.clusters.map(({ name, endpoint }) => [name, endpoint.port])).toEqual([["a", 5432], ["b", 6432]]);
+    expect(clusters.map(({ setup }) => setup.fence)).toEqual([true, true]);
+    for (const without of [plan({ topology: "active-active", tenantFence: false }), plan({ topology: "active-active", schema: { tables: {} } })]) {
+      expect(without.tenancy).toBeUndefined();
+      expect(without.clusters.map(({ setup }) => setup.fence)).toEqual([undefined, undefined]);
+    }
+    expect(plan({ topology: "active-passive" })).not.toHaveProperty("tenancy");
+  });
+
   test("a fourth worker of b changes b alone, by one worker", () => {
     const before = plan({ topology: "active-active" });
     const after = plan({ topology: "active-active", clusters: { a: {}, b: { workers: 4 } } });
