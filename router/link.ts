@@ -11,7 +11,7 @@ const PROBE_TIMEOUT_MS = 500;
 const PROBES_PER_COMPARISON = 8;
 
 const FIRST_RETRY_MS = 100;
-const LAST_RETRY_MS = 1000;
+const LAST_RETRY_MS = 250;
 
 const FINGERPRINT = "SELECT concat_ws(' ', (SELECT version FROM tenancy.ring), count(*), sum(epoch), count(*) FILTER (WHERE state = 'closed')) AS fingerprint FROM tenancy.tenant";
 
