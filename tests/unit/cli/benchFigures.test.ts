@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
 import { figureRows, isMet, percentileOf, type Figure } from "../../../cli/bench/figures";
 
@@ -14,7 +15,8 @@ test.each<[Partial<Figure>, boolean]>([
 });
 
 test("a figure is shown with its limit, and whether it is met", () => {
-  expect(figureRows([figure({ limit: 100, note: "20 moves" }), figure({ what: "share", found: 93.456, unit: "%", limit: 95, at: "least" }), figure({ found: 0.034, unit: "µs" })])).toEqual([
+  const rows = figureRows([figure({ limit: 100, note: "20 moves" }), figure({ what: "share", found: 93.456, unit: "%", limit: 95, at: "least" }), figure({ found: 0.034, unit: "µs" })]);
+  expect(rows.map((row) => stripVTControlCharacters(row).trimEnd())).toEqual([
     expect.stringContaining("figure"),
     "  pause   20 ms    ≤ 100 ms  met     20 moves",
     "  share   93.5 %   ≥ 95 %    missed",
