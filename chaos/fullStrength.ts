@@ -2,6 +2,7 @@ import type { Client } from "pg";
 import { inspectContainers } from "../cli/live";
 import { etcdHealth } from "../cli/etcdHealth";
 import { isInService, isLeader, patroniCluster } from "../cli/patroniCluster";
+import { isSynchronous, PatroniRest } from "../setup/patroniRest";
 import { reason } from "../setup/setupError";
 import { containersOf, holderName, patroniGroups, type PatroniPlan, type StackPlan } from "../topology/plan";
 import { sameSetting } from "./sameSetting";
@@ -56,8 +57,10 @@ async function groupState({ name, members }: PatroniPlan): Promise<{ leader?: st
     return member !== undefined && isInService(member) ? [] : [`${name} is ${member === undefined ? "no member of its group" : `${member.role}, ${member.state}`}`];
   });
   if (astray.length > 0) return { troubles: astray };
-  const synchronous = names.length === 1 || found.some(({ role }) => role === "sync_standby" || role === "quorum_standby");
-  return { leader, troubles: synchronous ? [] : [`${name} has no synchronous standby`] };
+  const asynchronous = found.filter((member) => !isLeader(member) && !isSynchronous(member)).map((member) => `${member.name} streams, but is not synchronous yet`);
+  if (asynchronous.length > 0) return { troubles: asynchronous };
+  const trusting = await new PatroniRest(names).inFailsafeMode();
+  return { leader, troubles: trusting.map((member) => `${member} goes by its leader's word, and not by etcd yet`) };
 }
 
 /** A node as the coordinator has it registered. */

@@ -1,5 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import colors from "picocolors";
+import { Deadline } from "../setup/deadline";
+import { waitForEtcdsWord } from "../setup/patroniGroup";
+import { PatroniRest } from "../setup/patroniRest";
 import { writeEveryShard, type ProbeResult } from "../setup/probe";
 import { containersOf, patroniGroups, type ContainerPlan } from "../topology/plan";
 import { connect, connectionUris, coordinatorUris } from "./connections";
@@ -108,6 +111,7 @@ async function handOver(stack: Stack, name: string, status: StatusLine): Promise
   const members = (await patroniCluster(group)) ?? [];
   const synchronous = members.find((member) => /standby/.test(member.role) && isInService(member));
   if (synchronous === undefined || members.find(isLeader)?.name !== name) return undefined;
+  await waitForEtcdsWord(new PatroniRest(group), new Deadline(REUNION_TIMEOUT_MS / 1000), (activity) => status.doing(activity));
   status.doing(`handing over from ${name} to ${synchronous.name}`);
   const hand = (): Promise<boolean> => switchOver(name, synchronous.name);
   const leads = stack.plan.coordinators?.members.some((member) => member.name === name) === true;

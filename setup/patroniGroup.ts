@@ -20,6 +20,7 @@ export type AroundSwitchover = (switchover: () => Promise<void>) => Promise<void
 
 /** A switchover at most, in seconds. */
 const SWITCHOVER_SECONDS = 120;
+const FAILSAFE_POLL_MS = 500;
 
 /** Waits until one member leads and all the others stream, and gives them, the leader first. */
 export async function waitForMembers({ spec, rest, deadline, report }: PatroniGroup): Promise<[PatroniMember, ...PatroniMember[]]> {
@@ -41,6 +42,23 @@ export async function waitForMembers({ spec, rest, deadline, report }: PatroniGr
   );
 }
 
+/**
+ * Waits until every member goes by etcd. Where etcd was away a moment ago, standbys still go by their leader's word, and one
+ * that was handed the lead would not take it before that has run out, while nobody takes writes.
+ */
+export async function waitForEtcdsWord(rest: PatroniRest, deadline: Deadline, doing: (activity: string) => void): Promise<void> {
+  let waits: readonly string[] = [];
+  await deadline.poll(
+    async () => {
+      waits = await rest.inFailsafeMode();
+      if (waits.length > 0) doing(`waiting until ${waits.join(" and ")} ${waits.length === 1 ? "goes" : "go"} by etcd again, which was away`);
+      return waits.length === 0 ? true : undefined;
+    },
+    () => `${waits.join(" and ")} ${waits.length === 1 ? "goes" : "go"} by the leader's word and not by etcd after ${deadline.seconds} s, so nothing was handed over. Look whether every member of etcd runs, then try again`,
+    FAILSAFE_POLL_MS,
+  );
+}
+
 /** The members, the leader first, if the group is as planned; undefined if it is not yet. */
 export function ready(members: readonly PatroniMember[], { members: planned }: Pick<PatroniSpec, "members">): [PatroniMember, ...PatroniMember[]] | undefined {
   const [leader, ...more] = members.filter(isLeader);
@@ -50,10 +68,11 @@ export function ready(members: readonly PatroniMember[], { members: planned }: P
 }
 
 /** Hands the lead to a planned standby, of those that stream a synchronous one first; gives its name. */
-export async function handOver({ spec, rest, report, aroundSwitchover = (switchover) => switchover() }: PatroniGroup, leader: PatroniMember, standbys: readonly PatroniMember[]): Promise<string> {
+export async function handOver({ spec, rest, deadline, report, aroundSwitchover = (switchover) => switchover() }: PatroniGroup, leader: PatroniMember, standbys: readonly PatroniMember[]): Promise<string> {
   const candidates = standbys.filter((member) => isPlanned(spec, member) && isInService(member));
   const candidate = candidates.find(isSynchronous) ?? candidates[0];
   if (candidate === undefined) throw new SetupError(`${leader.name} has no streaming standby to hand the lead to. Wait until one streams (docker exec ${leader.name} patronictl list) and run the update again`);
+  await waitForEtcdsWord(rest, deadline, (activity) => (report.activity = activity));
   report.activity = `handing the lead from ${leader.name} to ${candidate.name}`;
   await aroundSwitchover(() => rest.switchover(leader.name, candidate.name, SWITCHOVER_SECONDS));
   report.did(candidate.name, `leads now, after ${leader.name}`);

@@ -36,6 +36,8 @@ export interface PatroniState {
   readonly dcs_last_seen?: number;
   /** Whether it has taken maintenance mode. */
   readonly pause?: boolean;
+  /** Whether its leader has told it, within the time of a lease, that it leads without etcd: until then it takes no lead over. */
+  readonly failsafe_mode_is_active?: boolean;
 }
 
 /** A change of the leadership as `GET /history` tells it: the timeline that ended, where it ended, why, when, and who led from then on. */
@@ -76,6 +78,12 @@ export class PatroniRest {
   async state(container: string): Promise<PatroniState | undefined> {
     const answer = await this.request(container, "GET", "/patroni");
     return answer === undefined ? undefined : (JSON.parse(answer.body) as PatroniState);
+  }
+
+  /** Those of the containers whose members believe their leader rather than etcd, and would let a lead that is handed over lie for the time of a lease. */
+  async inFailsafeMode(): Promise<string[]> {
+    const states = await Promise.all(this.containers.map((container) => this.state(container)));
+    return this.containers.filter((_, index) => states[index]?.failsafe_mode_is_active === true);
   }
 
   /** The dynamic configuration. */

@@ -1,5 +1,6 @@
 import colors from "picocolors";
 import { Deadline } from "../../setup/deadline";
+import { waitForEtcdsWord } from "../../setup/patroniGroup";
 import { isInService, isLeader } from "../../setup/patroniRest";
 import { duration, listed } from "../print";
 import { StatusLine } from "../statusLine";
@@ -30,10 +31,11 @@ export async function switchover(words: readonly string[], { to, group, json }: 
   const { leader, candidate } = succession(live.name, live.cluster.members, member);
 
   const status = new StatusLine();
-  const startedAt = performance.now();
-  const elapsed = (): number => performance.now() - startedAt;
-  const seconds = (milliseconds: number): number => Number((milliseconds / 1000).toFixed(2));
   try {
+    await explained(() => waitForEtcdsWord(live.rest, new Deadline(SWITCHOVER_SECONDS), (activity) => status.doing(activity)));
+    const startedAt = performance.now();
+    const elapsed = (): number => performance.now() - startedAt;
+    const seconds = (milliseconds: number): number => Number((milliseconds / 1000).toFixed(2));
     status.line(`handing the lead of ${live.name} from ${leader} to ${candidate}`);
     status.doing(`waiting for ${candidate} to lead`);
     await explained(() => aroundSwitchover(stack, live)(() => handOver(live, leader, candidate)));
