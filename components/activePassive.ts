@@ -66,7 +66,7 @@ export class ActivePassive extends pulumi.ComponentResource {
     );
     const haproxy = new HAProxy(
       parts.haproxy.name,
-      { ...parts.haproxy.options, members: coordinators.members, network: shared.network, image: image(this, "haproxy-image", images.haproxy) },
+      { ...parts.haproxy.options, members: coordinators.members, network: shared.network, image: image(this, "haproxy-image", images.haproxy), holderImage: shared.holderImage },
       child,
     );
     const pooler =
@@ -76,6 +76,7 @@ export class ActivePassive extends pulumi.ComponentResource {
         {
           ...parts.pooler.options,
           network: shared.network,
+          holderImage: shared.holderImage,
           image: images.pgbouncer === undefined ? new PgBouncerImage("pgbouncer-image", {}, child).image : image(this, "pgbouncer-image", images.pgbouncer),
           superuserPassword: shared.superuserPassword,
         },

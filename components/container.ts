@@ -34,7 +34,7 @@ const REPLACEMENT = {
 };
 
 /**
- * Declares a container, its volume and, for a database member, its holder, as children of a component. The one place
+ * Declares a container, its volume and, where clients or other nodes connect to it, its holder, as children of a component. The one place
  * where containers are declared: what every container has in common is here.
  *
  * A holder owns the network and PID namespaces of its member: the address outlives the member, so that a dead member
@@ -95,7 +95,7 @@ function home(parent: pulumi.ComponentResource, resourceName: string, plan: Cont
 
 function holder(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, { network, image, holderImage }: ContainerInputs): docker.Container {
   const { fencer } = plan;
-  if (holderImage === undefined) throw new Error(`${plan.name}: holderImage is not set; a database member needs one, for example debian:trixie-slim`);
+  if (holderImage === undefined) throw new Error(`${plan.name}: holderImage is not set; it needs one, for example debian:trixie-slim`);
   const hold = ["sh", HOLD, plan.stopSignal.replace("SIG", "")];
   return new docker.Container(
     `${resourceName}-holder`,

@@ -11,6 +11,8 @@ export interface HAProxyArgs extends HAProxyOptions {
   readonly network: pulumi.Input<string>;
   /** Image of HAProxy. @default haproxy:3.0.11 */
   readonly image?: pulumi.Input<string>;
+  /** Image of its holder; any small one with a shell. @default debian:trixie-slim */
+  readonly holderImage?: pulumi.Input<string>;
 }
 
 /** HAProxy in front of a Patroni group: one port that follows the leader, one for reads from standbys, statistics. */
@@ -31,9 +33,9 @@ export class HAProxy extends pulumi.ComponentResource {
   constructor(name: string, args: HAProxyArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:HAProxy", name, {}, opts);
     const plan = planHAProxy(name, args, readPackageFile(CUT_SESSIONS));
-    const { network, image = "haproxy:3.0.11" } = args;
+    const { network, image = "haproxy:3.0.11", holderImage = "debian:trixie-slim" } = args;
 
-    const proxy = container(this, `${name}-proxy`, plan, { network, image });
+    const proxy = container(this, `${name}-proxy`, plan, { network, image, holderImage });
 
     const host = reachable(args.bindAddress ?? "127.0.0.1");
     const { leaderPort = 5000, standbysPort = 5001, nodesPort = 5002, statisticsPort = 7000 } = args;

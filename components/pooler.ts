@@ -9,6 +9,8 @@ export interface PoolerArgs extends PoolerOptions {
   readonly network: pulumi.Input<string>;
   /** Image with `pgbouncer`, `psql` and `openssl` on the PATH and a user `postgres`, such as `PgBouncerImage.image`. */
   readonly image: pulumi.Input<string>;
+  /** Image of its holder; any small one with a shell. @default debian:trixie-slim */
+  readonly holderImage?: pulumi.Input<string>;
   /** Password of `postgres` on the server, such as `PatroniGroup.superuserPassword`. */
   readonly superuserPassword: pulumi.Input<string>;
 }
@@ -23,9 +25,9 @@ export class Pooler extends pulumi.ComponentResource {
   constructor(name: string, args: PoolerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:Pooler", name, {}, opts);
     const plan = planPooler(name, args, { start: readPackageFile(POOLER_START), pause: readPackageFile(POOLER_PAUSE) });
-    const { network, image, superuserPassword } = args;
+    const { network, image, holderImage = "debian:trixie-slim", superuserPassword } = args;
 
-    const pooler = container(this, `${name}-pgbouncer`, plan, { network, image, secrets: { PGPASSWORD: pulumi.secret(superuserPassword) } });
+    const pooler = container(this, `${name}-pgbouncer`, plan, { network, image, holderImage, secrets: { PGPASSWORD: pulumi.secret(superuserPassword) } });
 
     this.endpoint = { host: reachable(args.bindAddress ?? "127.0.0.1"), port: plan.ports[0]?.external as number };
     this.containerId = pooler.id;

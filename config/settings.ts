@@ -174,7 +174,7 @@ const imagesOf = <T extends z.ZodRawShape>(more: T) =>
   z
     .strictObject({
       citus: image.prefault("citusdata/citus:13.2.0").describe("Citus on PostgreSQL: workers, and coordinators."),
-      holder: image.prefault("debian:trixie-slim").describe("The holder of each database member; any small image with a shell."),
+      holder: image.prefault("debian:trixie-slim").describe("The holder of each database member, HAProxy and the pooler; any small image with a shell."),
       node: image.prefault("node:20-trixie-slim").describe("Debian with Node.js, on which the guard is built."),
       ...more,
     })

@@ -42,7 +42,7 @@ export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: 
   return {
     name: `${prefix}${name}`,
     role: "haproxy",
-    held: false,
+    held: true,
     environment: {},
     files: [
       { path: `${DIRECTORY}/haproxy.cfg`, content: haproxyConfiguration(members, workers) },

@@ -52,7 +52,7 @@ export interface ContainerPlan {
   /** The container's name, its host name and its alias on the network. */
   readonly name: string;
   readonly role: Role;
-  /** A database member gets a holder, which owns its address and its PID namespace. */
+  /** What others connect to gets a holder, which owns its address and its PID namespace. */
   readonly held: boolean;
   /** Its holder fences it: revokes its lease once nothing of it can run any more. Only for members of a Patroni group. */
   readonly fencer?: FencerPlan;

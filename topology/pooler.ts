@@ -39,7 +39,7 @@ export function planPooler(name: string, options: PoolerOptions, { start, pause 
   return {
     name: `${prefix}${name}`,
     role: "pooler",
-    held: false,
+    held: true,
     entrypoint: ["sh", `${DIRECTORY}/start.sh`],
     user: "postgres",
     // For psql in the container; PgBouncer has its own. The password comes beside them, as a secret.

@@ -1,4 +1,4 @@
-# Holds the network and PID namespaces that a database member lives in. Told to stop, it first has the member stop by
+# Holds the network and PID namespaces that a container lives in, called its member. Told to stop, it first has the member stop by
 # the signal that the member asks for (the first argument): when a PID namespace ends, the kernel kills all that is in it.
 # The other arguments, if there are any, are a program that watches over the member; it is started again when it ends.
 stop_signal=$1

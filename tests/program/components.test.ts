@@ -136,12 +136,12 @@ describe("EtcdCluster", () => {
 });
 
 describe("HAProxy", () => {
-  test("is one container with its configuration, and tells where it listens", async () => {
+  test("is one container with its configuration in its holder's namespaces, and tells where it listens", async () => {
     const { result, resources } = await underMocks("test", () => new HAProxy("front", { network: "n", members: ["db-1"], leaderPort: 15000, bindAddress: "0.0.0.0" }));
-    expect(containerNames(resources)).toEqual(["front"]);
+    expect(containerNames(resources)).toEqual(["front", "front-holder"]);
     expect(result.leader).toEqual({ host: "127.0.0.1", port: 15000 });
     expect(result.statisticsUrl).toBe("http://127.0.0.1:7000/");
-    expect(containers(resources)[0]?.inputs["ports"]).toEqual([
+    expect(containers(resources).find(({ name }) => name === "front-proxy-holder")?.inputs["ports"]).toEqual([
       { internal: 5000, external: 15000, ip: "0.0.0.0", protocol: "tcp" },
       { internal: 5001, external: 5001, ip: "0.0.0.0", protocol: "tcp" },
       { internal: 7000, external: 7000, ip: "0.0.0.0", protocol: "tcp" },
@@ -159,12 +159,12 @@ describe("Pooler", () => {
       const proxy = new HAProxy("front", { network: "n", prefix: "t-", members: ["db-1"] });
       return new Pooler("pool", { network: "n", prefix: "t-", image: "i", server: proxy.inside, superuserPassword: "plain", port: 16432, bindAddress: "0.0.0.0" });
     });
-    expect(containerNames(resources)).toEqual(["t-front", "t-pool"]);
+    expect(containerNames(resources)).toEqual(["t-front", "t-front-holder", "t-pool", "t-pool-holder"]);
     expect(result.endpoint).toEqual({ host: "127.0.0.1", port: 16432 });
     const pooler = containers(resources).find(({ name }) => name === "pool-pgbouncer");
     expect(pooler?.inputs["envs"]).toEqual(["PGDATABASE=postgres", "PGHOST=t-front", "PGPASSWORD=plain", "PGPORT=5000", "PGUSER=postgres"]);
     expect(pooler?.secrets).toContain("envs");
-    expect(pooler?.inputs["ports"]).toEqual([{ internal: 6432, external: 16432, ip: "0.0.0.0", protocol: "tcp" }]);
+    expect(containers(resources).find(({ name }) => name === "pool-pgbouncer-holder")?.inputs["ports"]).toEqual([{ internal: 6432, external: 16432, ip: "0.0.0.0", protocol: "tcp" }]);
     expect(JSON.stringify(pooler?.inputs["uploads"])).toContain("* = host=t-front port=5000");
   });
 });

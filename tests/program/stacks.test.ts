@@ -78,7 +78,7 @@ function commonTests(get: () => Run): void {
     }
   });
 
-  test("every database member lives in its holder's namespaces, has a volume, and a minute to shut down", () => {
+  test("what has a holder lives in its namespaces, and stops before it", () => {
     const members = ofType(get().resources, CONTAINER).filter(({ inputs }) => "pidMode" in inputs);
     expect(members.length).toBeGreaterThan(0);
     for (const { name, inputs } of members) {
@@ -86,11 +86,19 @@ function commonTests(get: () => Run): void {
       expect(inputs["networkMode"]).toBe(`container:${name}-holder-id`);
       expect(inputs["pidMode"]).toBe(`container:${name}-holder-id`);
       expect(inputs).not.toHaveProperty("ports");
-      expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, destroyGraceSeconds: 65 });
+      expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, destroyGraceSeconds: Number(inputs["destroyGraceSeconds"]) + 5 });
       const [program, ...fencer] = [holder.inputs["entrypoints"] as string[]].map((words) => [words.slice(0, 3), words.slice(3)]).flat();
       expect(program).toEqual(["sh", "/hold.sh", String(inputs["stopSignal"] as string).replace("SIG", "")]);
       expect(fencer[0], "only Patroni's members have a lease").toEqual(isPatroni(inputs) ? ["python3", "/fencer.py", inputs["name"], "/service/citusap/0", "etcd-1:2379", "etcd-2:2379", "etcd-3:2379"] : []);
       expect(holder.inputs["capabilities"]).toEqual(isPatroni(inputs) ? { adds: ["CAP_NET_ADMIN"] } : undefined);
+    }
+  });
+
+  test("every database member has a holder, a volume, and a minute to shut down", () => {
+    const members = ofType(get().resources, CONTAINER).filter(({ inputs }) => isDatabase(inputs));
+    expect(members.length).toBeGreaterThan(0);
+    for (const { inputs } of members) {
+      expect(inputs).toHaveProperty("pidMode");
       expect(inputs["destroyGraceSeconds"]).toBe(60);
       expect(inputs["volumes"]).toEqual([{ volumeName: `${String(inputs["name"])}-data`, containerPath: "/var/lib/postgresql/data" }]);
       expect(inputs["healthcheck"]).toMatchObject({ tests: ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"] });
@@ -115,6 +123,10 @@ function commonTests(get: () => Run): void {
 
 function isPatroni(inputs: Record<string, unknown>): boolean {
   return (inputs["entrypoints"] as string[] | undefined)?.[0] === "patroni";
+}
+
+function isDatabase(inputs: Record<string, unknown>): boolean {
+  return (inputs["healthcheck"] as { tests: string[] } | undefined)?.tests[1] === "pg_isready" && "volumes" in inputs;
 }
 
 /** Whether a secret at one path makes the value at another path secret. */
@@ -281,7 +293,7 @@ describe("Pulumi.active-passive.yaml", () => {
       "docker:index/network:Network": 1,
       "docker:index/remoteImage:RemoteImage": 4,
       "docker:index/volume:Volume": 9,
-      [CONTAINER]: 16,
+      [CONTAINER]: 17,
       [COMMAND]: 7,
     });
   });
@@ -289,7 +301,7 @@ describe("Pulumi.active-passive.yaml", () => {
   test("publishes HAProxy's four ports and nothing else", () => {
     const published = ofType(stack.resources, CONTAINER).filter(({ inputs }) => "ports" in inputs);
     expect(published.map(({ name, inputs }) => [name, inputs["ports"]])).toEqual([
-      ["haproxy-proxy", [5000, 5001, 5002, 7000].map((port) => ({ internal: port, external: port, ip: "127.0.0.1", protocol: "tcp" }))],
+      ["haproxy-proxy-holder", [5000, 5001, 5002, 7000].map((port) => ({ internal: port, external: port, ip: "127.0.0.1", protocol: "tcp" }))],
     ]);
   });
 
@@ -391,16 +403,15 @@ describe("Pulumi.active-passive.yaml with the pooler", () => {
   beforeAll(async () => (stack = await run("active-passive", { "citus-sharding:pooler": '{"poolSize":30}' })));
   commonTests(() => stack);
 
-  test("is the stack without it, its image and one container", async () => {
+  test("is the stack without it, its image, one container and its holder", async () => {
     const without = count((await run("active-passive")).resources);
-    expect(count(stack.resources)).toEqual({ ...without, "citus:index:Pooler": 1, "citus:index:BuiltImage": 2, [CONTAINER]: 17, [COMMAND]: 8 });
+    expect(count(stack.resources)).toEqual({ ...without, "citus:index:Pooler": 1, "citus:index:BuiltImage": 2, [CONTAINER]: 19, [COMMAND]: 8 });
   });
 
   test("the pooler is exactly this", () => {
     const { inputs, secrets } = named(stack.resources, "pooler-pgbouncer");
     expect(inputs).toEqual({
       name: "pooler",
-      hostname: "pooler",
       image: expect.stringMatching(/^citus-sharding\/pgbouncer:[0-9a-f]{12}$/) as unknown,
       restart: "unless-stopped",
       logDriver: "json-file",
@@ -409,8 +420,8 @@ describe("Pulumi.active-passive.yaml with the pooler", () => {
         { label: "io.citus-sharding.role", value: "pooler" },
         { label: "io.citus-sharding.stack", value: "organization/citus-sharding/active-passive" },
       ],
-      networksAdvanced: [{ name: "citus-active-passive", aliases: ["pooler"] }],
-      ports: [{ internal: 6432, external: 6432, ip: "127.0.0.1", protocol: "tcp" }],
+      networkMode: "container:pooler-pgbouncer-holder-id",
+      pidMode: "container:pooler-pgbouncer-holder-id",
       entrypoints: ["sh", "/etc/pgbouncer/start.sh"],
       user: "postgres",
       envs: ["PGDATABASE=postgres", "PGHOST=haproxy", "PGPASSWORD=output of superuser-password", "PGPORT=5000", "PGUSER=postgres"],
@@ -425,6 +436,10 @@ describe("Pulumi.active-passive.yaml with the pooler", () => {
       destroyGraceSeconds: 10,
     });
     expect(secrets).toContain("envs");
+    expect(named(stack.resources, "pooler-pgbouncer-holder").inputs).toMatchObject({
+      networksAdvanced: [{ name: "citus-active-passive", aliases: ["pooler"] }],
+      ports: [{ internal: 6432, external: 6432, ip: "127.0.0.1", protocol: "tcp" }],
+    });
   });
 
   test("its image is built without a secret", () => {

@@ -116,7 +116,7 @@ test("many nodes with one ailment are one problem, and all nodes one restart", (
 test("a pooler is a node like the others, and its absence a problem", () => {
   const pooled = parseSettings({ topology: "active-passive", pooler: true }).settings;
   const withPooler: Stack = { ...stack, settings: pooled, plan: planStack(pooled, () => "") };
-  const status = stackStatus(withPooler, { ...well, containers: [...well.containers, container("pooler")] });
+  const status = stackStatus(withPooler, { ...well, containers: [...well.containers, container(holderName("pooler")), container("pooler")] });
   expect(status.problems).toEqual([]);
   expect(status.nodes.at(-1)).toEqual({ name: "pooler", role: "pooler", state: "healthy" });
   expect(stackStatus(withPooler, well).problems).toEqual(["pooler has no container: npm run up -- s makes it again."]);

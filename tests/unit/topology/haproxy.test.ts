@@ -55,7 +55,7 @@ describe("haproxy.cfg", () => {
 describe("an HAProxy", () => {
   test("has its files and the three ports on this machine only", () => {
     const plan = planHAProxy("haproxy", { members: MEMBERS }, "-- lua");
-    expect(plan).toMatchObject({ name: "haproxy", role: "haproxy", held: false, environment: {}, limits: {}, stopSignal: "SIGTERM", stopGraceSeconds: 10 });
+    expect(plan).toMatchObject({ name: "haproxy", role: "haproxy", held: true, environment: {}, limits: {}, stopSignal: "SIGTERM", stopGraceSeconds: 10 });
     expect(plan).not.toHaveProperty("volume");
     expect(plan.healthCheck).toEqual({ command: ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/7000"], intervalSeconds: 10, timeoutSeconds: 3, retries: 3, startPeriodSeconds: 5 });
     expect(plan.files).toEqual([

@@ -75,7 +75,7 @@ describe("a pooler", () => {
     expect(plan).toEqual({
       name: "pooler",
       role: "pooler",
-      held: false,
+      held: true,
       entrypoint: ["sh", "/etc/pgbouncer/start.sh"],
       user: "postgres",
       environment: { PGHOST: "haproxy", PGPORT: "5000", PGUSER: "postgres", PGDATABASE: "postgres" },
