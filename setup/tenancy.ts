@@ -11,12 +11,30 @@ interface Ring {
   readonly next: readonly string[] | null;
 }
 
-/** What a cluster knows of a tenant that is settled. */
-interface Settled {
+/** What is known of a tenant that is settled. */
+export interface Settled {
   readonly tenant: string;
   readonly home: string;
   readonly epoch: number;
   readonly pinned: boolean;
+}
+
+/** What a cluster knows of a tenant. */
+export interface Known extends Settled {
+  /** No move of it is under way, and none left anything behind. */
+  readonly settled: boolean;
+  /** Where it is moving to. */
+  readonly target: string | null;
+}
+
+/** What the clusters shall know of tenants. */
+export interface Knowledge {
+  /** The newest record of every tenant. */
+  readonly newest: readonly Settled[];
+  /** Tenants whose home is lost: every cluster forgets them, also those that missed that it became their home. */
+  readonly forgotten: readonly string[];
+  /** Tenants of {@link newest} whose move to a cluster that is lost ends where it began. */
+  readonly givenUp: readonly string[];
 }
 
 /** A cluster of the stack, and what it knows. */
@@ -24,9 +42,7 @@ interface Member {
   readonly name: string;
   readonly coordinator: Coordinator;
   readonly ring: Ring | undefined;
-  readonly tenants: ReadonlyMap<string, Settled>;
-  /** Homes of tenants whose move did not end. */
-  readonly moving: readonly string[];
+  readonly tenants: ReadonlyMap<string, Known>;
 }
 
 /**
@@ -52,8 +68,10 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
     const newest = rings.reduce<Ring | undefined>((known, ring) => (known === undefined || ring.version > known.version ? ring : known), undefined);
     const current = newest ?? { version: 1, clusters: names, next: null };
     const ring = withoutLost(members, names, current, acceptLoss, report);
-    const tenants = newest === undefined ? await strays(members, ring, report) : newestOf(members, acceptLoss);
-    await Promise.all(members.map((member) => bring(member, ring, tenants, acceptLoss, report)));
+    const knowledge = newest === undefined ? { newest: await strays(members, ring, report), forgotten: [], givenUp: [] } : knowledgeOf(members.flatMap(({ tenants }) => [...tenants.values()]), names);
+    const [half] = knowledge.forgotten.filter((tenant) => members.some(({ tenants }) => tenants.get(tenant)?.settled === false));
+    if (half !== undefined) report.did("tenants", `${half} was on its way out of a cluster that is lost: what had been copied is there, and may not be all`);
+    await Promise.all(members.map((member) => bring(member, ring, knowledge, report)));
     for (const name of names.filter((one) => !ring.clusters.includes(one))) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
     if (!report.changed) report.found("tenants", `spread over ${ring.clusters.join(", ")} already`);
   } finally {
@@ -93,21 +111,18 @@ async function strays(members: readonly Member[], { clusters }: Ring, report: Re
 
 async function read(name: string, coordinator: Coordinator): Promise<Member> {
   const [ring] = await coordinator.query<{ version: string; clusters: string[]; next: string[] | null }>("SELECT version, clusters, next FROM tenancy.ring");
-  const rows = await coordinator.query<{ tenant: string; home: string; epoch: string; pinned: boolean; settled: boolean }>(
-    "SELECT tenant, home, epoch, pinned, state = 'settled' AND move IS NULL AS settled FROM tenancy.tenant",
-  );
+  const rows = await coordinator.query<Omit<Known, "epoch"> & { epoch: string }>("SELECT tenant, home, epoch, pinned, state = 'settled' AND move IS NULL AS settled, target FROM tenancy.tenant");
   return {
     name,
     coordinator,
     ring: ring && { ...ring, version: Number(ring.version) },
-    tenants: new Map(rows.filter(({ settled }) => settled).map(({ tenant, home, epoch, pinned }) => [tenant, { tenant, home, epoch: Number(epoch), pinned }])),
-    moving: rows.filter(({ settled }) => !settled).map(({ home }) => home),
+    tenants: new Map(rows.map((row) => [row.tenant, { ...row, epoch: Number(row.epoch) }])),
   };
 }
 
 /** The ring that the stack's clusters can keep. @throws {@link SetupError} if one that is not of the stack any more owns tenants. */
 function withoutLost(members: readonly Member[], names: readonly string[], ring: Ring, acceptLoss: ReadonlySet<string>, report: Report): Ring {
-  const homes = members.flatMap(({ tenants, moving }) => [...[...tenants.values()].map(({ home }) => home), ...moving]);
+  const homes = members.flatMap(({ tenants }) => [...tenants.values()].flatMap(({ home, target }) => [home, ...(target === null ? [] : [target])]));
   const gone = [...new Set([...ring.clusters, ...(ring.next ?? []), ...homes])].filter((name) => !names.includes(name)).sort();
   const owner = gone.find((name) => !acceptLoss.has(name));
   if (owner !== undefined) {
@@ -122,27 +137,44 @@ function withoutLost(members: readonly Member[], names: readonly string[], ring:
   return { version: ring.version + 1, clusters: left.length > 0 ? left : names, next: null };
 }
 
-/** The newest record of every tenant; those whose home is lost are left out. */
-function newestOf(members: readonly Member[], acceptLoss: ReadonlySet<string>): Settled[] {
-  const newest = new Map<string, Settled>();
-  for (const record of members.flatMap(({ tenants }) => [...tenants.values()])) {
-    if ((newest.get(record.tenant)?.epoch ?? -1) < record.epoch) newest.set(record.tenant, record);
+/**
+ * What the clusters shall know, of what they know: the record with the highest epoch is true.
+ *
+ * @param names the stack's clusters; every other one is lost.
+ */
+export function knowledgeOf(records: readonly Known[], names: readonly string[]): Knowledge {
+  const newest = new Map<string, Known>();
+  for (const record of records) {
+    const known = newest.get(record.tenant);
+    // Of one epoch there is one home, and perhaps a move away from it.
+    if (known === undefined || record.epoch > known.epoch || (record.epoch === known.epoch && record.target !== null)) newest.set(record.tenant, record);
   }
-  return [...newest.values()].filter(({ home }) => !acceptLoss.has(home) || members.some(({ name }) => name === home));
+  const lost = (name: string | null): boolean => name !== null && !names.includes(name);
+  const [decided, forgotten, givenUp]: [Settled[], string[], string[]] = [[], [], []];
+  for (const { tenant, home, epoch, pinned, target } of newest.values()) {
+    if (lost(home)) forgotten.push(tenant);
+    else if (lost(target)) {
+      // The next epoch may be that of the cluster that is lost.
+      decided.push({ tenant, home, epoch: epoch + 2, pinned });
+      givenUp.push(tenant);
+    } else decided.push({ tenant, home, epoch, pinned });
+  }
+  return { newest: decided, forgotten, givenUp };
 }
 
 /** Records come before the ring: a cluster that has no ring takes no writes at all. */
-async function bring({ name, coordinator, ring: known, tenants }: Member, ring: Ring, newest: readonly Settled[], acceptLoss: ReadonlySet<string>, report: Report): Promise<void> {
+async function bring({ name, coordinator, ring: known, tenants }: Member, ring: Ring, { newest, forgotten, givenUp }: Knowledge, report: Report): Promise<void> {
   const behind = newest.filter(({ tenant, epoch }) => (tenants.get(tenant)?.epoch ?? -1) < epoch);
-  const lost = [...tenants.values()].filter(({ home }) => acceptLoss.has(home) && !ring.clusters.includes(home)).map(({ tenant }) => tenant);
+  const lost = forgotten.filter((tenant) => tenants.has(tenant));
   if (behind.length === 0 && lost.length === 0 && known !== undefined && known.version === ring.version) return;
   await coordinator
     .transaction(async () => {
       if (lost.length > 0) await coordinator.query("DELETE FROM tenancy.tenant WHERE tenant = ANY ($1)", [lost]);
       await coordinator.query(
         `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, pinned) SELECT tenant, home, epoch, 'settled', pinned FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) AS newer (tenant, home, epoch, pinned)
-         ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, pinned = excluded.pinned WHERE known.epoch < excluded.epoch AND known.move IS NULL AND known.state = 'settled'`,
-        [behind.map(({ tenant }) => tenant), behind.map(({ home }) => home), behind.map(({ epoch }) => epoch), behind.map(({ pinned }) => pinned)],
+         ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, state = 'settled', target = NULL, move = NULL, pinned = excluded.pinned
+         WHERE known.epoch < excluded.epoch AND ((known.move IS NULL AND known.state = 'settled') OR known.tenant = ANY ($5::text[]))`,
+        [behind.map(({ tenant }) => tenant), behind.map(({ home }) => home), behind.map(({ epoch }) => epoch), behind.map(({ pinned }) => pinned), givenUp],
       );
     })
     .catch((error: unknown) => {
