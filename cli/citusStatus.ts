@@ -20,14 +20,30 @@ export interface CitusStatus {
   readonly refusals: Readonly<Record<string, number>>;
   /** How long the writes took. */
   readonly writeMs: number;
+  /** What it knows of tenants; absent where it fences none. */
+  readonly tenancy?: TenancyStatus;
   /** Why nothing of this is known, if so. */
   readonly problem?: string;
+}
+
+/** What a cluster knows of the stack's tenants. */
+export interface TenancyStatus {
+  /** The clusters that tenants are spread over; empty: it was not told yet, and takes no writes. */
+  readonly ring: readonly string[];
+  /** Whether a change of the ring is under way. */
+  readonly changing: boolean;
+  /** Tenants that are on their way, or whose move stopped half-way. */
+  readonly unsettled: number;
 }
 
 const NODES = `
   SELECT nodename AS name, isactive AS active, count(placementid) FILTER (WHERE s.shardid IS NOT NULL)::int AS placements
   FROM pg_dist_node LEFT JOIN pg_dist_placement p USING (groupid) LEFT JOIN pg_dist_shard s ON s.shardid = p.shardid AND s.logicalrelid::text = ANY ($1)
   WHERE noderole = 'primary' GROUP BY nodename, nodeport, isactive`;
+
+const TENANCY = `
+  SELECT coalesce((SELECT clusters FROM tenancy.ring), '{}') AS ring, coalesce((SELECT next IS NOT NULL FROM tenancy.ring), false) AS changing,
+    (SELECT count(*)::int FROM tenancy.tenant WHERE move IS NOT NULL OR state <> 'settled') AS unsettled`;
 
 /** Asks a cluster's coordinator, and writes to every shard. Takes at most some 20 s, whatever the nodes do. */
 export async function citusStatus(cluster: string, uri: string, tables: readonly string[]): Promise<CitusStatus> {
@@ -40,6 +56,8 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
   }
   try {
     const { rows: nodes } = await client.query<RegisteredNode>(NODES, [tables]);
+    const { rows: known } = await client.query("SELECT FROM pg_class WHERE oid = to_regclass('tenancy.tenant')");
+    const { rows: [tenancy] } = known.length === 0 ? { rows: [] } : await client.query<TenancyStatus>(TENANCY);
     const startedAt = performance.now();
     const { shards, failed } = await writeEveryShard(client);
     const refusals: Record<string, number> = {};
@@ -48,7 +66,7 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
       const answer = error === "Query read timeout" ? "no answer in time" : error;
       refusals[answer] = (refusals[answer] ?? 0) + 1;
     }
-    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt) };
+    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt), ...(tenancy !== undefined && { tenancy }) };
   } catch (error) {
     return unknown(reason(error));
   } finally {

@@ -77,7 +77,10 @@ export function stackStatus(stack: Stack, findings: Findings): StackStatus {
     ...(findings.uriProblem === undefined ? [] : [`The coordinators were not asked: ${findings.uriProblem}`]),
     ...findings.clusters.flatMap((cluster) => citusProblems(stack, cluster, guardOf(stack, cluster.cluster, findings.guards))),
   ];
-  const warnings = (findings.paused ?? []).map((group) => `${group} is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume ${stack.name} ends it.`);
+  const warnings = [
+    ...(findings.paused ?? []).map((group) => `${group} is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume ${stack.name} ends it.`),
+    ...findings.clusters.flatMap((cluster) => tenancyWarnings(stack, cluster)),
+  ];
   const objectives = objectivesStatus(stack);
   return { stack: stack.name, healthy: problems.length === 0, nodes: nodes.map(({ status }) => status), clusters: findings.clusters, guards: Object.fromEntries(findings.guards), problems, warnings, ...(objectives && { objectives }) };
 }
@@ -187,6 +190,16 @@ function citusProblems(stack: Stack, { cluster, nodes, problem, refusals, shards
     ...workers.filter((name) => !registered.has(name)).map((name) => `${name} is not registered with its coordinator: ${up} registers it.`),
     ...workers.filter((name) => registered.get(name)?.active === false).map((name) => disabledProblem(name, up, guard)),
     ...Object.entries(refusals).map(([error, count]) => `${count} of ${shards} shards of ${cluster} take no write: ${error}.`),
+  ];
+}
+
+function tenancyWarnings({ name }: Stack, { cluster, tenancy }: CitusStatus): string[] {
+  if (tenancy === undefined) return [];
+  const { ring, changing, unsettled } = tenancy;
+  return [
+    ...(ring.length === 0 ? [`${cluster} takes no writes of tenants before it is told which are its own: npm run up -- ${name} tells it.`] : []),
+    ...(changing ? [`${cluster} has begun to spread tenants anew: npm run tenant -- rebalance ${name} ends that.`] : []),
+    ...(unsettled > 0 ? [`${cluster} has ${unsettled} ${unsettled === 1 ? "tenant" : "tenants"} on the way: npm run tenant -- recover ${name} ends moves that stopped.`] : []),
   ];
 }
 

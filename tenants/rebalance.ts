@@ -50,24 +50,32 @@ export async function rebalance(clusters: readonly ClusterAccess[], ring: readon
   const tell = (): void => progress({ planned: moves.length, moved, plannedBytes, movedBytes });
   tell();
   const queue = moves.values();
-  const refuseStopped = (): void => {
-    if (signal?.aborted === true) throw new TenantError(`Stopped after ${moved} of ${moves.length} tenants. Run it again to go on`);
+  const stopped = (): boolean => signal?.aborted === true;
+  const moveOne = async ({ tenant, to, bytes }: PlannedMove, onTold: () => void): Promise<void> => {
+    try {
+      const { closedMs } = await moveTenant(clusters, tenant, to, { ...(signal !== undefined && { signal }), onStep: (step) => void (step === "told" && onTold()) });
+      moved += 1;
+      movedBytes += bytes;
+      longestClosedMs = Math.max(longestClosedMs, closedMs);
+    } catch (error) {
+      if (!stopped()) failed.push({ tenant, reason: messageOf(error) });
+    }
+    tell();
   };
   const work = async (): Promise<void> => {
-    for (const { tenant, to, bytes } of queue) {
-      refuseStopped();
-      try {
-        const { closedMs } = await moveTenant(clusters, tenant, to, signal === undefined ? {} : { signal });
-        moved += 1;
-        movedBytes += bytes;
-        longestClosedMs = Math.max(longestClosedMs, closedMs);
-      } catch (error) {
-        refuseStopped();
-        failed.push({ tenant, reason: messageOf(error) });
-      }
-      tell();
+    let cleaning: Promise<void> = Promise.resolve();
+    for (const move of queue) {
+      if (stopped()) break;
+      const last = cleaning;
+      // From then on there is little to do but to wait and to clean up, beside the next move.
+      await new Promise<void>((resolve) => {
+        cleaning = moveOne(move, resolve).finally(resolve);
+      });
+      await last;
     }
+    await cleaning;
   };
   await Promise.all(Array.from({ length: Math.min(MOVES_AT_ONCE, moves.length) }, work));
+  if (stopped()) throw new TenantError(`Stopped after ${moved} of ${moves.length} tenants. Run it again to go on`);
   return { moved, movedBytes, longestClosedMs, failed };
 }

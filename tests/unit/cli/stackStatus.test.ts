@@ -56,6 +56,19 @@ describe("a disabled worker", () => {
   });
 });
 
+test.each<[string, { ring: string[]; changing: boolean; unsettled: number }, string[]]>([
+  ["that knows its tenants", { ring: ["a", "b"], changing: false, unsettled: 0 }, []],
+  ["that was told nothing", { ring: [], changing: false, unsettled: 0 }, ["citusap takes no writes of tenants before it is told which are its own: npm run up -- s tells it."]],
+  [
+    "whose tenants are on the way",
+    { ring: ["a", "b"], changing: true, unsettled: 2 },
+    ["citusap has begun to spread tenants anew: npm run tenant -- rebalance s ends that.", "citusap has 2 tenants on the way: npm run tenant -- recover s ends moves that stopped."],
+  ],
+])("a cluster %s", (_, tenancy, warnings) => {
+  const status = stackStatus(stack, { ...well, clusters: well.clusters.map((cluster) => ({ ...cluster, tenancy })) });
+  expect(status).toMatchObject({ healthy: true, warnings });
+});
+
 describe("a stack that is well", () => {
   const status = stackStatus(stack, well);
 
