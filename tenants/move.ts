@@ -9,7 +9,7 @@ import { BUCKET, writersAreGone } from "./fenceLock";
 import { decide } from "./handover";
 import { publicationOf } from "./leftovers";
 import { lsnOf } from "./pgoutput";
-import { announce, recordOf, ringOf, winnerOf, writeRecord } from "./record";
+import { announce, recordOf, ringOf, winnerOf, writeRecord, type RecordChange } from "./record";
 import { lockMover, newMove, settle, unlockMover } from "./settle";
 import { abandon, messageOf, Site } from "./site";
 import { TenantError } from "./tenantError";
@@ -57,8 +57,10 @@ const NEAR_ATTEMPTS = 50;
 /** How long a step may take while the tenant is closed; then the move is given up and it is opened again. */
 const CLOSED_STEP_MS = 2000;
 
-/** How long the clusters are left in peace before the tenant is closed. */
+/** How long the clusters are left in peace before the tenant is closed, once and again while a commit on both takes longer than that; and how often. */
 const CALM_MS = 150;
+const QUICK_COMMIT_MS = 15;
+const CALM_ATTEMPTS = 20;
 
 /** A cluster that takes longer for nothing at all does not answer. */
 const ANSWER_MS = 1000;
@@ -190,8 +192,7 @@ class Move {
     await this.verify(sourceNode, source, pairs, writers, applier);
     await this.copySequences(tables, SEQUENCE_MARGIN);
     await this.step("verified");
-    // What was copied is still being written to the disk, which would make the moment that the tenant is closed longer.
-    await delay(CALM_MS);
+    await this.calm();
     await this.catchUp(source, applier);
 
     const { closedMs, attempts } = await this.handOver(source, applier, [sources, targets], tables);
@@ -244,10 +245,27 @@ class Move {
     if (step !== "decided" && step !== "opened" && step !== "told" && step !== "cleaned") this.options.signal?.throwIfAborted();
   }
 
+  /** What both sides know while the move is under way. */
+  private get underWay(): RecordChange {
+    const { from, to, tenant, move, epoch } = this;
+    return { tenant, home: from.name, epoch, state: "moving", target: to.name, move };
+  }
+
+  /** Waits until both clusters commit quickly: what was copied may still be on its way to the disk, and would make the moment that the tenant is closed longer. */
+  private async calm(): Promise<void> {
+    for (let attempt = 0; attempt < CALM_ATTEMPTS; attempt += 1) {
+      await delay(CALM_MS);
+      const began = performance.now();
+      await Promise.all([this.from, this.to].map((site) => this.keepUnderWay(site)));
+      if (performance.now() - began <= QUICK_COMMIT_MS) return;
+      this.options.signal?.throwIfAborted();
+    }
+  }
+
   private async announce(): Promise<void> {
-    const { from, to, tenant, move } = this;
+    const { from, to, tenant } = this;
     this.epoch = (await recordOf(from, tenant))?.epoch ?? 0;
-    const record = { tenant, home: from.name, epoch: this.epoch, state: "moving", target: to.name, move } as const;
+    const record = this.underWay;
     this.announced = true;
     if (!(await writeRecord(from.coordinator, record, []))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
     if (!(await writeRecord(to.coordinator, record, []))) throw new TenantError(`Cluster ${to.name} knows of another move of tenant ${tenant}. End that first: npm run tenant -- recover`);
@@ -359,7 +377,7 @@ class Move {
           await this.step("opened");
           return { closedMs, attempts };
         }
-        await this.reopen();
+        await this.keepUnderWay(this.from);
       }
       if (performance.now() > until) throw new TenantError(`transactions that write the tenant were open all the time, for ${patienceMs / 1000} s. End the longest, or try again when there are fewer`);
       await delay(Math.min(50 * attempts, 1000));
@@ -387,9 +405,9 @@ class Move {
     }
   }
 
-  private async reopen(): Promise<void> {
-    const record = { tenant: this.tenant, home: this.from.name, epoch: this.epoch, state: "moving", target: this.to.name, move: this.move } as const;
-    if (!(await writeRecord(this.from.coordinator, record, [this.move]))) throw new TenantError("somebody else settled the tenant meanwhile");
+  /** Writes on one side that the move goes on, and the tenant is open. */
+  private async keepUnderWay({ coordinator }: Site): Promise<void> {
+    if (!(await writeRecord(coordinator, this.underWay, [this.move]))) throw new TenantError("somebody else settled the tenant meanwhile");
   }
 
   /** @throws {@link TenantError} if a copy of a shard is another than in the beginning: its worker was away, and missed changes. */

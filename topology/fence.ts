@@ -12,6 +12,9 @@ export const FENCE_TABLES = ["ring", "tenant", "generation"] as const;
 /** The names of the triggers on each fenced table, by what they watch. */
 export const FENCE_TRIGGERS = { tenancy_insert: "INSERT", tenancy_update: "UPDATE", tenancy_delete: "DELETE" } as const;
 
+/** The local tables behind {@link FENCE_TABLES} on every node. */
+type Shards = Readonly<Record<(typeof FENCE_TABLES)[number], string>>;
+
 /** A function as the set-up creates it. */
 export interface FenceFunction {
   /** Its name in the schema `tenancy`. */
@@ -46,7 +49,7 @@ export const CREATE_FENCE_TABLES: readonly string[] = [
  * @param columns distribution columns of the fenced tables, as they are written in SQL.
  * @param shards the local tables behind {@link FENCE_TABLES} on every node: a query on a reference table itself would be planned by Citus, which takes longer than all the rest.
  */
-export function fenceFunctions(columns: readonly string[], shards: Readonly<Record<(typeof FENCE_TABLES)[number], string>>): FenceFunction[] {
+export function fenceFunctions(columns: readonly string[], shards: Shards): FenceFunction[] {
   const winner = `
 DECLARE
   best text;
@@ -65,6 +68,7 @@ BEGIN
 END`;
   const home = `
   SELECT coalesce((SELECT t.home FROM tenancy.tenant t WHERE t.tenant = wanted), (SELECT tenancy.winner(wanted, r.clusters) FROM tenancy.ring r))`;
+  const [one, all] = [admit(shards), admitAll(shards)];
   return [
     {
       name: "winner",
@@ -72,8 +76,10 @@ END`;
       statement: `CREATE OR REPLACE FUNCTION tenancy.winner(tenant text, clusters text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $tenancy$${winner}$tenancy$`,
     },
     { name: "home", body: home, statement: `CREATE OR REPLACE FUNCTION tenancy.home(wanted text) RETURNS text LANGUAGE sql STABLE STRICT AS $tenancy$${home}$tenancy$` },
+    { name: "admit", body: one, statement: `CREATE OR REPLACE FUNCTION tenancy.admit(wanted text) RETURNS boolean LANGUAGE plpgsql AS $tenancy$${one}$tenancy$` },
+    { name: "admit_all", body: all, statement: `CREATE OR REPLACE FUNCTION tenancy.admit_all(wanted text[]) RETURNS void LANGUAGE plpgsql AS $tenancy$${all}$tenancy$` },
     ...[...new Set(columns)].sort().map((column) => {
-      const [name, body] = [triggerFunction(column), triggerBody(column, shards)];
+      const [name, body] = [triggerFunction(column), triggerBody(column)];
       return { name, body, statement: `CREATE OR REPLACE FUNCTION tenancy.${quoted(name)}() RETURNS trigger LANGUAGE plpgsql AS $tenancy$${body}$tenancy$` };
     }),
   ];
@@ -96,52 +102,51 @@ function quoted(identifier: string): string {
 }
 
 /**
- * What a trigger does once a statement. The lock comes first, and what is known is read afterwards, by another query, with a snapshot of its own: whoever closes a tenant commits that, and then waits for the locks.
- * Most statements write one tenant; for them there is one query and no more.
+ * What a trigger does once a statement: it finds out which tenants were written, and has them admitted. PostgreSQL compiles and plans a trigger's function for each table, which is each shard here, and the functions
+ * that it calls once.
  */
-function triggerBody(column: string, { ring, tenant, generation }: Readonly<Record<(typeof FENCE_TABLES)[number], string>>): string {
+function triggerBody(column: string): string {
   const id = `changed.${quoted(column)}::text`;
-  const bucketOf = (text: string): string => `(hashtextextended(${text}, 0) & ${BUCKETS - 1})::integer`;
-  const detail = (where: string, epoch: string): string => `detail = json_build_object('tenant', wanted, 'home', ${where}, 'epoch', ${epoch})::text`;
   return `
 DECLARE
   wanted text;
   last text;
-  buckets integer[];
+BEGIN
+  SELECT min(${id} COLLATE "C"), max(${id} COLLATE "C") INTO wanted, last FROM changed;
+  IF wanted = last THEN
+    IF tenancy.admit(wanted) THEN
+      RETURN NULL;
+    END IF;
+  ELSIF wanted IS NOT NULL THEN
+    PERFORM tenancy.admit_all((SELECT array_agg(DISTINCT ${id}) FROM changed));
+  END IF;
+  RETURN NULL;
+END`;
+}
+
+/**
+ * Whether one tenant may be written: true, or an error. The lock comes first, and what is known is read afterwards, by another query, with a snapshot of its own: whoever closes a tenant commits that, and then waits for
+ * the locks. Most statements write one tenant; for them there is one query and no more.
+ */
+function admit({ ring, tenant, generation }: Shards): string {
+  const detail = (where: string, epoch: string): string => `detail = json_build_object('tenant', wanted, 'home', ${where}, 'epoch', ${epoch})::text`;
+  return `
+DECLARE
   known record;
   winner text;
   bound text := current_setting('tenancy.tenant', true);
 BEGIN
-  SELECT min(${id} COLLATE "C"), max(${id} COLLATE "C") INTO wanted, last FROM changed;
-  IF wanted IS NULL THEN
-    RETURN NULL;
+  IF pg_advisory_xact_lock_shared(${LOCK}, ${bucketOf("wanted")}) IS NULL THEN
+    NULL;
   END IF;
-  IF wanted = last THEN
-    IF pg_advisory_xact_lock_shared(${LOCK}, ${bucketOf("wanted")}) IS NULL THEN
-      NULL;
-    END IF;
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-      PERFORM FROM ${generation} WHERE bucket = ${bucketOf("wanted")} FOR SHARE;
-    END IF;
-  ELSE
-    SELECT array_agg(DISTINCT ${bucketOf(id)}) INTO buckets FROM changed;
-    PERFORM pg_advisory_xact_lock_shared(${LOCK}, bucket) FROM unnest(buckets) AS bucket;
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-      PERFORM FROM ${generation} WHERE bucket = ANY (buckets) ORDER BY bucket FOR SHARE;
-    END IF;
-    SELECT c.id INTO wanted
-    FROM (SELECT DISTINCT ${id} AS id FROM changed) c LEFT JOIN ${ring} r ON true LEFT JOIN ${tenant} t ON t.tenant = c.id
-    WHERE (bound <> '' AND bound <> c.id) OR (CASE
-      WHEN t.home IS NULL THEN tenancy.winner(c.id, r.clusters) = r.self AND (r.next IS NULL OR tenancy.winner(c.id, r.next) = r.self)
-      WHEN t.move = current_setting('tenancy.move', true) THEN true
-      ELSE t.home = r.self AND t.state <> 'closed' END) IS NOT TRUE
-    LIMIT 1;
-    IF NOT FOUND THEN
-      RETURN NULL;
-    END IF;
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    PERFORM FROM ${generation} WHERE bucket = ${bucketOf("wanted")} FOR SHARE;
   END IF;
   IF bound <> '' AND bound <> wanted THEN
     RAISE EXCEPTION USING errcode = 'TN003', message = format('this transaction is of tenant %s, and the statement writes tenant %s', bound, wanted);
+  END IF;
+  IF (SELECT ${mayWrite("wanted")} FROM ${ring} r LEFT JOIN ${tenant} t ON t.tenant = wanted) THEN
+    RETURN true;
   END IF;
   SELECT r.self, r.clusters, r.next, t.home, t.epoch, t.state, t.move INTO known FROM ${ring} r LEFT JOIN ${tenant} t ON t.tenant = wanted;
   IF NOT FOUND THEN
@@ -155,10 +160,10 @@ BEGIN
     IF winner <> known.self THEN
       RAISE EXCEPTION USING errcode = 'TN001', message = format('tenant %s lives in cluster %s, not in %s', wanted, winner, known.self), ${detail("winner", "0")};
     END IF;
-    RETURN NULL;
+    RETURN true;
   END IF;
   IF known.move = current_setting('tenancy.move', true) THEN
-    RETURN NULL;
+    RETURN true;
   END IF;
   IF known.home <> known.self THEN
     RAISE EXCEPTION USING errcode = 'TN001', message = format('tenant %s lives in cluster %s, not in %s', wanted, known.home, known.self), ${detail("known.home", "known.epoch")};
@@ -166,6 +171,43 @@ BEGIN
   IF known.state = 'closed' THEN
     RAISE EXCEPTION USING errcode = 'TN002', message = format('tenant %s is being moved', wanted), ${detail("known.home", "known.epoch")};
   END IF;
-  RETURN NULL;
+  RETURN true;
 END`;
+}
+
+/** As {@link admit}, of many tenants: one query for all of them, and the error of one that may not be written. */
+function admitAll({ ring, tenant, generation }: Shards): string {
+  return `
+DECLARE
+  buckets integer[];
+  refused text;
+  bound text := current_setting('tenancy.tenant', true);
+BEGIN
+  SELECT array_agg(DISTINCT ${bucketOf("id")}) INTO buckets FROM unnest(wanted) AS id;
+  PERFORM pg_advisory_xact_lock_shared(${LOCK}, bucket) FROM unnest(buckets) AS bucket;
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    PERFORM FROM ${generation} WHERE bucket = ANY (buckets) ORDER BY bucket FOR SHARE;
+  END IF;
+  LOOP
+    SELECT id INTO refused
+    FROM unnest(wanted) AS id LEFT JOIN ${ring} r ON true LEFT JOIN ${tenant} t ON t.tenant = id
+    WHERE (bound <> '' AND bound <> id) OR (${mayWrite("id")}) IS NOT TRUE
+    LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    -- Returns where the tenant was opened a moment ago; others may be refused still.
+    PERFORM tenancy.admit(refused);
+  END LOOP;
+END`;
+}
+
+/** Whether this node, as it knows, takes writes of a tenant: of a row of the ring `r` and the tenant's record `t`, if it has one. */
+function mayWrite(id: string): string {
+  return `CASE
+    WHEN t.home IS NULL THEN tenancy.winner(${id}, r.clusters) = r.self AND (r.next IS NULL OR tenancy.winner(${id}, r.next) = r.self)
+    WHEN t.move = current_setting('tenancy.move', true) THEN true
+    ELSE t.home = r.self AND t.state <> 'closed' END`;
+}
+
+function bucketOf(text: string): string {
+  return `(hashtextextended(${text}, 0) & ${BUCKETS - 1})::integer`;
 }

@@ -23,6 +23,8 @@ const FIRST_WRITTEN = 1_000_000_000;
 const PAUSE_MS = 5;
 /** What a client notices of a move is over by then. */
 const AFTER_MS = 300;
+/** What the load leaves to be written is no part of the moves. */
+const LOADED_MS = 2000;
 
 /** `npm run bench:tenant [-- <stack>]`: moves tenants back and forth while a client writes through the router, and checks that nothing is lost. Needs an active-active stack that is up, with the default schema. */
 export async function benchTenant(words: readonly string[], { rows, moves, json }: BenchTenantOptions): Promise<void> {
@@ -39,6 +41,7 @@ export async function benchTenant(words: readonly string[], { rows, moves, json 
       const room = FIRST_ROOM + index;
       try {
         await load(router, room, size);
+        await delay(LOADED_MS);
         const client = new Writer(router, room);
         const [pauses, closed, took]: [number[], number[], number[]] = [[], [], []];
         for (let move = 1; move <= moves; move += 1) {

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import * as path from "node:path";
 import { Client, type QueryResult } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createRouter } from "../../router/index";
 import { moveTenant, openSites, type MoveStep } from "../../tenants/move";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
 import { settle, unsettledTenants } from "../../tenants/settle";
@@ -94,7 +95,7 @@ class RoomClient {
 
 describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replication factor %i", (replicationFactor) => {
   const prefix = `e2e-tn${replicationFactor}-`;
-  const ports = { a: 15432 + 400 * replicationFactor, b: 15532 + 400 * replicationFactor };
+  const ports = { a: 15432 + 400 * replicationFactor, b: 15532 + 400 * replicationFactor, c: 15632 + 400 * replicationFactor };
   const project = new Project("active-active");
   let clusters: ClusterAccess[];
   let sessions: Record<string, Client>;
@@ -344,6 +345,38 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect(await homeOf(room)).toBe("b");
   });
 
+  test("an application behind the router notices a frozen cluster by its tenants alone, and a move not at all", async () => {
+    const found = await sql("a", "SELECT tenancy.home(n::text) AS home, min(n)::text AS room FROM generate_series(5000, 5100) n GROUP BY 1");
+    const room = Object.fromEntries(found.map(({ home, room: first }) => [home as string, first as string])) as Record<"a" | "b", string>;
+    const access = Object.fromEntries(clusters.map(({ name, uri }) => [name, { connectionString: uri, max: 4 }]));
+    const router = await createRouter({ clusters: access });
+    const write = (id: string): Promise<unknown> => router.for(id).query("INSERT INTO messages (room_id, user_id, body) VALUES ($1, 1, 'routed')", [id]);
+    try {
+      await Promise.all([write(room.a), write(room.b)]);
+      docker("pause", `${prefix}coord_b`);
+      try {
+        const beganAt = performance.now();
+        await expect(write(room.b)).rejects.toMatchObject({ code: "CLUSTER_DOWN", cluster: "b" });
+        // It gives up after 0.9 s; the rest is for a machine that is busy.
+        expect(performance.now() - beganAt).toBeLessThan(1500);
+        await write(room.a);
+        const { rows, missing } = await router.all<{ count: number }>("SELECT count(*)::int AS count FROM messages WHERE body = 'routed'");
+        expect(rows).toEqual([{ cluster: "a", row: { count: 2 } }]);
+        expect(missing).toMatchObject([{ cluster: "b" }]);
+        await using(createRouter({ clusters: access }), (late) => late.for(room.a).query("SELECT"));
+      } finally {
+        docker("unpause", `${prefix}coord_b`);
+      }
+      await eventually(10_000, () => write(room.b));
+      await moveTenant(clusters, room.a, "b");
+      await write(room.a);
+      await eventually(1000, () => Promise.resolve(expect(router.locate(room.a)).toMatchObject({ home: "b" })));
+      expect(await sql("b", `SELECT count(*)::int AS count FROM messages WHERE room_id = ${room.a}`)).toEqual([{ count: 3 }]);
+    } finally {
+      await router.end();
+    }
+  });
+
   test("the commands say where tenants are, and refuse what is meaningless", async () => {
     const room = rooms["a"] as string;
     expect((await project.command("tenant", "locate", room)).stdout).toContain(`Tenant ${room} lives in cluster b, where it was moved`);
@@ -371,7 +404,32 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect(docker("ps", "--format", "{{.Names}}")).not.toContain(`${prefix}coord_a`);
     await sql("b", `INSERT INTO rooms (room_id, name) VALUES (${rooms["a"] as string}, 'still here') ON CONFLICT (room_id) DO UPDATE SET name = excluded.name`);
   });
+
+  test("a cluster that is added gets the tenants that it wins, and no other", async () => {
+    const [{ count: total } = {}] = await sql("b", "SELECT count(*)::int AS count FROM messages");
+    project.configure({ clusters: { b: { workers: WORKERS, port: ports.b }, c: { workers: WORKERS, port: ports.c } } });
+    await project.up();
+    const { uris } = await project.outputs<{ uris: Record<"b" | "c", string> }>();
+    const newcomer = new Client({ connectionString: uris.c });
+    newcomer.on("error", () => undefined);
+    await newcomer.connect();
+    sessions = { b: sessions["b"] as Client, c: newcomer };
+    expect(await sql("c", "SELECT count(*)::int AS count FROM rooms")).toEqual([{ count: 0 }]);
+    expect((await project.command("tenant", "rebalance")).stdout).toMatch(/^✓ Moved \d+ tenants/m);
+    const misplaced = (cluster: string): Promise<Record<string, unknown>[]> => sql(cluster, `SELECT room_id FROM rooms WHERE tenancy.winner(room_id::text, '{b,c}') <> '${cluster}'`);
+    expect([...(await misplaced("b")), ...(await misplaced("c"))]).toEqual([]);
+    const counts = await Promise.all(["b", "c"].map((cluster) => sql(cluster, "SELECT count(*)::int AS count FROM messages")));
+    expect(counts.reduce((sum, [row]) => sum + (row?.["count"] as number), 0)).toBe(total);
+    expect(counts[1]).not.toEqual([{ count: 0 }]);
+    expect((await project.command("status", "active-active")).stdout).not.toContain("on the way");
+  });
 });
+
+/** Does something with what can be ended, and ends it. */
+async function using<Ended extends { end: () => Promise<void> }>(opening: Promise<Ended>, work: (opened: Ended) => Promise<unknown>): Promise<void> {
+  const opened = await opening;
+  await work(opened).finally(() => opened.end());
+}
 
 /** Runs a mover that kills itself after a step. */
 function killedMover(step: MoveStep, tenant: string, to: string, clusters: readonly ClusterAccess[]): Promise<void> {

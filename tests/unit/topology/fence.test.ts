@@ -3,9 +3,11 @@ import { createTrigger, fenceFunctions } from "../../../topology/fence";
 
 const SHARDS = { ring: "tenancy.ring_1", tenant: "tenancy.tenant_2", generation: "tenancy.generation_3" };
 
+const bodyOf = (name: string): string => (fenceFunctions(["room_id"], SHARDS).find((made) => made.name === name) as { body: string }).body;
+
 describe("the functions of the fence", () => {
   test("are one for each distribution column, beside those that tell where a tenant lives", () => {
-    expect(fenceFunctions(["room_id", "customer", "room_id"], SHARDS).map(({ name }) => name)).toEqual(["winner", "home", "fence_customer", "fence_room_id"]);
+    expect(fenceFunctions(["room_id", "customer", "room_id"], SHARDS).map(({ name }) => name)).toEqual(["winner", "home", "admit", "admit_all", "fence_customer", "fence_room_id"]);
   });
 
   test("are created with the text that they are compared by", () => {
@@ -13,15 +15,20 @@ describe("the functions of the fence", () => {
   });
 
   test("read each node's own copy in a trigger, and never a table that Citus would plan", () => {
-    const { body } = fenceFunctions(["room_id"], SHARDS).at(-1) as { body: string };
-    expect([...new Set(body.match(/tenancy\.\w+/g))].sort()).toEqual(["tenancy.generation_3", "tenancy.move", "tenancy.ring_1", "tenancy.tenant", "tenancy.tenant_2", "tenancy.winner"]);
-    // Parameters of the session, not tables.
-    expect(body.match(/(?<!current_setting\(')tenancy\.(tenant|move)\b/g)).toBeNull();
+    const named = (body: string): string[] => [...new Set(body.match(/tenancy\.\w+/g))].sort();
+    for (const name of ["admit", "admit_all"]) {
+      const body = bodyOf(name);
+      expect(named(body).filter((word) => word !== "tenancy.admit")).toEqual(["tenancy.generation_3", "tenancy.move", "tenancy.ring_1", "tenancy.tenant", "tenancy.tenant_2", "tenancy.winner"]);
+      // Parameters of the session, not tables.
+      expect(body.match(/(?<!current_setting\(')tenancy\.(tenant|move)\b/g)).toBeNull();
+    }
+    expect(named(bodyOf("fence_room_id"))).toEqual(["tenancy.admit", "tenancy.admit_all"]);
   });
 
   test("take the lock before they read", () => {
-    const { body } = fenceFunctions(["room_id"], SHARDS).at(-1) as { body: string };
-    for (const table of [SHARDS.ring, SHARDS.tenant]) expect(body.indexOf(table)).toBeGreaterThan(body.lastIndexOf("pg_advisory_xact_lock_shared"));
+    for (const body of ["admit", "admit_all"].map(bodyOf)) {
+      for (const table of [SHARDS.ring, SHARDS.tenant]) expect(body.indexOf(table)).toBeGreaterThan(body.lastIndexOf("pg_advisory_xact_lock_shared"));
+    }
   });
 
   test("quote a column that needs it", () => {
