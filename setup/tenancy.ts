@@ -170,11 +170,11 @@ async function bring({ name, coordinator, ring: known, tenants }: Member, ring: 
   await coordinator
     .transaction(async () => {
       if (lost.length > 0) await coordinator.query("DELETE FROM tenancy.tenant WHERE tenant = ANY ($1)", [lost]);
+      if (givenUp.length > 0) await coordinator.query("UPDATE tenancy.tenant SET state = 'settled', target = NULL, move = NULL WHERE tenant = ANY ($1)", [givenUp]);
       await coordinator.query(
         `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, pinned) SELECT tenant, home, epoch, 'settled', pinned FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) AS newer (tenant, home, epoch, pinned)
-         ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, state = 'settled', target = NULL, move = NULL, pinned = excluded.pinned
-         WHERE known.epoch < excluded.epoch AND ((known.move IS NULL AND known.state = 'settled') OR known.tenant = ANY ($5::text[]))`,
-        [behind.map(({ tenant }) => tenant), behind.map(({ home }) => home), behind.map(({ epoch }) => epoch), behind.map(({ pinned }) => pinned), givenUp],
+         ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, pinned = excluded.pinned WHERE known.epoch < excluded.epoch AND known.move IS NULL AND known.state = 'settled'`,
+        [behind.map(({ tenant }) => tenant), behind.map(({ home }) => home), behind.map(({ epoch }) => epoch), behind.map(({ pinned }) => pinned)],
       );
     })
     .catch((error: unknown) => {
