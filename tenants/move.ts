@@ -25,6 +25,8 @@ export interface MoveOptions {
   readonly onStep?: (step: MoveStep) => void | Promise<void>;
   /** Is called with the bytes copied so far. */
   readonly onBytes?: (bytes: number) => void;
+  /** Whether a rebalance may move it again, as it may who never was moved; else it stays, because somebody wants it there. @default false */
+  readonly byRing?: boolean;
   /** How long the tenant may stay closed while transactions that write it end; then it is opened again for a while. @default 150 */
   readonly drainMs?: number;
   /** How long it goes on trying, if transactions are always in the way. @default 30000 */
@@ -422,7 +424,7 @@ class Move {
   }
 
   private async open(): Promise<void> {
-    await writeRecord(this.to.coordinator, { tenant: this.tenant, home: this.to.name, epoch: this.epoch + 1, state: "settled" }, [this.move]);
+    await writeRecord(this.to.coordinator, { tenant: this.tenant, home: this.to.name, epoch: this.epoch + 1, state: "settled", pinned: this.options.byRing === true }, [this.move]);
   }
 
   /** Tells the old home, which keeps the move's name until it is cleaned, and every other cluster. */

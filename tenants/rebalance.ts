@@ -53,7 +53,7 @@ export async function rebalance(clusters: readonly ClusterAccess[], ring: readon
   const stopped = (): boolean => signal?.aborted === true;
   const moveOne = async ({ tenant, to, bytes }: PlannedMove, onTold: () => void): Promise<void> => {
     try {
-      const { closedMs } = await moveTenant(clusters, tenant, to, { ...(signal !== undefined && { signal }), onStep: (step) => void (step === "told" && onTold()) });
+      const { closedMs } = await moveTenant(clusters, tenant, to, { byRing: true, ...(signal !== undefined && { signal }), onStep: (step) => void (step === "told" && onTold()) });
       moved += 1;
       movedBytes += bytes;
       longestClosedMs = Math.max(longestClosedMs, closedMs);

@@ -15,7 +15,7 @@ export interface TenantRecord {
   readonly target: string | null;
   /** The move under way, or the one whose leftovers are still to be cleaned up. */
   readonly move: string | null;
-  /** It stays where it was when the ring changed, until a rebalance moves it. */
+  /** It is where a ring put it, or was when the ring changed, and a rebalance may move it; else somebody moved it by hand, and it stays. */
   readonly pinned: boolean;
 }
 
