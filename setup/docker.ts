@@ -7,12 +7,16 @@ export interface DockerResult {
   readonly stderr: string;
 }
 
+/** How long something quick may take inside a container: Docker may not notice that a container ended beneath an exec, which then has no end. */
+export const EXEC_TIMEOUT_MS = 10_000;
+
 /** Runs the docker CLI without a shell, for at most `timeoutMs`; 0 is without end. */
 export function docker(args: readonly string[], input = "", timeoutMs = 0): Promise<DockerResult> {
   return new Promise((resolve) => {
     const child = execFile("docker", args, { maxBuffer: 16 * 1024 * 1024, timeout: timeoutMs, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === "number" ? error.code : 127;
-      resolve({ code, stdout: stdout.trim(), stderr: stderr.trim() || (code === 127 ? (error?.message ?? "") : "") });
+      const problem = error?.killed === true ? `no answer within ${timeoutMs / 1000} s` : (error?.message ?? "");
+      resolve({ code, stdout: stdout.trim(), stderr: stderr.trim() || (code === 127 ? problem : "") });
     });
     child.stdin?.on("error", () => undefined); // The command may end without reading its input.
     child.stdin?.end(input);

@@ -1,6 +1,6 @@
 import type { EtcdMember } from "../topology/plan";
 import type { Deadline } from "./deadline";
-import { docker } from "./docker";
+import { docker, EXEC_TIMEOUT_MS } from "./docker";
 
 /** A member as etcd lists it. */
 export interface MemberEntry {
@@ -51,7 +51,7 @@ export class EtcdMembership {
 
   private async etcdctl(args: readonly string[]): Promise<string | undefined> {
     for (const { name } of this.gates) {
-      const { code, stdout, stderr } = await docker(["exec", name, "etcdctl", "--command-timeout=2s", ...args]);
+      const { code, stdout, stderr } = await docker(["exec", name, "etcdctl", "--command-timeout=2s", ...args], "", EXEC_TIMEOUT_MS);
       if (code === 0) return stdout;
       this.problem = `${name}: ${stderr.slice(stderr.lastIndexOf("\n") + 1)}`;
     }
@@ -61,5 +61,5 @@ export class EtcdMembership {
 
 /** Whether a member, asked by itself, takes part in a majority. */
 export async function isHealthy({ name }: EtcdMember): Promise<boolean> {
-  return (await docker(["exec", name, "etcdctl", "--command-timeout=500ms", "endpoint", "health"])).code === 0;
+  return (await docker(["exec", name, "etcdctl", "--command-timeout=500ms", "endpoint", "health"], "", EXEC_TIMEOUT_MS)).code === 0;
 }

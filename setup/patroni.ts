@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { alterSystem, type Parameters } from "../topology/parameters";
 import type { PatroniSpec } from "../topology/plan";
 import type { Deadline } from "./deadline";
-import { docker } from "./docker";
+import { docker, EXEC_TIMEOUT_MS } from "./docker";
 import { handOver, isPlanned, waitForMembers, type PatroniGroup } from "./patroniGroup";
 import { restartWherePending } from "./patroniRestart";
 import { PatroniRest } from "./patroniRest";
@@ -72,7 +72,7 @@ async function validate(leader: string, changed: Readonly<Record<string, string 
   const set = Object.fromEntries(Object.entries(changed).filter((entry): entry is [string, string] => entry[1] !== null)) satisfies Parameters;
   for (const [name, value] of Object.entries(set)) {
     const reset = `ALTER SYSTEM RESET ${name.split(".").map((part) => `"${part}"`).join(".")}`;
-    const { code, stderr } = await docker(["exec", "--interactive", leader, "psql", "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1"], `${alterSystem(name, value)};\n${reset};\n`);
+    const { code, stderr } = await docker(["exec", "--interactive", leader, "psql", "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1"], `${alterSystem(name, value)};\n${reset};\n`, EXEC_TIMEOUT_MS);
     if (code !== 0) throw new SetupError(`${leader} refuses ${name} = ${value}: ${stderr.replace(/^.*ERROR:\s+/s, "").replace(/\s+/g, " ").replace(/\.$/, "")}. Nothing was changed; mend the parameter and run the update again`);
   }
 }

@@ -1,7 +1,7 @@
 import type { CitusSpec, NodeAddress } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
-import { containerState, docker } from "./docker";
+import { containerState, docker, EXEC_TIMEOUT_MS } from "./docker";
 import { registeredWorkers } from "./registry";
 import type { Report } from "./report";
 import { SetupError } from "./setupError";
@@ -46,12 +46,12 @@ export async function retireGroup(coordinator: Coordinator, groupId: number, { p
   if (patroni !== undefined) {
     report.activity = `stopping ${hosts.join(", ")}`;
     await demand(["stop", ...hosts], `${hosts.join(", ")} cannot be stopped`);
-    await demand(["exec", patroni.etcd[0] as string, "etcdctl", "del", "--prefix", `${patroni.path}/${groupId}/`], "etcd cannot forget the group");
+    await demand(["exec", patroni.etcd[0] as string, "etcdctl", "del", "--prefix", `${patroni.path}/${groupId}/`], "etcd cannot forget the group", EXEC_TIMEOUT_MS);
   }
   for (const { host, port } of nodes) await coordinator.query("SELECT citus_remove_node($1, $2)", [host, port]);
 }
 
-async function demand(args: readonly string[], problem: string): Promise<void> {
-  const { code, stderr } = await docker(args);
+async function demand(args: readonly string[], problem: string, timeoutMs?: number): Promise<void> {
+  const { code, stderr } = await docker(args, "", timeoutMs);
   if (code !== 0) throw new SetupError(`${problem}: ${stderr.replace(/\s+/g, " ")}. Mend that and run the update again`);
 }

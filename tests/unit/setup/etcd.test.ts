@@ -142,7 +142,8 @@ class FakeDocker {
 }
 
 let fake = new FakeDocker();
-vi.mock("../../../setup/docker", () => ({
+vi.mock("../../../setup/docker", async (original) => ({
+  ...(await original<object>()),
   docker: (args: readonly string[]) => fake.docker(args.filter((argument) => argument !== "--type" && argument !== "container" && !argument.startsWith("{{") && argument !== "--format")),
   containerState: (name: string) => Promise.resolve(`its container is ${fake.containers.get(name)?.status}`),
 }));
