@@ -11,7 +11,7 @@ interface Ring {
   readonly next: readonly string[] | null;
 }
 
-/** What is known of a tenant that is settled. */
+/** Where a tenant lives. */
 export interface Settled {
   readonly tenant: string;
   readonly home: string;
@@ -21,9 +21,7 @@ export interface Settled {
 
 /** What a cluster knows of a tenant. */
 export interface Known extends Settled {
-  /** No move of it is under way, and none left anything behind. */
-  readonly settled: boolean;
-  /** Where it is moving to. */
+  /** Where it is moving to; null: no move of it is under way. */
   readonly target: string | null;
 }
 
@@ -69,7 +67,7 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
     const current = newest ?? { version: 1, clusters: names, next: null };
     const ring = withoutLost(members, names, current, acceptLoss, report);
     const knowledge = newest === undefined ? { newest: await strays(members, ring, report), forgotten: [], givenUp: [] } : knowledgeOf(members.flatMap(({ tenants }) => [...tenants.values()]), names);
-    const [half] = knowledge.forgotten.filter((tenant) => members.some(({ tenants }) => tenants.get(tenant)?.settled === false));
+    const [half] = knowledge.forgotten.filter((tenant) => members.some(({ tenants }) => typeof tenants.get(tenant)?.target === "string"));
     if (half !== undefined) report.did("tenants", `${half} was on its way out of a cluster that is lost: what had been copied is there, and may not be all`);
     await Promise.all(members.map((member) => bring(member, ring, knowledge, report)));
     for (const name of names.filter((one) => !ring.clusters.includes(one))) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
@@ -111,7 +109,7 @@ async function strays(members: readonly Member[], { clusters }: Ring, report: Re
 
 async function read(name: string, coordinator: Coordinator): Promise<Member> {
   const [ring] = await coordinator.query<{ version: string; clusters: string[]; next: string[] | null }>("SELECT version, clusters, next FROM tenancy.ring");
-  const rows = await coordinator.query<Omit<Known, "epoch"> & { epoch: string }>("SELECT tenant, home, epoch, pinned, state = 'settled' AND move IS NULL AS settled, target FROM tenancy.tenant");
+  const rows = await coordinator.query<Omit<Known, "epoch"> & { epoch: string }>("SELECT tenant, home, epoch, pinned, target FROM tenancy.tenant");
   return {
     name,
     coordinator,

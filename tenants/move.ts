@@ -59,7 +59,7 @@ const NEAR_ATTEMPTS = 50;
 /** How long a step may take while the tenant is closed; then the move is given up and it is opened again. */
 const CLOSED_STEP_MS = 2000;
 
-/** How long the clusters are left in peace before the tenant is closed, once and again while a commit on both takes longer than that; and how often. */
+/** How long the clusters are left in peace before the tenant is closed, again and again until a commit on both is quick. */
 const CALM_MS = 150;
 const QUICK_COMMIT_MS = 15;
 const CALM_ATTEMPTS = 20;
