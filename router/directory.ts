@@ -51,6 +51,11 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     return record === undefined ? (this.placement as Placement).place(tenant) : record.home;
   }
 
+  /** How often a tenant's home has changed: {@link locate} without the rest. */
+  epochOf(tenant: string): number {
+    return this.records.get(tenant)?.epoch ?? 0;
+  }
+
   /** Whether a tenant takes no writes for a moment. */
   isClosed(tenant: string): boolean {
     return this.records.get(tenant)?.state === "closed";

@@ -99,8 +99,8 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     const late = new Promise<never>((_, reject) => {
       const wait = (since: number): void => {
         timer = setTimeout(() => {
-          // A cluster that answers others is busy, not gone.
-          if (this.answeredAt() > since) wait(performance.now());
+          // A cluster that answers others is busy, not gone; and this process may have stood still itself, and not read the answer yet.
+          if (this.answeredAt() > since || performance.now() - since > 2 * PROBE_TIMEOUT_MS) wait(performance.now());
           else reject(new Error(`no answer for ${PROBE_TIMEOUT_MS} ms`));
         }, PROBE_TIMEOUT_MS);
       };

@@ -1,3 +1,5 @@
+import { MissedError } from "./confirm";
+
 /** SQLSTATEs of the fence. */
 export const TENANT_ELSEWHERE = "TN001";
 export const TENANT_CLOSED = "TN002";
@@ -15,6 +17,7 @@ export type Refusal =
  * What the fence said, if an error is its. Through `COPY`, and where the coordinator pulls rows, Citus 13.2 keeps the detail and not the SQLSTATE.
  */
 export function refusalOf(error: unknown): Refusal | undefined {
+  if (error instanceof MissedError) return error.refusal;
   const { code, detail, message } = (error ?? {}) as { code?: unknown; detail?: unknown; message?: unknown };
   if (code === TENANT_OTHER) return { kind: "other" };
   if (code !== TENANT_ELSEWHERE && code !== TENANT_CLOSED && code !== "XX000") return undefined;

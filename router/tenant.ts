@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { escapeLiteral, type PoolClient, type QueryResult, type QueryResultRow } from "pg";
 import type { Cluster } from "./cluster";
+import { confirmHome, metNothing } from "./confirm";
 import type { Directory, Location } from "./directory";
 import { ClusterDownError, ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError } from "./errors";
 import { refusalOf, type Refusal } from "./refusal";
@@ -39,6 +40,9 @@ const CLOSED_PAUSE_MS = 10;
 /** SQLSTATEs of a transaction that PostgreSQL rolled back so that another could go on. */
 const CONFLICTS = new Set(["40001", "40P01"]);
 
+/** SQLSTATE of statements in a transaction that has failed. */
+const FAILED = "25P02";
+
 /** The tenant whose transaction the code that runs belongs to. */
 const transactionOf = new AsyncLocalStorage<{ readonly tenant: string; readonly shared: Shared }>();
 
@@ -56,7 +60,8 @@ export class Tenant implements Queryable {
   }
 
   /**
-   * Runs a statement at the tenant's home. If the fence refuses it, because the tenant moves or has moved, it was not applied, and is run again where the tenant lives then.
+   * Runs a statement at the tenant's home. If the fence refuses it, because the tenant moves or has moved, it was not applied, and is run again where the tenant lives then. So is a write that met no row because its
+   * tenant had just left.
    *
    * @throws {@link ClusterDownError}, {@link TenantMovingError}, the signal's reason, or the database's error.
    */
@@ -66,12 +71,12 @@ export class Tenant implements Queryable {
     // The usual way, with nothing on it that can be left out.
     if (!directory.isClosed(this.id)) {
       try {
-        return await this.cluster(directory.homeOf(this.id)).query<Row>(text, values, signal);
+        return await this.run<Row>(this.cluster(directory.homeOf(this.id)), text, values, signal);
       } catch (error) {
         await this.follow(error, performance.now() + this.shared.moveTimeoutMs, signal);
       }
     }
-    return this.following(signal, (cluster) => cluster.query<Row>(text, values, signal));
+    return this.following(signal, (cluster) => this.run<Row>(cluster, text, values, signal));
   }
 
   /**
@@ -94,6 +99,13 @@ export class Tenant implements Queryable {
     this.refuseOther();
     const cluster = this.cluster(this.shared.directory.homeOf(this.id));
     return new TenantClient(this.id, cluster, await cluster.acquire(signal), this.shared.directory);
+  }
+
+  private async run<Row extends QueryResultRow>(cluster: Cluster, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
+    const epoch = this.shared.directory.epochOf(this.id);
+    const result = await cluster.query<Row>(text, values, signal);
+    if (metNothing(text, result)) await confirmHome(cluster.name, this.id, epoch, (question, about) => cluster.query(question, about, signal));
+    return result;
   }
 
   /** Works at the tenant's home, and again where it has gone if the fence refuses. */
@@ -122,12 +134,16 @@ export class Tenant implements Queryable {
   }
 
   private async runTransaction<Result>(cluster: Cluster, work: (transaction: Queryable) => Promise<Result>, { signal, isolation = "read committed" }: TransactionOptions): Promise<Result> {
+    const epoch = this.shared.directory.epochOf(this.id);
     const client = await cluster.acquire(signal);
     let broken: Error | undefined;
     let failure: unknown;
+    let missed = false;
     const query = async <Row extends QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> => {
       try {
-        return await cluster.run<Row>(client, text, values, options.signal ?? signal);
+        const result = await cluster.run<Row>(client, text, values, options.signal ?? signal);
+        missed ||= metNothing(text, result);
+        return result;
       } catch (error) {
         failure ??= error;
         if (error instanceof ClusterDownError || (options.signal ?? signal)?.aborted === true) broken = error as Error;
@@ -136,16 +152,19 @@ export class Tenant implements Queryable {
     };
     try {
       await query(`BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL tenancy.tenant = ${escapeLiteral(this.id)}`);
-      const result = await transactionOf.run({ tenant: this.id, shared: this.shared }, () => work({ query }));
+      const [outcome] = await Promise.allSettled([transactionOf.run({ tenant: this.id, shared: this.shared }, () => work({ query }))]);
+      // Also where the work threw: it may have missed something that is there. A transaction that has failed cannot be asked, and is rolled back anyway.
+      if (missed && broken === undefined) await confirmHome(cluster.name, this.id, epoch, query).catch((error: unknown) => (error as { code?: string }).code === FAILED || Promise.reject(error as Error));
+      if (outcome.status === "rejected") throw outcome.reason;
       const { command } = await query("COMMIT");
       // PostgreSQL answers so where a statement failed before, and the work went on regardless.
       if (command === "ROLLBACK") throw new RouterError("ROLLED_BACK", "The transaction was rolled back, because a statement in it had failed", { cause: failure });
-      return result;
+      return outcome.value;
     } catch (error) {
       if (broken === undefined) await client.query("ROLLBACK").catch((trouble: unknown) => void (broken = trouble as Error));
       // Whatever the work made of it: a refusal is what has to be followed.
-      const refusal = refusalOf(failure);
-      throw refusal !== undefined && refusal.kind !== "other" ? failure : explained(error, refusalOf(error), this.id);
+      const refused = [failure, error].find((one) => !["other", undefined].includes(refusalOf(one)?.kind));
+      throw (refused as Error | undefined) ?? explained(error, refusalOf(error), this.id);
     } finally {
       client.release(broken);
     }
@@ -181,10 +200,13 @@ export class TenantClient implements Queryable {
     return this.cluster.name;
   }
 
-  /** @throws {@link TenantMovedError} or {@link TenantMovingError} if the fence refuses: release it and take another. */
+  /** @throws {@link TenantMovedError} or {@link TenantMovingError} if the fence refuses, or a write met no row and the tenant had just left: release it and take another. */
   async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], { signal }: QueryOptions = {}): Promise<QueryResult<Row>> {
+    const epoch = this.directory.epochOf(this.tenant);
     try {
-      return await this.cluster.run<Row>(this.client, text, values, signal);
+      const result = await this.cluster.run<Row>(this.client, text, values, signal);
+      if (metNothing(text, result)) await confirmHome(this.cluster.name, this.tenant, epoch, (question, about) => this.cluster.run(this.client, question, about, signal));
+      return result;
     } catch (error) {
       const refusal = error instanceof RouterError ? undefined : refusalOf(error);
       if (refusal !== undefined) learned(this.directory, refusal);

@@ -70,9 +70,6 @@ const ANSWER_MS = 1000;
 /** A stream that is further behind is not catching up. */
 const CATCH_UP_MS = 60_000;
 
-/** Routers hear of the new home well within; a read that was on its way to the old one still finds its rows. */
-const GRACE_MS = 500;
-
 /** Identities that the old home gives out between the moment that its counter is read and the moment that it is closed. */
 const SEQUENCE_MARGIN = 10_000;
 
@@ -202,7 +199,6 @@ class Move {
     await this.step("told");
     this.end();
     await source.query(`DROP PUBLICATION IF EXISTS ${publicationOf(move)}`);
-    await delay(GRACE_MS);
     await settle(this.sites, this.sites.map(({ name }) => name), tenant);
     await this.step("cleaned");
     return { tenant, from: from.name, to: to.name, epoch: this.epoch + 1, rows, followed: applier.applied, closedMs, attempts };

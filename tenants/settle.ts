@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { decide } from "./handover";
 import { deleteLeftovers, dropPublications } from "./leftovers";
 import { recordOf, writeRecord, type TenantRecord } from "./record";
@@ -7,6 +8,9 @@ import { TenantError } from "./tenantError";
 
 /** The class of the advisory lock that a mover holds on the coordinator of the cluster that gives a tenant away. */
 const MOVER_LOCK = 7778;
+
+/** Routers hear of the new home well within; a read that was on its way to the old one still finds its rows. */
+const GRACE_MS = 500;
 
 /** How a tenant stands after it was settled. */
 export interface Settled {
@@ -89,6 +93,7 @@ async function tidy(sites: readonly Site[], unreached: readonly string[], record
     }
     const cleaning = newMove();
     if (!(await writeRecord(site.coordinator, { tenant, home, epoch, state: "settled", move: cleaning }, moves))) return;
+    if (settled.outcome !== "kept") await delay(GRACE_MS);
     await dropPublications(site, tenant, move);
     await deleteLeftovers(site, tenant, cleaning);
     await writeRecord(site.coordinator, { tenant, home, epoch, state: "settled" }, [cleaning]);

@@ -106,6 +106,11 @@ export class Project {
     });
   }
 
+  /** As {@link command}, while this process stands still. @throws if it fails. */
+  commandSync(...args: string[]): void {
+    execFileSync(process.execPath, ["cli/main.cjs", ...args], { cwd: this.directory, env: this.environment, stdio: "pipe" });
+  }
+
   /** Creates the stack. */
   async create(): Promise<void> {
     await this.pulumi("stack", "init");

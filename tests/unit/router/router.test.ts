@@ -99,6 +99,90 @@ describe("a statement", () => {
   });
 });
 
+describe("a write that meets no row", () => {
+  const none = (): Answer => ({ command: "UPDATE 0" });
+  const one = (): Answer => ({ command: "UPDATE 1" });
+
+  test("is left at that where the tenant lives", async () => {
+    const router = await routing();
+    [a.answer, a.known] = [none, { home: "a", epoch: 0, state: "settled" }];
+    expect((await router.for(IN_A).query("UPDATE")).rowCount).toBe(0);
+    expect([a.statements.length, a.asked]).toEqual([1, 1]);
+    a.known = { home: "a", epoch: 0, state: "moving" };
+    expect((await router.for(IN_A).query("UPDATE")).rowCount).toBe(0);
+    expect([a.statements.length, a.asked]).toEqual([2, 2]);
+  });
+
+  test("is done where the tenant has gone", async () => {
+    const router = await routing();
+    [a.answer, b.answer, a.known] = [none, one, { home: "b", epoch: 1, state: "settled" }];
+    expect((await router.for(IN_A).query("UPDATE")).rowCount).toBe(1);
+    expect([a.statements.length, b.statements.length]).toEqual([1, 1]);
+    expect(router.locate(IN_A)).toMatchObject({ home: "b", epoch: 1 });
+  });
+
+  test("is done again where the tenant has been away", async () => {
+    const router = await routing();
+    a.answer = () => (a.statements.length > 1 ? one() : none());
+    a.known = { home: "a", epoch: 2, state: "settled" };
+    expect((await router.for(IN_A).query("UPDATE")).rowCount).toBe(1);
+    expect(router.locate(IN_A)).toMatchObject({ home: "a", epoch: 2 });
+  });
+
+  test("waits while the tenant is closed", async () => {
+    const router = await routing();
+    [a.answer, b.answer, a.known] = [none, one, { home: "a", epoch: 0, state: "closed" }];
+    const answer = router.for(IN_A).query("UPDATE");
+    await nap(40);
+    b.notify(JSON.stringify({ tenant: String(IN_A), home: "b", epoch: 1, state: "settled" }));
+    expect((await answer).rowCount).toBe(1);
+    expect(b.statements).toEqual(["UPDATE"]);
+  });
+
+  test.each([
+    ["a read", "SELECT 1", "SELECT 0"],
+    ["one that met a row", "UPDATE", "UPDATE 1"],
+    ["one that may have written beside it", "WITH x AS (INSERT INTO y DEFAULT VALUES) UPDATE", "UPDATE 0"],
+    ["one that is no write of rows", "CREATE TABLE x ()", "CREATE TABLE"],
+  ])("asks nothing of %s", async (_, sql, command) => {
+    const router = await routing();
+    a.answer = (text) => ({ command: text === sql ? command : text });
+    await router.for(IN_A).query(sql);
+    await router.for(IN_A).transaction((tx) => tx.query(sql));
+    expect(a.asked).toBe(0);
+  });
+
+  test("has its transaction run again where the tenant has gone, also if the work made an error of it", async () => {
+    const router = await routing();
+    [a.answer, b.answer, a.known] = [(sql) => ({ command: sql === "UPDATE" ? "UPDATE 0" : sql }), (sql) => ({ command: sql === "UPDATE" ? "UPDATE 1" : sql }), { home: "b", epoch: 1, state: "settled" }];
+    const result = await router.for(IN_A).transaction(async (tx) => {
+      const { rowCount } = await tx.query("UPDATE");
+      if (rowCount === 0) throw new Error("there is no such row");
+      return rowCount;
+    });
+    expect(result).toBe(1);
+    expect(a.statements.slice(1)).toEqual(["UPDATE", "ROLLBACK"]);
+    expect(b.statements.slice(1)).toEqual(["UPDATE", "COMMIT"]);
+  });
+
+  test("leaves a transaction as it is where the tenant lives, or where it has failed", async () => {
+    const router = await routing();
+    [a.answer, a.known] = [(sql) => ({ command: sql === "UPDATE" ? "UPDATE 0" : sql }), { home: "a", epoch: 0, state: "settled" }];
+    expect(await router.for(IN_A).transaction(async (tx) => (await tx.query("UPDATE")).rowCount)).toBe(0);
+    expect(a.statements.slice(1)).toEqual(["UPDATE", "COMMIT"]);
+    expect(await failure(router.for(IN_A).transaction(async (tx) => void (await tx.query("UPDATE").then(() => Promise.reject(new Error("no"))))))).toMatchObject({ message: "no" });
+  });
+
+  test("ends a connection of one's own that the tenant has left", async () => {
+    const router = await routing();
+    [a.answer, a.known] = [none, { home: "b", epoch: 1, state: "settled" }];
+    await using client = await router.for(IN_A).connect();
+    expect(await failure(client.query("UPDATE"))).toBeInstanceOf(TenantMovedError);
+    a.known = undefined;
+    expect(await failure(client.query("UPDATE"))).toBeInstanceOf(TenantMovingError);
+  });
+});
+
 describe("a signal", () => {
   test("gives up a statement that runs, and cancels it", async () => {
     const router = await routing();
