@@ -1,5 +1,9 @@
-import type { QueryResult } from "pg";
+import type { QueryResult, QueryResultRow } from "pg";
+import type { Directory } from "./directory";
 import type { Refusal } from "./refusal";
+
+/** Runs a statement in one cluster. */
+type Run = <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<QueryResult<Row>>;
 
 /** Commands that write, as PostgreSQL names them in its answers. */
 const WRITES = new Set(["INSERT", "UPDATE", "DELETE", "MERGE"]);
@@ -33,13 +37,20 @@ export function metNothing(text: string, { command, rowCount }: Pick<QueryResult
  * Asks a cluster, after a write met no row there, whether it has been the tenant's home since.
  *
  * @param epoch the tenant's epoch as it was known before the write.
- * @param query runs a statement there.
  * @throws {@link MissedError} if it has not, or may not have.
  */
-export async function confirmHome(cluster: string, tenant: string, epoch: number, query: (text: string, values: readonly unknown[]) => Promise<Pick<QueryResult<{ home: string; epoch: string; state: string }>, "rows">>): Promise<void> {
-  const [known] = (await query(KNOWN, [tenant])).rows;
+export async function confirmHome(cluster: string, tenant: string, epoch: number, run: Run): Promise<void> {
+  const [known] = (await run<{ home: string; epoch: string; state: string }>(KNOWN, [tenant])).rows;
   if (known === undefined) throw new MissedError({ kind: "unready" });
   const now = Number(known.epoch);
   if (known.home === cluster && known.state !== "closed" && now === epoch) return;
   throw new MissedError({ kind: known.home === cluster && known.state === "closed" ? "closed" : "elsewhere", tenant, home: known.home, epoch: now });
+}
+
+/** Runs a tenant's statement in a cluster. @throws {@link MissedError} if it was a write that met no row, and the cluster was not the tenant's home all the time; what `run` throws. */
+export async function runConfirmed<Row extends QueryResultRow>(directory: Directory, cluster: string, tenant: string, text: string, values: readonly unknown[] | undefined, run: Run): Promise<QueryResult<Row>> {
+  const epoch = directory.epochOf(tenant);
+  const result = await run<Row>(text, values);
+  if (metNothing(text, result)) await confirmHome(cluster, tenant, epoch, run);
+  return result;
 }

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { escapeLiteral, type PoolClient, type QueryResult, type QueryResultRow } from "pg";
 import type { Cluster } from "./cluster";
-import { confirmHome, metNothing } from "./confirm";
+import { confirmHome, metNothing, runConfirmed } from "./confirm";
 import type { Directory, Location } from "./directory";
 import { ClusterDownError, ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError } from "./errors";
 import { refusalOf, type Refusal } from "./refusal";
@@ -101,11 +101,8 @@ export class Tenant implements Queryable {
     return new TenantClient(this.id, cluster, await cluster.acquire(signal), this.shared.directory);
   }
 
-  private async run<Row extends QueryResultRow>(cluster: Cluster, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
-    const epoch = this.shared.directory.epochOf(this.id);
-    const result = await cluster.query<Row>(text, values, signal);
-    if (metNothing(text, result)) await confirmHome(cluster.name, this.id, epoch, (question, about) => cluster.query(question, about, signal));
-    return result;
+  private run<Row extends QueryResultRow>(cluster: Cluster, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
+    return runConfirmed(this.shared.directory, cluster.name, this.id, text, values, (statement, its) => cluster.query(statement, its, signal));
   }
 
   /** Works at the tenant's home, and again where it has gone if the fence refuses. */
@@ -202,11 +199,8 @@ export class TenantClient implements Queryable {
 
   /** @throws {@link TenantMovedError} or {@link TenantMovingError} if the fence refuses, or a write met no row and the tenant had just left: release it and take another. */
   async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], { signal }: QueryOptions = {}): Promise<QueryResult<Row>> {
-    const epoch = this.directory.epochOf(this.tenant);
     try {
-      const result = await this.cluster.run<Row>(this.client, text, values, signal);
-      if (metNothing(text, result)) await confirmHome(this.cluster.name, this.tenant, epoch, (question, about) => this.cluster.run(this.client, question, about, signal));
-      return result;
+      return await runConfirmed<Row>(this.directory, this.cluster.name, this.tenant, text, values, (statement, its) => this.cluster.run(this.client, statement, its, signal));
     } catch (error) {
       const refusal = error instanceof RouterError ? undefined : refusalOf(error);
       if (refusal !== undefined) learned(this.directory, refusal);
