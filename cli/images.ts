@@ -4,7 +4,7 @@ import * as path from "node:path";
 import { isGuarded } from "../config/guarded";
 import type { Settings } from "../config/settings";
 import { bundle } from "../images/bundle";
-import { dockerfileOf, planImage, type BuiltImageName } from "../topology/builtImage";
+import { planImage, type BuiltImageName } from "../topology/builtImage";
 import { PGBOUNCER_BASE } from "../topology/pooler";
 import { docker } from "./docker";
 import { Failure } from "./failure";
@@ -75,7 +75,7 @@ export function pullProblem(stderr: string): string {
 
 /** An update would build it with the same program; before the update a failure has touched nothing. */
 async function build(name: BuiltImageName, base: string): Promise<void> {
-  const plan = planImage(name, base, readFileSync(path.join(PROJECT_DIRECTORY, dockerfileOf(name)), "utf8"), bundle);
+  const plan = planImage(name, base, (file) => readFileSync(path.join(PROJECT_DIRECTORY, file), "utf8"), bundle);
   if (await isPresent(plan.tag)) return;
   say(`Building the image of ${name} on ${base}: about a minute, once`);
   const program = ["--import", "tsx", "setup/image.ts"];

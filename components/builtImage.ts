@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { bundle } from "../images/bundle";
-import { dockerfileOf, planImage, type BuiltImageName } from "../topology/builtImage";
+import { planImage, type BuiltImageName } from "../topology/builtImage";
 import { program, readPackageFile } from "./program";
 
 export interface BuiltImageArgs {
@@ -17,7 +17,7 @@ export class BuiltImage extends pulumi.ComponentResource {
 
   constructor(name: string, { holds, base }: BuiltImageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:BuiltImage", name, {}, opts);
-    const plan = planImage(holds, base, readPackageFile(dockerfileOf(holds)), bundle);
+    const plan = planImage(holds, base, readPackageFile, bundle);
 
     const build = program(this, `${name}-build`, "image", { spec: plan, dependsOn: [] });
 

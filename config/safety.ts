@@ -1,3 +1,4 @@
+import { postgresMajorOf } from "./image";
 import { objectiveProblems } from "./objectives";
 import { workersByKey } from "./rules";
 import type { ActiveActiveSettings, ActivePassiveSettings, PasswordKey, Settings } from "./settings";
@@ -7,6 +8,9 @@ export interface Danger {
   readonly key: string;
   readonly consequence: string;
 }
+
+/** The first PostgreSQL that has login event triggers, which keep Citus from members in recovery. */
+export const LOGIN_TRIGGERS_SINCE = 17;
 
 /** What a user should know before this stack is relied on. */
 export function dangersOf(settings: Settings): Danger[] {
@@ -24,8 +28,11 @@ export function secretDangers(passwords: readonly PasswordKey[], secretKeys: rea
   ];
 }
 
-function memberDangers({ coordinators, etcdMembers }: ActivePassiveSettings): Danger[] {
+function memberDangers({ coordinators, etcdMembers, images, postgresMajor = postgresMajorOf(images.citus) }: ActivePassiveSettings): Danger[] {
   return [
+    ...(postgresMajor !== undefined && postgresMajor < LOGIN_TRIGGERS_SINCE
+      ? [{ key: "images.citus", consequence: `PostgreSQL ${postgresMajor} cannot keep Citus from a member that is in recovery: when all members end at once, half of a transaction over several shards can be lost. Use ${LOGIN_TRIGGERS_SINCE} or newer.` }]
+      : []),
     ...(coordinators === 1 ? [{ key: "coordinators", consequence: "1 coordinator has no standby: when it is down, the cluster is down. Use 3." }] : []),
     ...(coordinators === 2
       ? [{ key: "coordinators", consequence: "2 coordinators leave no synchronous standby after the first failure: a second one can lose writes. Use 3." }]

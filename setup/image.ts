@@ -27,10 +27,11 @@ async function main(): Promise<void> {
   console.log(`${tag}: built in ${((Date.now() - started) / 1000).toFixed(0)} s`);
 }
 
-async function build({ tag, base, dockerfile, program }: BuiltImagePlan): Promise<{ code: number; output: string }> {
+async function build({ tag, base, dockerfile, files, program }: BuiltImagePlan): Promise<{ code: number; output: string }> {
   const context = mkdtempSync(path.join(tmpdir(), "citus-sharding-image-"));
   try {
     writeFileSync(path.join(context, "Dockerfile"), dockerfile);
+    for (const [name, content] of Object.entries(files)) writeFileSync(path.join(context, name), content);
     if (program !== undefined) writeFileSync(path.join(context, "program.cjs"), bundle(program));
     return await docker(["build", "--build-arg", `BASE=${base}`, "--tag", tag, context]);
   } finally {

@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
+import { LOGIN_TRIGGERS_SINCE } from "../config/safety";
+import { CREATE_LOGIN_TRIGGER, IS_LOGIN_TRIGGER_IN_PLACE } from "../topology/loginTrigger";
 import { alterSystem, type Parameters } from "../topology/parameters";
 import type { PatroniSpec } from "../topology/plan";
 import type { Deadline } from "./deadline";
-import { docker, EXEC_TIMEOUT_MS } from "./docker";
+import { docker, EXEC_TIMEOUT_MS, type DockerResult } from "./docker";
 import { handOver, isPlanned, waitForMembers, type PatroniGroup } from "./patroniGroup";
 import { restartWherePending } from "./patroniRestart";
 import { PatroniRest } from "./patroniRest";
@@ -16,6 +18,7 @@ export async function reconcilePatroni(spec: PatroniSpec, deadline: Deadline, re
   await leadFromThePlan(group);
   await reconcileConfiguration(group);
   await restartWherePending(group);
+  if (spec.citusGroup !== undefined) await refuseCitusInRecovery(group);
   const [leader, ...standbys] = await waitForMembers(group);
   report.found(spec.scope, `${leader.name} leads${standbys.length === 0 ? "" : `, ${standbys.map(({ name }) => name).join(" and ")} follow`}`);
 }
@@ -72,7 +75,29 @@ async function validate(leader: string, changed: Readonly<Record<string, string 
   const set = Object.fromEntries(Object.entries(changed).filter((entry): entry is [string, string] => entry[1] !== null)) satisfies Parameters;
   for (const [name, value] of Object.entries(set)) {
     const reset = `ALTER SYSTEM RESET ${name.split(".").map((part) => `"${part}"`).join(".")}`;
-    const { code, stderr } = await docker(["exec", "--interactive", leader, "psql", "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1"], `${alterSystem(name, value)};\n${reset};\n`, EXEC_TIMEOUT_MS);
+    const { code, stderr } = await psql(leader, `${alterSystem(name, value)};\n${reset};\n`);
     if (code !== 0) throw new SetupError(`${leader} refuses ${name} = ${value}: ${stderr.replace(/^.*ERROR:\s+/s, "").replace(/\s+/g, " ").replace(/\.$/, "")}. Nothing was changed; mend the parameter and run the update again`);
   }
+}
+
+/** Keeps Citus from members in recovery, on every member of the group: what its leader has, its standbys have. */
+async function refuseCitusInRecovery(group: PatroniGroup): Promise<void> {
+  const { report, spec } = group;
+  const [{ name: leader }] = await waitForMembers(group);
+  report.activity = `keeping Citus from members of ${spec.scope} that are in recovery`;
+  const { code, stdout, stderr } = await psql(leader, `SELECT current_setting('server_version_num')::int / 10000;\n${IS_LOGIN_TRIGGER_IN_PLACE};\n`);
+  if (code !== 0) throw new SetupError(`${leader} does not answer: ${stderr}. Run the update again`);
+  const [major, isInPlace] = stdout.split("\n");
+  if (Number(major) < LOGIN_TRIGGERS_SINCE) {
+    report.found(spec.scope, `PostgreSQL ${major} cannot keep Citus from a member in recovery: when all members end at once, half of a transaction over several shards may be lost. PostgreSQL ${LOGIN_TRIGGERS_SINCE} can`);
+    return;
+  }
+  if (isInPlace === "t") return;
+  const created = await psql(leader, CREATE_LOGIN_TRIGGER);
+  if (created.code !== 0) throw new SetupError(`${leader} could not be told to keep Citus from members in recovery: ${created.stderr}. Mend that and run the update again`);
+  report.did(leader, "refuses Citus while it is in recovery, and so do its standbys");
+}
+
+function psql(container: string, sql: string): Promise<DockerResult> {
+  return docker(["exec", "--interactive", container, "psql", "-U", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1"], sql, EXEC_TIMEOUT_MS);
 }

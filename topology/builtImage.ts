@@ -13,28 +13,30 @@ const REMEDIES: Readonly<Record<BuiltImageName, string>> = {
 /** Programs of `agents/` that images run: paths without their suffix, relative to the project's sources. */
 const PROGRAMS: Readonly<Partial<Record<BuiltImageName, string>>> = { guard: "agents/guard/main" };
 
+/** Files that stand beside a Dockerfile and are copied from there. */
+const FILES: Readonly<Partial<Record<BuiltImageName, readonly string[]>>> = { patroni: ["patch.py", "election.py"] };
+
 /** An image that is built on this machine. */
 export interface BuiltImagePlan {
   readonly name: BuiltImageName;
-  /** Names the content: the Dockerfile's, the base's and the program's. Containers follow a change because the tag changes. */
+  /** Names the content: the Dockerfile's, the base's, the files' and the program's. Containers follow a change because the tag changes. */
   readonly tag: string;
   /** The image underneath. */
   readonly base: string;
   readonly dockerfile: string;
+  /** What is put beside the Dockerfile: texts by their names. */
+  readonly files: Readonly<Record<string, string>>;
   /** The program of `agents/` that is bundled into `program.cjs` beside the Dockerfile; absent where there is none. */
   readonly program?: string;
   readonly remedy: string;
 }
 
-/** The path of an image's Dockerfile, relative to the project. */
-export function dockerfileOf(name: BuiltImageName): string {
-  return `assets/${name}/Dockerfile`;
-}
-
-/** Plans the image on `base` from the text of its Dockerfile; `bundle` gives the text of a program by its path. */
-export function planImage(name: BuiltImageName, base: string, dockerfile: string, bundle: (program: string) => string): BuiltImagePlan {
+/** Plans the image on `base`; `read` gives the text of a project file by its path, `bundle` that of a program by its path. */
+export function planImage(name: BuiltImageName, base: string, read: (file: string) => string, bundle: (program: string) => string): BuiltImagePlan {
   const program = PROGRAMS[name];
-  const hash = createHash("sha256").update(base).update("\0").update(dockerfile);
-  if (program !== undefined) hash.update("\0").update(bundle(program));
-  return { name, tag: `citus-sharding/${name}:${hash.digest("hex").slice(0, 12)}`, base, dockerfile, ...(program !== undefined && { program }), remedy: REMEDIES[name] };
+  const dockerfile = read(`assets/${name}/Dockerfile`);
+  const files = Object.fromEntries((FILES[name] ?? []).map((file) => [file, read(`assets/${name}/${file}`)]));
+  const hash = createHash("sha256");
+  for (const part of [base, dockerfile, ...Object.values(files), ...(program === undefined ? [] : [bundle(program)])]) hash.update(part).update("\0");
+  return { name, tag: `citus-sharding/${name}:${hash.digest("hex").slice(0, 12)}`, base, dockerfile, files, ...(program !== undefined && { program }), remedy: REMEDIES[name] };
 }

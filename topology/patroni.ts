@@ -73,7 +73,8 @@ function dynamicConfiguration(): Record<string, unknown> {
     ttl: 20, // The lowest that Patroni takes.
     loop_wait: 1,
     retry_timeout: 3,
-    maximum_lag_on_failover: 1_048_576,
+    // /sync decides who may lead. A bound on lag would keep standbys from it that have all that was acknowledged, while a bulk load is far ahead of them.
+    maximum_lag_on_failover: 2 ** 50,
     // A crashed leader fails over instead of being restarted: a standby is ready sooner.
     primary_start_timeout: 0,
     synchronous_mode: "quorum",

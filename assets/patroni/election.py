@@ -1,0 +1,128 @@
+"""
+What an election goes by so that no acknowledged write is lost, beside Patroni's own modules: patch.py has Patroni call it.
+Why each rule is needed, and why they are enough, is argued in docs/elections.md.
+"""
+
+import json
+import logging
+import os
+
+from .dcs import RemoteMember
+
+logger = logging.getLogger(__name__)
+
+# Whether a member in recovery has not reached the end of its own log yet. PostgreSQL takes connections at its consistent point, long before, and
+# tells the position up to which it has replayed: less than what it has on disk and has confirmed to its leader. The startup process asks for
+# streaming (which sets the received position) or sleeps between two attempts only after it has replayed all that its pg_wal holds.
+REPLAYING = (
+    "pg_catalog.pg_is_in_recovery() AND pg_catalog.pg_last_{0}_receive_{1}() IS NULL AND NOT EXISTS ("
+    "SELECT FROM pg_catalog.pg_stat_get_activity(NULL) WHERE backend_type = 'startup' AND wait_event = 'RecoveryRetrieveRetryInterval')"
+)
+
+# The newest timeline that a member in recovery has anything of. What it replays may be of an older one while it already has, and has confirmed,
+# the beginning of the next.
+WAL_TIMELINE = (
+    "CASE WHEN pg_catalog.pg_is_in_recovery() THEN ("
+    "SELECT pg_catalog.max(('x' || pg_catalog.substr(name, 1, 8))::bit(32)::int) FROM pg_catalog.pg_ls_waldir()"
+    " WHERE pg_catalog.length(name) = 24 AND name !~ '[^0-9A-F]') END"
+)
+
+
+def is_ahead(status, timeline, position):
+    """
+    Whether another member has more than this one. A newer timeline counts before a position: it began where an election found everything that was
+    acknowledged, and what an older one has beyond that was acknowledged to nobody.
+    """
+    if not status.wal_position:
+        return False
+    return (status.data.get("wal_timeline") or status.timeline or timeline, status.wal_position) > (timeline, position)
+
+
+class Electorate:
+    """
+    Who decides on the lead, as /sync said when this member last saw it: kept with the data, for the day on which etcd has forgotten it.
+    Without it, whoever starts first would lead, whatever it lacks.
+    """
+
+    def __init__(self, data_directory, path):
+        self.file = os.path.join(data_directory, "patroni.electorate.json")
+        self.path = path
+        self.known = None
+
+    def remember(self, ha):
+        """Keeps up with /sync, and forgets where synchronous replication was switched off."""
+        cluster = ha.cluster
+        if not os.path.exists(os.path.join(os.path.dirname(self.file), "PG_VERSION")):
+            return
+        try:
+            if cluster.sync.is_empty:
+                if cluster.config and cluster.config.data and not ha.is_synchronous_mode() and os.path.exists(self.file):
+                    os.unlink(self.file)
+                    self.known = None
+                return
+            before = (self.load() or {}).get("members", {})
+            addresses = {member.name: member.api_url for member in cluster.members if member.api_url}
+            members = {name: addresses.get(name) or before.get(name, "") for name in sorted(cluster.sync.members)}
+            current = {"path": self.path, "members": members}
+            if current != self.known or not os.path.exists(self.file):
+                self.write(current)
+                self.known = current
+        except OSError:
+            logger.exception("%s could not be written", self.file)
+
+    def load(self):
+        """What was remembered; None if nothing was. A file that cannot be read is an electorate that nobody can ask."""
+        try:
+            with open(self.file) as file:
+                found = json.load(file)
+            return found if isinstance(found["members"], dict) else {"path": "", "members": {}}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return {"path": "", "members": {}}
+
+    def write(self, content):
+        temporary = f"{self.file}.new"
+        with open(temporary, "w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.file)
+
+    def elects(self, ha, remembered):
+        """Whether this member leads without /sync: all that decided last answer, and none of them has more."""
+        if remembered["path"] != self.path:
+            logger.error("This data belongs to %s, and not to %s: no lead is taken. An operator may: patronictl failover", remembered["path"], self.path)
+            return False
+        timeline, position = ha.state_handler.get_replica_timeline() or 0, ha.state_handler.last_operation()
+        if not position:
+            logger.info("Still replaying my own WAL")
+            return False
+        others = [RemoteMember(name, {"api_url": address}) for name, address in remembered["members"].items() if name != ha.state_handler.name]
+        for status in ha.fetch_nodes_statuses(others):
+            if not status.reachable:
+                logger.warning("etcd does not know who may lead, and %s does not answer, which may have more than this member. An operator may decide: patronictl failover", status.member.name)
+                return False
+            if status.in_recovery is False:
+                logger.warning("Primary (%s) is still alive", status.member.name)
+                return False
+            if not status.wal_position:
+                logger.info("%s is still replaying its own WAL", status.member.name)
+                return False
+            if is_ahead(status, timeline, position):
+                logger.info("%s has more than this member", status.member.name)
+                return False
+        return True
+
+
+def end_failsafe(ha, told, token):
+    """Tells those who were told that this member leads without etcd that it goes by etcd again. Who does not answer is told again later."""
+    for name, address in told.items():
+        try:
+            answer = ha.patroni.request(RemoteMember(name, {"api_url": address}), "post", "failsafe", {"name": ha.state_handler.name, "end": token}, timeout=2, retries=0)
+            if answer.status == 200:
+                continue
+        except Exception as error:
+            logger.warning("%s could not be told that etcd is back: %s", name, error)
+        if ha.failsafe_token == token:
+            ha.failsafe_told[name] = address
