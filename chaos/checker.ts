@@ -1,4 +1,6 @@
-import type { FinalEvent, HistoryEvent, IncrementEvent, Outcome, ReadEvent } from "./history";
+import { FoundRows } from "./foundRows";
+import type { FinalEvent, HistoryEvent, IncrementEvent, Outcome, ReadEvent, RowCounts } from "./history";
+import { Ledger } from "./ledger";
 import { Watermark } from "./watermark";
 
 /** What must not happen in a run, as a count of it reads. */
@@ -7,6 +9,10 @@ export const VIOLATIONS = {
   doubledRows: "keys with more than one row",
   refusedRows: "rows of refused inserts",
   unaskedRows: "rows that no client inserted",
+  lostTransfers: "acknowledged transfers without either half",
+  tornTransfers: "transfers with one half",
+  refusedTransfers: "halves of refused transfers",
+  movedSums: "sums of balances that changed",
   lostUpdates: "counters below what was acknowledged",
   surplusUpdates: "counters above all that can have been done",
   doubleSpending: "acknowledged increments of a value that another had read",
@@ -40,10 +46,10 @@ export interface Findings {
 /** What the history of a run proves. */
 export interface Verdict {
   readonly violations: Readonly<Record<Violation, Findings>>;
-  /** Acknowledged writes that are not there: inserts, and increments as far as counters tell. */
+  /** Acknowledged writes that are not there: inserts, transfers that lack one half or both, and increments as far as counters tell. */
   readonly lostWrites: number;
   /** How many requests ended in which way. */
-  readonly requests: Readonly<Record<"insert" | "increment" | "read", Readonly<Record<Outcome, number>>>>;
+  readonly requests: Readonly<Record<"insert" | "increment" | "transfer" | "read", Readonly<Record<Outcome, number>>>>;
   /** How far reads from standbys were behind at the most; they may be. */
   readonly staleness: { readonly ms: number; readonly increments: number };
   /** Reads at the leader that did not see yet what was acknowledged during a fault, and how long after that the last of them was sent. See {@link LATE_MS}. */
@@ -61,12 +67,7 @@ export const SLOW_CONNECT_MS = 1000;
  */
 export const LATE_MS = 7000;
 const MOST_EXAMPLES = 10;
-
-interface Insert {
-  readonly outcome: Outcome;
-  readonly client: number;
-  readonly at: number;
-}
+const NO_ROWS: RowCounts = { rows: {} };
 
 /** What is known of a counter. Counters begin at 0. */
 class Counter {
@@ -82,14 +83,15 @@ class Counter {
  * what it needs of each key and each acknowledged increment, and forgets reads.
  */
 export class Checker {
-  private readonly inserts = new Map<string, Insert>();
+  private readonly inserts = new Ledger();
+  private readonly transfers = new Ledger();
   private readonly counters = new Map<string, Counter>();
   private readonly unhealed = new Map<number, Example>();
   private readonly findings = Object.fromEntries(Object.keys(VIOLATIONS).map((violation) => [violation, { count: 0, examples: [] as Example[] }])) as Record<
     Violation,
     { count: number; examples: Example[] }
   >;
-  private readonly requests = { insert: outcomes(), increment: outcomes(), read: outcomes() };
+  private readonly requests = { insert: outcomes(), increment: outcomes(), transfer: outcomes(), read: outcomes() };
   private readonly staleness = { ms: 0, increments: 0 };
   private readonly late = { reads: 0, ms: 0 };
   /** From when until when each fault lasted. */
@@ -102,8 +104,10 @@ export class Checker {
         return;
       case "insert":
         this.requests.insert[event.outcome] += 1;
-        this.inserts.set(event.key, { outcome: event.outcome, client: event.client, at: event.at });
-        return;
+        return this.inserts.set(event.key, event);
+      case "transfer":
+        this.requests.transfer[event.outcome] += 1;
+        return this.transfers.set(event.key, event);
       case "increment":
         this.requests.increment[event.outcome] += 1;
         return this.increment(event);
@@ -141,6 +145,7 @@ export class Checker {
     if (this.final === undefined) this.find("incomplete", { key: "final", sentence: "should end with what was read back; it does not, so nothing shows whether writes were lost" });
     else {
       lostWrites += this.compareRows(this.final);
+      lostWrites += this.compareTransfers(this.final);
       lostWrites += this.compareCounters(this.final);
       for (const [shard, difference] of Object.entries(this.final.differing)) this.find("differing", { key: shard, at: this.final.at, sentence: `should be the same in every placement: ${difference}` });
     }
@@ -183,10 +188,11 @@ export class Checker {
   }
 
   /** Compares the rows that are there with what clients were told; gives how many acknowledged ones are missing. */
-  private compareRows({ rows, at: readAt }: FinalEvent): number {
+  private compareRows(final: FinalEvent): number {
+    const found = new FoundRows(final);
     let lost = 0;
-    for (const [key, { outcome, client, at }] of this.inserts) {
-      const count = Object.hasOwn(rows, key) ? (rows[key] as number) : 0;
+    for (const [key, { outcome, client, at }] of this.inserts.entries()) {
+      const count = found.count(key);
       if (outcome === "ok" && count < 1) {
         lost += 1;
         this.find("lostInserts", { key, client, at, sentence: "should have a row, since it was acknowledged; has none" });
@@ -194,8 +200,32 @@ export class Checker {
       if (outcome === "refused" && count > 0) this.find("refusedRows", { key, client, at, sentence: "should have no row, since it was refused; has one" });
       if (count > 1) this.find("doubledRows", { key, client, at, sentence: `should have one row, has ${count}` });
     }
-    for (const [key, count] of Object.entries(rows)) {
-      if (count > 0 && !this.inserts.has(key)) this.find("unaskedRows", { key, at: readAt, sentence: "should not be there: no client inserted it" });
+    for (const key of found.keys()) {
+      if (this.inserts.get(key) === undefined) this.find("unaskedRows", { key, at: final.at, sentence: "should not be there: no client inserted it" });
+    }
+    return lost;
+  }
+
+  /** Compares the halves of transfers with what clients were told; gives how many acknowledged ones lack one or both. */
+  private compareTransfers({ halves, balances = {}, at: readAt }: FinalEvent): number {
+    const [first, second] = (halves ?? [NO_ROWS, NO_ROWS]).map((counts) => new FoundRows(counts)) as [FoundRows, FoundRows];
+    let lost = 0;
+    for (const [key, { outcome, client, at }] of this.transfers.entries()) {
+      const counts = [first.count(key), second.count(key)] as const;
+      const found = (violation: Violation, sentence: string): void => this.find(violation, { key, client, at, sentence });
+      const there = counts.filter((count) => count > 0).length;
+      const told = { ok: "was acknowledged", refused: "was refused", unknown: "may or may not have been done" }[outcome];
+      if (outcome === "ok" && there < 2) lost += 1;
+      if (there === 1) found("tornTransfers", `should have both halves or none, and ${told}; has only the ${counts[0] > 0 ? "first" : "second"}`);
+      else if (outcome === "ok" && there === 0) found("lostTransfers", "should have both halves, since it was acknowledged; has none");
+      if (outcome === "refused" && there > 0) found("refusedTransfers", "should have no half, since it was refused; has one");
+      if (counts.some((count) => count > 1)) found("doubledRows", `should have each half once, has the first ${counts[0]} times and the second ${counts[1]} times`);
+    }
+    for (const key of both(first, second)) {
+      if (this.transfers.get(key) === undefined) this.find("unaskedRows", { key, at: readAt, sentence: "should have no half: no client made such a transfer" });
+    }
+    for (const [cluster, { opening, sum }] of Object.entries(balances)) {
+      if (sum !== opening) this.find("movedSums", { key: cluster, at: readAt, sentence: `should have ${opening} in all accounts together, as at the beginning; has ${sum}` });
     }
     return lost;
   }
@@ -241,4 +271,10 @@ function outcomes(): Record<Outcome, number> {
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`;
+}
+
+/** The keys of both, one after the other, without a list of them. */
+function* both(first: FoundRows, second: FoundRows): Generator<string> {
+  yield* first.keys();
+  yield* second.keys();
 }

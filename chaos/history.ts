@@ -37,9 +37,24 @@ export interface InsertEvent extends Request {
 export interface IncrementEvent extends Request {
   readonly type: "increment";
   readonly counter: string;
+  /** The increment's own name, which it leaves in the counter, so that a value tells who wrote it. */
+  readonly id?: string;
   /** The counter's value that the transaction read and the one that it wrote; known if the outcome is `ok`. */
   readonly before?: number;
   readonly after?: number;
+  /** The increment that wrote the value which was read; empty if none has. */
+  readonly writer?: string;
+}
+
+/**
+ * A transaction over two shards: takes an amount from an account in one, adds it to an account in the other, and inserts
+ * a row with the transfer's key in both.
+ */
+export interface TransferEvent extends Omit<Request, "shard"> {
+  readonly type: "transfer";
+  readonly key: string;
+  /** The shards of the first and of the second half. */
+  readonly shards: readonly [string, string];
 }
 
 /** A read of a counter. */
@@ -48,8 +63,9 @@ export interface ReadEvent extends Request {
   readonly counter: string;
   /** Where it was asked: a read from standbys may be behind, one from the leader may not. */
   readonly endpoint: "leader" | "standbys";
-  /** The value; known if the outcome is `ok`. */
+  /** The value, and the increment that wrote it, empty if none has; known if the outcome is `ok`. */
   readonly value?: number;
+  readonly writer?: string;
 }
 
 /** An attempt to connect. */
@@ -76,6 +92,8 @@ export interface FaultEvent {
   readonly targets: readonly string[];
   /** Shards whose writes may stop; the gap is measured over them. Absent: all. */
   readonly shards?: readonly string[];
+  /** What was chosen by chance for it, by name: what was killed, how late something came back. */
+  readonly details?: Readonly<Record<string, string | number>>;
   readonly at: number;
 }
 
@@ -94,14 +112,25 @@ export interface HealedEvent {
   readonly problem?: string;
 }
 
-/** What was read back at the end, from every placement that is there. */
-export interface FinalEvent {
+/** How many rows keys have. Keys that have none are absent. */
+export interface RowCounts {
+  /** How many rows a key has, by key. */
+  readonly rows: Readonly<Record<string, number>>;
+  /** Of keys `<client>-<number>` that have one row each, by client: from which number to which. Millions of rows fit in a line so. */
+  readonly runs?: Readonly<Record<string, readonly (readonly [number, number])[]>>;
+}
+
+/** What was read back at the end, from every placement that is there. `rows` and `runs` are of inserts. */
+export interface FinalEvent extends RowCounts {
   readonly type: "final";
   readonly at: number;
-  /** How many rows each inserted key has; keys that have none are absent. */
-  readonly rows: Readonly<Record<string, number>>;
-  /** The value of each counter. */
+  /** The halves of transfers: rows of the first shard, and of the second. */
+  readonly halves?: readonly [RowCounts, RowCounts];
+  /** The sum of all balances of a cluster: as it was at the beginning, and as it is. */
+  readonly balances?: Readonly<Record<string, { readonly opening: number; readonly sum: number }>>;
+  /** The value of each counter, and the increment that wrote it. */
   readonly counters: Readonly<Record<string, number>>;
+  readonly writers?: Readonly<Record<string, string>>;
   /** Shards whose placements differ, each with what differs. */
   readonly differing: Readonly<Record<string, string>>;
 }
@@ -116,9 +145,11 @@ export interface RunEvent {
   readonly shards: readonly string[];
   /** How often a client writes, in milliseconds from one answer to the next request. */
   readonly intervalMs: number;
+  /** How many placements each shard has, where two-phase commits keep them the same. */
+  readonly copies?: number;
   /** What was asked of the run, so that a check of the kept history asks for the same. Absent: that nothing is lost. */
   readonly objectives?: Objectives;
   readonly limits?: readonly Limit[];
 }
 
-export type HistoryEvent = RunEvent | InsertEvent | IncrementEvent | ReadEvent | ConnectEvent | FaultEvent | HealedEvent | FinalEvent;
+export type HistoryEvent = RunEvent | InsertEvent | IncrementEvent | TransferEvent | ReadEvent | ConnectEvent | FaultEvent | HealedEvent | FinalEvent;

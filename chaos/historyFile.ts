@@ -10,6 +10,7 @@ const FIELDS: Readonly<Record<HistoryEvent["type"], Readonly<Record<string, Kind
   run: { at: "number", stack: "string", startedAt: "string", shards: "object" },
   insert: { ...REQUEST, key: "string" },
   increment: { ...REQUEST, counter: "string" },
+  transfer: { client: "number", key: "string", shards: "object", at: "number", ms: "number", outcome: "string" },
   read: { ...REQUEST, counter: "string", endpoint: "string" },
   connect: { client: "number", at: "number", ms: "number", outcome: "string" },
   fault: { number: "number", fault: "string", role: "string", targets: "object", at: "number" },

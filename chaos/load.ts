@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { countingClient, insertingClient, readingClient, type Work } from "./clients";
+import { countingClient, insertingClient, readingClient, transferPairs, transferringClient, type Work } from "./clients";
 import { ClientSession } from "./clientSession";
+import { Random } from "./random";
 import type { Recorder } from "./recorder";
 import type { Shard } from "./tables";
 
@@ -10,6 +11,9 @@ const RETRY_MS = 50;
 const INSERT_INTERVAL_MS = 20;
 const COUNT_INTERVAL_MS = 100;
 const READ_INTERVAL_MS = 100;
+const TRANSFER_INTERVAL_MS = 100;
+/** Of so many dense clients one writes single rows, the others transfers. */
+const DENSE_PER_SINGLE = 3;
 /** Inserts per second at the most, so that two processors carry the load beside the stack. */
 const INSERTS_PER_SECOND = 400;
 const SHARDS_PER_READER = 4;
@@ -19,7 +23,14 @@ export function insertInterval(shards: number): number {
   return Math.max(INSERT_INTERVAL_MS, Math.round((shards * 1000) / INSERTS_PER_SECOND));
 }
 
-/** The clients of a run: an inserting one for each shard, a counting one for some, and readers. */
+export interface LoadOptions {
+  /** Decides what transfers move between which accounts. */
+  readonly seed: number;
+  /** How many clients write without a pause, beside the others; 0 for none. */
+  readonly dense: number;
+}
+
+/** The clients of a run: an inserting one for each shard, a counting one for some, readers, one that transfers; and dense ones. */
 export class Load {
   private stopping = false;
   private readonly running: Promise<void>[] = [];
@@ -29,6 +40,7 @@ export class Load {
   constructor(
     private readonly shards: readonly Shard[],
     private readonly recorder: Recorder,
+    private readonly options: LoadOptions,
   ) {}
 
   start(): void {
@@ -39,6 +51,16 @@ export class Load {
       group.forEach((shard) => this.begin((client) => countingClient(client, shard, this.recorder), COUNT_INTERVAL_MS));
       this.begin((client) => readingClient(client, group, "leader", this.recorder), READ_INTERVAL_MS);
       if (group[0]?.cluster.standbysUri !== undefined) this.begin((client) => readingClient(client, group, "standbys", this.recorder), READ_INTERVAL_MS);
+    }
+    for (const own of byCluster(this.shards)) {
+      const pairs = transferPairs(own);
+      const transferring = (client: number): Work => transferringClient(client, pairs, new Random(this.options.seed + client), this.recorder, acknowledge);
+      if (pairs.length > 0) this.begin(transferring, TRANSFER_INTERVAL_MS);
+      for (let index = 0; index < this.options.dense; index += 1) {
+        const shard = own[Math.floor(index / DENSE_PER_SINGLE) % own.length];
+        if (pairs.length > 0 && index % DENSE_PER_SINGLE !== 0) this.begin(transferring, 0);
+        else if (shard !== undefined) this.begin((client) => insertingClient(client, shard, this.recorder, acknowledge), 0);
+      }
     }
   }
 
@@ -71,7 +93,7 @@ export class Load {
       }
       const wentWell = await request(session);
       if (wentWell) {
-        await delay(intervalMs);
+        if (intervalMs > 0) await delay(intervalMs);
         continue;
       }
       // A new session after every error: the old one may lead to a server that leads no more.
@@ -85,11 +107,10 @@ export class Load {
 
 /** Shards with a counter, by the cluster that they are in, in groups that one reader reads. */
 function readGroups(shards: readonly Shard[]): Shard[][] {
-  const counted = shards.filter((shard) => shard.counted);
-  const clusters = [...new Set(counted.map(({ cluster }) => cluster))];
   const size = SHARDS_PER_READER / 2;
-  return clusters.flatMap((cluster) => {
-    const own = counted.filter((shard) => shard.cluster === cluster);
-    return Array.from({ length: Math.ceil(own.length / size) }, (_, index) => own.slice(index * size, (index + 1) * size));
-  });
+  return byCluster(shards.filter((shard) => shard.counted)).flatMap((own) => Array.from({ length: Math.ceil(own.length / size) }, (_, index) => own.slice(index * size, (index + 1) * size)));
+}
+
+function byCluster(shards: readonly Shard[]): Shard[][] {
+  return [...new Set(shards.map(({ cluster }) => cluster))].map((cluster) => shards.filter((shard) => shard.cluster === cluster));
 }

@@ -80,10 +80,10 @@ function errorLines(effects: readonly FaultEffect[]): string[] {
 }
 
 function requestLine({ requests }: Verdict): string {
-  const { insert, increment, read } = requests;
-  const all = [insert, increment, read];
+  const { insert, increment, transfer, read } = requests;
+  const all = [insert, increment, transfer, read];
   const sum = (outcome: "ok" | "refused" | "unknown"): number => all.reduce((total, counts) => total + counts[outcome], 0);
-  return `${insert.ok} inserts, ${increment.ok} increments and ${read.ok} reads were acknowledged; ${sum("refused")} requests were refused, and the outcome of ${sum("unknown")} is unknown.`;
+  return `${insert.ok} inserts, ${increment.ok} increments, ${transfer.ok} transfers and ${read.ok} reads were acknowledged; ${sum("refused")} requests were refused, and the outcome of ${sum("unknown")} is unknown.`;
 }
 
 /** What reads did not see that may be so. */

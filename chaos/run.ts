@@ -20,7 +20,10 @@ export interface RunOptions {
   readonly random: Random;
   /** The faults, one after the other. */
   readonly faults: Iterable<Planned>;
-  readonly holdMs?: number;
+  /** What the user chose of how faults happen. */
+  readonly choices: Pick<Scene, "holdMs" | "cuts" | "shaped">;
+  /** How many clients write without a pause, beside the others; 0 for none. */
+  readonly dense: number;
   /** What is asked of the run; kept in its history. */
   readonly objectives: Objectives;
   readonly limits: readonly Limit[];
@@ -45,6 +48,8 @@ export class NotStarted extends Error {}
 const WARM_UP_MS = 3000;
 const PAUSE_MS = 1500;
 const MORE_PAUSE_MS = 1000;
+/** How far back from a fault whoever is told of it may look. */
+export const REMEMBERED_MS = 5000;
 /** A stack that has just been brought up, or that a fault has just left, may still be settling. */
 const START_TIMEOUT_MS = 15_000;
 
@@ -64,12 +69,12 @@ export async function runChaos(target: Target, options: RunOptions): Promise<voi
   const startedAt = new Date().toISOString();
   try {
     const shards = (await Promise.all(target.clusters.map((cluster) => create(target, cluster)))).flat();
-    recorder.record({ type: "run", at: recorder.now(), stack: target.stack, startedAt, seed, shards: shards.map(({ name }) => name), intervalMs: insertInterval(shards.length), objectives: options.objectives, limits: options.limits });
-    const load = new Load(shards, recorder);
+    recorder.record({ type: "run", at: recorder.now(), stack: target.stack, startedAt, seed, shards: shards.map(({ name }) => name), intervalMs: insertInterval(shards.length), copies: Math.max(...target.clusters.map(({ plan }) => plan.setup.replicationFactor)), objectives: options.objectives, limits: options.limits });
+    const load = new Load(shards, recorder, { seed, dense: options.dense });
     load.start();
     try {
       await nap(WARM_UP_MS, signal);
-      await strikeAll({ target, shards, random: options.random, ...(options.holdMs !== undefined && { holdMs: options.holdMs }) }, load, options);
+      await strikeAll({ target, shards, random: options.random, ...options.choices }, load, options);
     } finally {
       tell.doing("waiting for the last answers");
       await load.stop();
@@ -101,8 +106,19 @@ async function strikeAll(scene: Scene, load: Load, { recorder, faults, random, s
       tell.skipped(planned, strike.skipped);
       continue;
     }
+    if (strike.prepare !== undefined) tell.doing(`preparing ${fault.name}`);
+    const unready = await strike.prepare?.().then(
+      () => undefined,
+      (error: unknown) => reason(error),
+    );
+    if (unready !== undefined) {
+      await strike.heal?.();
+      tell.skipped(planned, unready);
+      continue;
+    }
     number += 1;
-    const event: FaultEvent = { type: "fault", number, fault: fault.name, role, targets: strike.targets, ...(strike.shards !== undefined && { shards: strike.shards }), at: recorder.now() };
+    recorder.forget(recorder.now() - REMEMBERED_MS);
+    const event: FaultEvent = { type: "fault", number, fault: fault.name, role, targets: strike.targets, ...(strike.shards !== undefined && { shards: strike.shards }), ...(strike.details !== undefined && { details: strike.details }), at: recorder.now() };
     recorder.record(event);
     tell.doing(`${fault.name} ${role} ${strike.targets.join(", ")}`);
     const healed = healedEvent(number, recorder, await strikeOnce(scene.target, strike, load, recorder, signal));

@@ -3,16 +3,17 @@ import * as path from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import colors from "picocolors";
 import { ChoiceError, chooseFaults, type Planned } from "../chaos/faults/catalogue";
+import type { CutExtent } from "../chaos/faults/fault";
 import { Gaps, type FaultEffect } from "../chaos/gaps";
 import { HistoryError } from "../chaos/historyFile";
-import { judge, type Judgement } from "../chaos/judge";
+import type { Judgement } from "../chaos/judge";
 import { limitsOf } from "../chaos/limits";
 import type { Limit, Objectives } from "../chaos/objectives";
 import { Random } from "../chaos/random";
 import { recheck } from "../chaos/recheck";
 import { Recorder } from "../chaos/recorder";
 import { markdownReport, terminalReport } from "../chaos/report";
-import { NotStarted, runChaos, type Teller } from "../chaos/run";
+import { NotStarted, REMEMBERED_MS, runChaos, type Teller } from "../chaos/run";
 import { byChance, inOrder } from "../chaos/schedule";
 import { clusterTargets, guards, type ClusterTarget, type Target } from "../chaos/target";
 import { toMilliseconds } from "../config/duration";
@@ -34,6 +35,9 @@ export interface ChaosOptions {
   readonly minutes?: string;
   readonly seed?: string;
   readonly hold?: string;
+  readonly dense?: string | boolean;
+  readonly cut?: string;
+  readonly shape?: boolean;
   readonly json: boolean;
 }
 
@@ -48,11 +52,16 @@ export interface ChaosRequest {
   readonly minutes?: number;
   readonly seed: number;
   readonly holdMs?: number;
+  /** How many clients write without a pause. */
+  readonly dense: number;
+  /** What power cuts take; none for the databases. */
+  readonly cuts: readonly CutExtent[];
+  readonly shaped: boolean;
 }
 
+const CUTS: readonly CutExtent[] = ["databases", "etcd", "everything"];
+const DENSE_CLIENTS = 12;
 const LARGEST_SEED = 2 ** 32 - 1;
-/** How far back from a fault the last write of every shard is. */
-const BEFORE_FAULT_MS = 5000;
 /** A program that runs late measures too much; less than this does not matter. */
 const LATE_MS = 100;
 
@@ -79,7 +88,7 @@ export async function chaos(what: string | undefined, file: string | undefined, 
  *
  * @throws {@link Failure} that says what would be right.
  */
-export function chaosRequest({ fault, role, times, minutes, seed, hold }: Omit<ChaosOptions, "json">): ChaosRequest {
+export function chaosRequest({ fault, role, times, minutes, seed, hold, dense, cut, shape = false }: Omit<ChaosOptions, "json">): ChaosRequest {
   if (times !== undefined && minutes !== undefined) throw new Failure("--times and --minutes do not go together: faults happen so often, or for so long.");
   return {
     faults: fault === undefined ? [] : fault.split(",").map((name) => name.trim()),
@@ -88,7 +97,16 @@ export function chaosRequest({ fault, role, times, minutes, seed, hold }: Omit<C
     ...optional("minutes", numberOption("minutes", minutes, { from: 0.1, to: 10_080 })),
     seed: numberOption("seed", seed, { from: 0, to: LARGEST_SEED, whole: true }) ?? Math.floor(Math.random() * LARGEST_SEED),
     ...optional("holdMs", scaled(numberOption("hold", hold, { from: 0, to: 600 }))),
+    dense: dense === true ? DENSE_CLIENTS : dense === undefined || dense === false ? 0 : (numberOption("dense", dense, { from: 1, to: 200, whole: true }) ?? 0),
+    cuts: cut === undefined ? [] : cut.split(",").map((name) => cutExtent(name.trim())),
+    shaped: shape,
   };
+}
+
+function cutExtent(name: string): CutExtent {
+  const extent = CUTS.find((known) => known === name);
+  if (extent === undefined) throw new Failure(`--cut is "${name}": it must be ${CUTS.join(", ")}, or some of them with commas between.`);
+  return extent;
 }
 
 function scaled(seconds: number | undefined): number | undefined {
@@ -114,7 +132,7 @@ function objectivesOf({ objectives: { rto, rpo = 0 } }: Settings): Objectives {
 }
 
 async function run(target: Target, settings: Settings, planned: readonly Planned[], request: ChaosRequest, json: boolean): Promise<void> {
-  const { seed, times, minutes, holdMs } = request;
+  const { seed, times, minutes, holdMs, dense, cuts, shaped } = request;
   const recorder = new Recorder(path.join(PROJECT_DIRECTORY, "reports", `chaos-${target.stack}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.jsonl`));
   const random = new Random(seed);
   const endsAt = performance.now() + (minutes ?? 0) * 60_000;
@@ -130,7 +148,7 @@ async function run(target: Target, settings: Settings, planned: readonly Planned
     doing: (activity) => line.doing(activity),
     healed(fault) {
       const gaps = new Gaps();
-      for (const event of recorder.endedSince(fault.at - BEFORE_FAULT_MS)) gaps.add(event);
+      for (const event of recorder.endedSince(fault.at - REMEMBERED_MS)) gaps.add(event);
       for (const effect of gaps.effects()) if (effect.number === fault.number) line.line(faultLine(effect));
     },
     skipped({ fault, role }, why) {
@@ -150,7 +168,7 @@ async function run(target: Target, settings: Settings, planned: readonly Planned
   const lateness = monitorEventLoopDelay();
   lateness.enable();
   try {
-    await runChaos(target, { recorder, seed, random, faults, objectives: objectivesOf(settings), limits: limitsFor(target), ...(holdMs !== undefined && { holdMs }), signal: interrupt.signal, tell });
+    await runChaos(target, { recorder, seed, random, faults, objectives: objectivesOf(settings), limits: limitsFor(target), choices: { ...(holdMs !== undefined && { holdMs }), ...(cuts.length > 0 && { cuts }), shaped }, dense, signal: interrupt.signal, tell });
   } catch (error) {
     if (!(error instanceof NotStarted)) throw error;
     rmSync(recorder.file, { force: true });
@@ -162,7 +180,7 @@ async function run(target: Target, settings: Settings, planned: readonly Planned
   }
   const lateMs = lateness.max / 1e6;
   if (lateMs > LATE_MS) warn(`The machine did not let this program run for up to ${(lateMs / 1000).toFixed(2)} s: what it measured is at most so much too long.`);
-  report(await judge(recorder.events), recorder.file, json, skipped);
+  report(await recheck(recorder.file), recorder.file, json, skipped);
 }
 
 function limitsFor({ plan }: Target): Limit[] {

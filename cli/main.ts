@@ -78,6 +78,9 @@ program
   .option("--minutes <minutes>", "faults by chance for so long, instead")
   .option("--seed <number>", "repeats the choices of an earlier run")
   .option("--hold <seconds>", "how long a fault lasts that has to be undone")
+  .option("--dense [clients]", "clients that write without a pause, beside the others; 12 unless you say")
+  .option("--cut <what>", "what power cuts take: databases, etcd (with them), everything; with commas between, one by chance each time")
+  .option("--shape", "shapes power cuts so that they find narrow moments: restart points far back, a standby before the others, leaders late", false)
   .option("--json", "print the result as JSON", false)
   .action((stack: string | undefined, file: string | undefined, options: ChaosOptions) => chaos(stack, file, options));
 

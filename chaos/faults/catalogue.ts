@@ -9,6 +9,7 @@ import { clock, slowDisk } from "./impossible";
 import { etcd, etcdMajority, kill, standby } from "./kill";
 import { network } from "./network";
 import { pause } from "./pause";
+import { powerCut } from "./powerCut";
 import { postmaster } from "./postmaster";
 import { reload } from "./reload";
 import { restart } from "./restart";
@@ -34,6 +35,7 @@ export const CATALOGUE: readonly Fault[] = [
   clock,
   everything,
   everythingKilled,
+  powerCut,
 ];
 
 /** A fault with what it hits. */

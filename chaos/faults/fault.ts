@@ -25,7 +25,13 @@ export interface Scene {
   readonly random: Random;
   /** How long the fault lasts, in milliseconds, if the user said so. */
   readonly holdMs?: number;
+  /** What power cuts take, if the user said so, and whether they are shaped to find the narrow moments. */
+  readonly cuts?: readonly CutExtent[];
+  readonly shaped?: boolean;
 }
+
+/** What a power cut takes: database members; etcd with them; or every container of the stack, holders and all. */
+export type CutExtent = "databases" | "etcd" | "everything";
 
 /** A fault that is ready to happen. */
 export interface Strike {
@@ -33,6 +39,10 @@ export interface Strike {
   readonly targets: readonly string[];
   /** Names of the shards whose writes may stop. Absent: all. */
   readonly shards?: readonly string[];
+  /** What was chosen by chance, by name; kept in the history. */
+  readonly details?: Readonly<Record<string, string | number>>;
+  /** Gets the stack to where it is to happen. Does no harm. @throws if it could not. */
+  readonly prepare?: () => Promise<void>;
   /** Lets it happen. @throws if it could not. */
   readonly inject: () => Promise<void>;
   /** Undoes it, if it does not end by itself; gives what was done. Run a second time it finds nothing to do. @throws if it could not. */
