@@ -46,7 +46,8 @@ export class Load {
   start(): void {
     const interval = insertInterval(this.shards.length);
     const acknowledge = (shard: string, at: number): void => void this.acknowledged.set(shard, at);
-    this.shards.forEach((shard) => this.begin((client) => insertingClient(client, shard, this.recorder, acknowledge), interval));
+    // Dense clients write to every shard by themselves; more connections would take the processors from them.
+    if (this.options.dense === 0) this.shards.forEach((shard) => this.begin((client) => insertingClient(client, shard, this.recorder, acknowledge), interval));
     for (const group of readGroups(this.shards)) {
       group.forEach((shard) => this.begin((client) => countingClient(client, shard, this.recorder), COUNT_INTERVAL_MS));
       this.begin((client) => readingClient(client, group, "leader", this.recorder), READ_INTERVAL_MS);

@@ -5,6 +5,7 @@ import colors from "picocolors";
 import { ChoiceError, chooseFaults, type Planned } from "../chaos/faults/catalogue";
 import type { CutExtent } from "../chaos/faults/fault";
 import { Gaps, type FaultEffect } from "../chaos/gaps";
+import { groupTarget } from "../chaos/groupTarget";
 import { HistoryError } from "../chaos/historyFile";
 import type { Judgement } from "../chaos/judge";
 import { limitsOf } from "../chaos/limits";
@@ -18,9 +19,11 @@ import { byChance, inOrder } from "../chaos/schedule";
 import { clusterTargets, guards, type ClusterTarget, type Target } from "../chaos/target";
 import { toMilliseconds } from "../config/duration";
 import type { Settings } from "../config/settings";
+import { holderName } from "../topology/plan";
 import { connectionUris, coordinatorUris } from "./connections";
-import { requireDocker } from "./docker";
+import { docker, requireDocker } from "./docker";
 import { Failure } from "./failure";
+import { inspectContainers } from "./live";
 import { numberOption } from "./numberOption";
 import { say, warn } from "./print";
 import { PROJECT_DIRECTORY, requireStack } from "./project";
@@ -38,6 +41,10 @@ export interface ChaosOptions {
   readonly dense?: string | boolean;
   readonly cut?: string;
   readonly shape?: boolean;
+  /** Containers of a group: its members, etcd's, and HAProxy's. */
+  readonly members?: string;
+  readonly etcd?: string;
+  readonly haproxy?: string;
   readonly json: boolean;
 }
 
@@ -59,6 +66,9 @@ export interface ChaosRequest {
   readonly shaped: boolean;
 }
 
+/** Where a group's URIs come from: they hold its password, which belongs on no command line. */
+const URI_VARIABLE = "CHAOS_URI";
+const STANDBYS_URI_VARIABLE = "CHAOS_STANDBYS_URI";
 const CUTS: readonly CutExtent[] = ["databases", "etcd", "everything"];
 const DENSE_CLIENTS = 12;
 const LARGEST_SEED = 2 ** 32 - 1;
@@ -67,10 +77,11 @@ const LATE_MS = 100;
 
 /**
  * `npm run chaos -- <stack>`: breaks a running stack while clients write, heals it, and checks what it acknowledged.
- * `npm run chaos -- check <file>` checks a history again. Exits with 1 if something is not as it should be.
+ * `npm run chaos -- group` does that to a Patroni group without Citus, `npm run chaos -- check <file>` checks a history again. Exits with 1 if something is not as it should be.
  */
 export async function chaos(what: string | undefined, file: string | undefined, options: ChaosOptions): Promise<void> {
   if (what === "check") return check(file, options.json);
+  if (what === "group") return group(options);
   const name = requireStack("chaos", what);
   if (file !== undefined) throw new Failure(`"${file}" is one too many: npm run chaos takes one stack.`);
   const request = chaosRequest(options);
@@ -80,7 +91,33 @@ export async function chaos(what: string | undefined, file: string | undefined, 
   const { local } = await requireDocker();
   const uris = await connectionUris(name);
   const target: Target = { stack: name, plan: stack.plan, clusters: clusterTargets(stack.plan, coordinatorUris(stack, uris), uris["standbys"]), local };
-  await run(target, stack.settings, planned, request, options.json);
+  await run(target, objectivesOf(stack.settings), limitsFor(target), planned, request, options.json);
+}
+
+/** `npm run chaos -- group --members … --etcd …`: the same for a Patroni group of another program. Its URI, which holds the password, comes in the environment. */
+async function group(options: ChaosOptions): Promise<void> {
+  const { [URI_VARIABLE]: uri, [STANDBYS_URI_VARIABLE]: standbysUri } = process.env;
+  const [members, etcd] = [named(options.members), named(options.etcd)];
+  const example = `For example: ${URI_VARIABLE}=postgresql://… npm run chaos -- group --members db-1,db-2,db-3 --etcd etcd-1,etcd-2,etcd-3`;
+  if (members.length === 0) throw new Failure(`Which containers are the group's members? ${example}`);
+  if (etcd.length % 2 === 0) throw new Failure(`--etcd has ${etcd.length} names: it must name all containers of etcd, an odd number. ${example}`);
+  if (uri === undefined) throw new Failure(`${URI_VARIABLE} is not set: it must be where the leader takes statements, with the password. ${example}`);
+  const request = chaosRequest(options);
+  const { local } = await requireDocker();
+  const all = [...members, ...etcd, ...(options.haproxy === undefined ? [] : [options.haproxy])];
+  const live = await inspectContainers(all.flatMap((name) => [name, holderName(name)]));
+  const missing = all.find((name) => !live.some((container) => container.name === name));
+  if (missing !== undefined) throw new Failure(`There is no container ${missing}. ${example}`);
+  const held = all.filter((name) => live.some((container) => container.name === holderName(name)));
+  const [first = ""] = members;
+  const network = (await docker(["inspect", "--format", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}\n{{end}}", held.includes(first) ? holderName(first) : first])).stdout.split("\n")[0] ?? "";
+  const target = groupTarget(first.replace(/-\d+$/, ""), { members, etcd, held, network, ...(options.haproxy !== undefined && { haproxy: options.haproxy }) }, uri, local, standbysUri);
+  const planned = choose(() => chooseFaults(target.plan, target.clusters, request.faults, request.role));
+  await run(target, { rpo: 0 }, limitsFor(target), planned, request, options.json);
+}
+
+function named(list: string | undefined): string[] {
+  return (list ?? "").split(",").map((name) => name.trim()).filter((name) => name !== "");
 }
 
 /**
@@ -131,7 +168,7 @@ function objectivesOf({ objectives: { rto, rpo = 0 } }: Settings): Objectives {
   return { rpo, ...(rto !== undefined && { rtoMs: toMilliseconds(rto) }) };
 }
 
-async function run(target: Target, settings: Settings, planned: readonly Planned[], request: ChaosRequest, json: boolean): Promise<void> {
+async function run(target: Target, objectives: Objectives, limits: readonly Limit[], planned: readonly Planned[], request: ChaosRequest, json: boolean): Promise<void> {
   const { seed, times, minutes, holdMs, dense, cuts, shaped } = request;
   const recorder = new Recorder(path.join(PROJECT_DIRECTORY, "reports", `chaos-${target.stack}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.jsonl`));
   const random = new Random(seed);
@@ -168,11 +205,11 @@ async function run(target: Target, settings: Settings, planned: readonly Planned
   const lateness = monitorEventLoopDelay();
   lateness.enable();
   try {
-    await runChaos(target, { recorder, seed, random, faults, objectives: objectivesOf(settings), limits: limitsFor(target), choices: { ...(holdMs !== undefined && { holdMs }), ...(cuts.length > 0 && { cuts }), shaped }, dense, signal: interrupt.signal, tell });
+    await runChaos(target, { recorder, seed, random, faults, objectives, limits, choices: { ...(holdMs !== undefined && { holdMs }), ...(cuts.length > 0 && { cuts }), shaped }, dense, signal: interrupt.signal, tell });
   } catch (error) {
     if (!(error instanceof NotStarted)) throw error;
     rmSync(recorder.file, { force: true });
-    throw new Failure(`The run did not begin: ${error.message}. npm run status -- ${target.stack} has more.`);
+    throw new Failure(`The run did not begin: ${error.message}. ${target.clusters.some(({ plain }) => plain === true) ? "docker ps --all" : `npm run status -- ${target.stack}`} has more.`);
   } finally {
     line.end();
     await recorder.close();

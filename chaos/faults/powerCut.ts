@@ -28,7 +28,7 @@ interface Shape {
 /**
  * Everything dies at once, as when the power goes, and comes back by Docker's restart policy. Shaped cuts look for the moment
  * in which a standby counts that has not replayed its own log: one standby of each group dies some milliseconds before the
- * others, having just made a restart point, and the former leader comes back late.
+ * others, in one group having just made a restart point while the other standby's is far back, and the former leaders come back late.
  */
 export const powerCut: Fault = {
   name: "power-cut",
@@ -41,20 +41,22 @@ export const powerCut: Fault = {
     const extent = scene.random.pick(scene.cuts ?? (["databases"] as const)) ?? "databases";
     const targets = cutContainers(scene, extent);
     const shapes = scene.shaped === true ? await Promise.all(patroniGroups(plan).map((group) => shapeOf(group, scene.random))) : [];
-    const far = shapes.length > 0 && scene.random.next() < 0.5;
+    // Of one group: writing so much to all of them at once keeps a small machine busy for minutes.
+    const apart = shapes.length > 0 && scene.random.next() < 0.5 ? scene.random.between(0, shapes.length - 1) : undefined;
     const late = shapes.length > 0 && scene.random.next() < 0.75;
     const gapMs = shapes.length > 0 ? scene.random.between(0, MOST_GAP_MS) : 0;
     const leaderLateMs = late ? scene.random.between(LEADER_LATE_MS.from, LEADER_LATE_MS.to) : 0;
     const only = scene.random.next() < 0.5 ? "first process" : "all processes";
     const near = shapes.flatMap((shape) => shape.near ?? []);
-    const delays = new Map(late ? shapes.flatMap((shape): [string, number][] => [[shape.leader, leaderLateMs], ...(shape.far === undefined || !far ? [] : [[shape.far, FAR_LATE_MS] as [string, number]])]) : []);
+    const far = apart === undefined ? undefined : shapes[apart]?.far;
+    const delays = new Map(late ? [...shapes.map(({ leader }): [string, number] => [leader, leaderLateMs]), ...(far === undefined ? [] : [[far, FAR_LATE_MS] as [string, number]])] : []);
     let dying: ContainerProcesses[] = [];
     let returning: Promise<unknown> = Promise.resolve();
     return {
       targets,
-      details: { cut: extent, kills: only, ...(shapes.length > 0 && { restartPoints: far ? "far" : "as they are", gapMs, leaderLateMs }) },
+      details: { cut: extent, kills: only, ...(shapes.length > 0 && { farBack: far ?? "nobody", gapMs, leaderLateMs }) },
       async prepare() {
-        if (far) await Promise.all(patroniGroups(plan).map((group, index) => farBehind(group, shapes[index] as Shape, FAR_BYTES)));
+        if (apart !== undefined) await farBehind(patroniGroups(plan)[apart] as PatroniPlan, shapes[apart] as Shape, FAR_BYTES);
         if (delays.size > 0) await command(["update", "--restart", "no", ...delays.keys()]);
         dying = await processes(targets);
       },
