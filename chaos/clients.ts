@@ -4,6 +4,7 @@ import { outcomeOf, told } from "./outcome";
 import type { Random } from "./random";
 import type { Recorder } from "./recorder";
 import { ACCOUNTS, type Shard } from "./tables";
+import { transact } from "./transact";
 
 const LARGEST_AMOUNT = 100;
 
@@ -119,22 +120,10 @@ export function transferringClient(client: number, pairs: readonly (readonly [Sh
       const at = recorder.now();
       const end = (outcome: Outcome, error?: string): void =>
         recorder.record({ type: "transfer", client, key: `${client}-${count}`, shards: [first.name, second.name], at, ms: recorder.since(at), outcome, ...(error !== undefined && { error }) });
-      let committing = false;
-      try {
-        await session.query(`BEGIN; ${half(first, 1, -amount)}; ${half(second, 2, amount)}`);
-        committing = true;
-        const { command } = await session.query("COMMIT");
-        if (command !== "COMMIT") {
-          end("refused", `COMMIT was answered by ${command}`);
-          return false;
-        }
-        end("ok");
-        for (const { name } of [first, second]) acknowledge(name, at);
-        return true;
-      } catch (error) {
-        end(committing ? "unknown" : "refused", told(error));
-        return false;
-      }
+      const { outcome, error } = await transact(session, `${half(first, 1, -amount)}; ${half(second, 2, amount)}`);
+      end(outcome, error);
+      if (outcome === "ok") for (const { name } of [first, second]) acknowledge(name, at);
+      return outcome === "ok";
     },
   };
 }

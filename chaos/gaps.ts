@@ -97,6 +97,9 @@ export class Gaps {
       case "healed":
         this.healings.set(event.number, event);
         return;
+      case "reference":
+      case "schema":
+      case "move":
       case "run":
       case "final":
         return;

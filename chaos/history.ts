@@ -31,6 +31,8 @@ interface Request {
 export interface InsertEvent extends Request {
   readonly type: "insert";
   readonly key: string;
+  /** The member on whose own socket it was asked for, which was cut off from its group. Absent: by the way that clients have. */
+  readonly oldSide?: string;
 }
 
 /** A read-modify-write in one transaction: adds 1 to a counter. */
@@ -55,6 +57,34 @@ export interface TransferEvent extends Omit<Request, "shard"> {
   readonly key: string;
   /** The shards of the first and of the second half. */
   readonly shards: readonly [string, string];
+}
+
+/** An insert or an update of a row of a reference table. Only this client writes the row, with values that grow. */
+export interface ReferenceEvent extends Omit<Request, "shard"> {
+  readonly type: "reference";
+  /** The row, `<cluster>:<key>`. */
+  readonly row: string;
+  readonly value: number;
+}
+
+/** What can be changed of a table by a schema change. */
+export type SchemaChange = "create" | "add column" | "drop column" | "drop";
+
+/** A schema change of a distributed table that only one client changes. */
+export interface SchemaEvent extends Omit<Request, "shard"> {
+  readonly type: "schema";
+  /** The table, `<cluster>:<table>`. */
+  readonly table: string;
+  readonly change: SchemaChange;
+  /** The column that is added or dropped. */
+  readonly column?: string;
+}
+
+/** A move of a shard's placement from one worker to another, by their groups in Citus. */
+export interface MoveEvent extends Request {
+  readonly type: "move";
+  readonly from: number;
+  readonly to: number;
 }
 
 /** A read of a counter. */
@@ -128,6 +158,14 @@ export interface FinalEvent extends RowCounts {
   readonly halves?: readonly [RowCounts, RowCounts];
   /** The sum of all balances of a cluster: as it was at the beginning, and as it is. */
   readonly balances?: Readonly<Record<string, { readonly opening: number; readonly sum: number }>>;
+  /** The value of each row of a reference table. */
+  readonly references?: Readonly<Record<string, number>>;
+  /** What each place, a node or a placement, has of each table that was changed: its columns with commas between; empty if it has no such table. */
+  readonly schemas?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** The workers that have a placement of each shard, by their groups in Citus. */
+  readonly placements?: Readonly<Record<string, readonly number[]>>;
+  /** Shards' tables on nodes that neither have a placement of them nor a record that they are to be removed, `<table> on <node>`. */
+  readonly orphans?: readonly string[];
   /** The value of each counter, and the increment that wrote it. */
   readonly counters: Readonly<Record<string, number>>;
   readonly writers?: Readonly<Record<string, string>>;
@@ -152,4 +190,4 @@ export interface RunEvent {
   readonly limits?: readonly Limit[];
 }
 
-export type HistoryEvent = RunEvent | InsertEvent | IncrementEvent | TransferEvent | ReadEvent | ConnectEvent | FaultEvent | HealedEvent | FinalEvent;
+export type HistoryEvent = RunEvent | InsertEvent | IncrementEvent | TransferEvent | ReferenceEvent | SchemaEvent | MoveEvent | ReadEvent | ConnectEvent | FaultEvent | HealedEvent | FinalEvent;

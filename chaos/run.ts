@@ -2,7 +2,7 @@ import { reason } from "../setup/setupError";
 import type { Planned } from "./faults/catalogue";
 import type { Scene } from "./faults/fault";
 import type { FaultEvent, HealedEvent } from "./history";
-import { insertInterval, Load } from "./load";
+import { insertInterval, Load, type LoadOptions } from "./load";
 import { nap } from "./nap";
 import type { Limit, Objectives } from "./objectives";
 import type { Random } from "./random";
@@ -22,8 +22,8 @@ export interface RunOptions {
   readonly faults: Iterable<Planned>;
   /** What the user chose of how faults happen. */
   readonly choices: Pick<Scene, "holdMs" | "cuts" | "shaped">;
-  /** How many clients write without a pause, beside the others; 0 for none. */
-  readonly dense: number;
+  /** Which clients there are beside the usual ones. */
+  readonly load: Omit<LoadOptions, "seed">;
   /** What is asked of the run; kept in its history. */
   readonly objectives: Objectives;
   readonly limits: readonly Limit[];
@@ -70,7 +70,7 @@ export async function runChaos(target: Target, options: RunOptions): Promise<voi
   try {
     const shards = (await Promise.all(target.clusters.map((cluster) => create(target, cluster)))).flat();
     recorder.record({ type: "run", at: recorder.now(), stack: target.stack, startedAt, seed, shards: shards.map(({ name }) => name), intervalMs: insertInterval(shards.length), copies: Math.max(...target.clusters.map(({ plan }) => plan.setup.replicationFactor)), objectives: options.objectives, limits: options.limits });
-    const load = new Load(shards, recorder, { seed, dense: options.dense });
+    const load = new Load(shards, recorder, { seed, ...options.load });
     load.start();
     try {
       await nap(WARM_UP_MS, signal);

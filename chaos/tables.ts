@@ -59,6 +59,12 @@ export function createTables({ plan }: Target, cluster: ClusterTarget): Promise<
         if (table === "chaos.inserts") await client.query("SELECT create_distributed_table($1, 'key', colocate_with := 'none', shard_count := $2)", [table, shardCount]);
         else await client.query("SELECT create_distributed_table($1, 'key', colocate_with := 'chaos.inserts')", [table]);
       }
+      if (cluster.plain !== true) {
+        await client.query("CREATE TABLE chaos.settings (key text PRIMARY KEY, value bigint NOT NULL)");
+        await client.query("SELECT create_reference_table('chaos.settings')");
+        // Shards with one placement move by logical replication, which has to tell rows apart.
+        if (cluster.plan.setup.replicationFactor === 1) for (const table of ["chaos.inserts", "chaos.halves"]) await client.query(`ALTER TABLE ${table} REPLICA IDENTITY FULL`);
+      }
       const found = cluster.plain === true ? Array.from({ length: PLAIN_KEYS }, (_, index) => ({ id: String(index + 1), key: String(index + 1), group: 0 })) : await citusShards(client, shardCount);
       const shards = found.map(({ id, key, group }, index) => ({ name: `${cluster.name}/${id}`, cluster, id, key, counted: index % SHARDS_PER_COUNTER === 0, group }));
       for (const { key } of shards.filter(({ counted }) => counted)) await client.query("INSERT INTO chaos.counters VALUES ($1, 0)", [key]);

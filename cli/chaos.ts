@@ -9,6 +9,7 @@ import { groupTarget } from "../chaos/groupTarget";
 import { HistoryError } from "../chaos/historyFile";
 import type { Judgement } from "../chaos/judge";
 import { limitsOf } from "../chaos/limits";
+import type { Disturber } from "../chaos/load";
 import type { Limit, Objectives } from "../chaos/objectives";
 import { Random } from "../chaos/random";
 import { recheck } from "../chaos/recheck";
@@ -39,6 +40,7 @@ export interface ChaosOptions {
   readonly seed?: string;
   readonly hold?: string;
   readonly dense?: string | boolean;
+  readonly disturb?: string;
   readonly cut?: string;
   readonly shape?: boolean;
   /** Containers of a group: its members, etcd's, and HAProxy's. */
@@ -59,8 +61,10 @@ export interface ChaosRequest {
   readonly minutes?: number;
   readonly seed: number;
   readonly holdMs?: number;
-  /** How many clients write without a pause. */
+  /** How many clients write without a pause; in runs of minutes in bursts only, unless the user asked for them. */
   readonly dense: number;
+  readonly bursts: boolean;
+  readonly disturbers: readonly Disturber[];
   /** What power cuts take; none for the databases. */
   readonly cuts: readonly CutExtent[];
   readonly shaped: boolean;
@@ -70,6 +74,7 @@ export interface ChaosRequest {
 const URI_VARIABLE = "CHAOS_URI";
 const STANDBYS_URI_VARIABLE = "CHAOS_STANDBYS_URI";
 const CUTS: readonly CutExtent[] = ["databases", "etcd", "everything"];
+const DISTURBERS: readonly Disturber[] = ["schema", "moves"];
 const DENSE_CLIENTS = 12;
 const LARGEST_SEED = 2 ** 32 - 1;
 /** A program that runs late measures too much; less than this does not matter. */
@@ -125,7 +130,7 @@ function named(list: string | undefined): string[] {
  *
  * @throws {@link Failure} that says what would be right.
  */
-export function chaosRequest({ fault, role, times, minutes, seed, hold, dense, cut, shape = false }: Omit<ChaosOptions, "json">): ChaosRequest {
+export function chaosRequest({ fault, role, times, minutes, seed, hold, dense, disturb, cut, shape = false }: Omit<ChaosOptions, "json">): ChaosRequest {
   if (times !== undefined && minutes !== undefined) throw new Failure("--times and --minutes do not go together: faults happen so often, or for so long.");
   return {
     faults: fault === undefined ? [] : fault.split(",").map((name) => name.trim()),
@@ -134,10 +139,20 @@ export function chaosRequest({ fault, role, times, minutes, seed, hold, dense, c
     ...optional("minutes", numberOption("minutes", minutes, { from: 0.1, to: 10_080 })),
     seed: numberOption("seed", seed, { from: 0, to: LARGEST_SEED, whole: true }) ?? Math.floor(Math.random() * LARGEST_SEED),
     ...optional("holdMs", scaled(numberOption("hold", hold, { from: 0, to: 600 }))),
-    dense: dense === true ? DENSE_CLIENTS : dense === undefined || dense === false ? 0 : (numberOption("dense", dense, { from: 1, to: 200, whole: true }) ?? 0),
-    cuts: cut === undefined ? [] : cut.split(",").map((name) => cutExtent(name.trim())),
+    dense: typeof dense === "string" ? (numberOption("dense", dense, { from: 0, to: 200, whole: true }) ?? 0) : dense === true || minutes !== undefined ? DENSE_CLIENTS : 0,
+    bursts: minutes !== undefined && dense === undefined,
+    disturbers: disturbersOf(disturb ?? (minutes === undefined ? "" : DISTURBERS.join(","))),
+    cuts: cut === undefined ? [] : named(cut).map(cutExtent),
     shaped: shape,
   };
+}
+
+function disturbersOf(list: string): Disturber[] {
+  return named(list).map((name) => {
+    const disturber = DISTURBERS.find((known) => known === name);
+    if (disturber === undefined) throw new Failure(`--disturb is "${list}": it must be ${DISTURBERS.join(" or ")}, both with a comma between, or empty for neither.`);
+    return disturber;
+  });
 }
 
 function cutExtent(name: string): CutExtent {
@@ -169,7 +184,7 @@ function objectivesOf({ objectives: { rto, rpo = 0 } }: Settings): Objectives {
 }
 
 async function run(target: Target, objectives: Objectives, limits: readonly Limit[], planned: readonly Planned[], request: ChaosRequest, json: boolean): Promise<void> {
-  const { seed, times, minutes, holdMs, dense, cuts, shaped } = request;
+  const { seed, times, minutes, holdMs, dense, bursts, disturbers, cuts, shaped } = request;
   const recorder = new Recorder(path.join(PROJECT_DIRECTORY, "reports", `chaos-${target.stack}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.jsonl`));
   const random = new Random(seed);
   const endsAt = performance.now() + (minutes ?? 0) * 60_000;
@@ -205,7 +220,7 @@ async function run(target: Target, objectives: Objectives, limits: readonly Limi
   const lateness = monitorEventLoopDelay();
   lateness.enable();
   try {
-    await runChaos(target, { recorder, seed, random, faults, objectives, limits, choices: { ...(holdMs !== undefined && { holdMs }), ...(cuts.length > 0 && { cuts }), shaped }, dense, signal: interrupt.signal, tell });
+    await runChaos(target, { recorder, seed, random, faults, objectives, limits, choices: { ...(holdMs !== undefined && { holdMs }), ...(cuts.length > 0 && { cuts }), shaped }, load: { dense, bursts, disturbers }, signal: interrupt.signal, tell });
   } catch (error) {
     if (!(error instanceof NotStarted)) throw error;
     rmSync(recorder.file, { force: true });
