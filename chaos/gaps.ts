@@ -79,7 +79,8 @@ export class Gaps {
       case "read": {
         const end = event.at + event.ms;
         if (event.outcome !== "ok") this.failures.push({ from: event.at, to: end, type: event.type, kind: this.kind(event.error ?? event.outcome) });
-        if (event.type === "read") return;
+        // What the other side of a partition takes says nothing of the way that clients have.
+        if (event.type === "read" || (event.type === "insert" && event.oldSide !== undefined)) return;
         for (const name of event.type === "transfer" ? event.shards : [event.shard]) {
           const shard = this.shards.get(name) ?? { acknowledged: [], lastTry: 0 };
           this.shards.set(name, shard);

@@ -5,6 +5,7 @@ import type { FaultEvent, HealedEvent } from "./history";
 import { insertInterval, Load, type LoadOptions } from "./load";
 import { nap } from "./nap";
 import type { Limit, Objectives } from "./objectives";
+import { OldSide } from "./oldSide";
 import type { Random } from "./random";
 import { readBack } from "./readBack";
 import type { Recorder } from "./recorder";
@@ -21,7 +22,7 @@ export interface RunOptions {
   /** The faults, one after the other. */
   readonly faults: Iterable<Planned>;
   /** What the user chose of how faults happen. */
-  readonly choices: Pick<Scene, "holdMs" | "cuts" | "shaped">;
+  readonly choices: Pick<Scene, "holdMs" | "cuts" | "shaped" | "engineRestart">;
   /** Which clients there are beside the usual ones. */
   readonly load: Omit<LoadOptions, "seed">;
   /** What is asked of the run; kept in its history. */
@@ -48,6 +49,7 @@ export class NotStarted extends Error {}
 const WARM_UP_MS = 3000;
 const PAUSE_MS = 1500;
 const MORE_PAUSE_MS = 1000;
+const OLD_SIDE_CLIENTS = 3;
 /** How far back from a fault whoever is told of it may look. */
 export const REMEMBERED_MS = 5000;
 /** A stack that has just been brought up, or that a fault has just left, may still be settling. */
@@ -121,14 +123,22 @@ async function strikeAll(scene: Scene, load: Load, { recorder, faults, random, s
     const event: FaultEvent = { type: "fault", number, fault: fault.name, role, targets: strike.targets, ...(strike.shards !== undefined && { shards: strike.shards }), ...(strike.details !== undefined && { details: strike.details }), at: recorder.now() };
     recorder.record(event);
     tell.doing(`${fault.name} ${role} ${strike.targets.join(", ")}`);
-    const healed = healedEvent(number, recorder, await strikeOnce(scene.target, strike, load, recorder, signal));
+    const oldSides = (strike.cutOff ?? []).map((member) => new OldSide(member, oldSideShards(scene.shards, strike.shards), recorder, () => load.foreignClient()));
+    const course = await strikeOnce(scene.target, strike, load, recorder, signal);
+    const healed = healedEvent(number, recorder, course);
     recorder.record(healed);
+    await Promise.all(oldSides.map((oldSide) => oldSide.stop()));
     tell.healed(event, healed);
     // What is broken for good would be blamed on the next fault, too.
     if (healed.problem !== undefined) return;
     tell.doing("load without a fault");
     await nap(PAUSE_MS + random.next() * MORE_PAUSE_MS, signal);
   }
+}
+
+/** Some of the shards that a fault hits, for the clients on its other side. */
+function oldSideShards(shards: readonly Shard[], hit: readonly string[] | undefined): Shard[] {
+  return shards.filter(({ name }) => hit === undefined || hit.includes(name)).slice(0, OLD_SIDE_CLIENTS);
 }
 
 async function readAll(target: Target, shards: readonly Shard[], { recorder, tell }: RunOptions): Promise<void> {

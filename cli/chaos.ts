@@ -43,6 +43,7 @@ export interface ChaosOptions {
   readonly disturb?: string;
   readonly cut?: string;
   readonly shape?: boolean;
+  readonly engineRestart?: string;
   /** Containers of a group: its members, etcd's, and HAProxy's. */
   readonly members?: string;
   readonly etcd?: string;
@@ -68,6 +69,7 @@ export interface ChaosRequest {
   /** What power cuts take; none for the databases. */
   readonly cuts: readonly CutExtent[];
   readonly shaped: boolean;
+  readonly engineRestart?: string;
 }
 
 /** Where a group's URIs come from: they hold its password, which belongs on no command line. */
@@ -130,7 +132,7 @@ function named(list: string | undefined): string[] {
  *
  * @throws {@link Failure} that says what would be right.
  */
-export function chaosRequest({ fault, role, times, minutes, seed, hold, dense, disturb, cut, shape = false }: Omit<ChaosOptions, "json">): ChaosRequest {
+export function chaosRequest({ fault, role, times, minutes, seed, hold, dense, disturb, cut, shape = false, engineRestart }: Omit<ChaosOptions, "json">): ChaosRequest {
   if (times !== undefined && minutes !== undefined) throw new Failure("--times and --minutes do not go together: faults happen so often, or for so long.");
   return {
     faults: fault === undefined ? [] : fault.split(",").map((name) => name.trim()),
@@ -144,6 +146,7 @@ export function chaosRequest({ fault, role, times, minutes, seed, hold, dense, d
     disturbers: disturbersOf(disturb ?? (minutes === undefined ? "" : DISTURBERS.join(","))),
     cuts: cut === undefined ? [] : named(cut).map(cutExtent),
     shaped: shape,
+    ...(engineRestart !== undefined && { engineRestart }),
   };
 }
 
@@ -184,7 +187,7 @@ function objectivesOf({ objectives: { rto, rpo = 0 } }: Settings): Objectives {
 }
 
 async function run(target: Target, objectives: Objectives, limits: readonly Limit[], planned: readonly Planned[], request: ChaosRequest, json: boolean): Promise<void> {
-  const { seed, times, minutes, holdMs, dense, bursts, disturbers, cuts, shaped } = request;
+  const { seed, times, minutes, holdMs, dense, bursts, disturbers, cuts, shaped, engineRestart } = request;
   const recorder = new Recorder(path.join(PROJECT_DIRECTORY, "reports", `chaos-${target.stack}-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.jsonl`));
   const random = new Random(seed);
   const endsAt = performance.now() + (minutes ?? 0) * 60_000;
@@ -220,7 +223,7 @@ async function run(target: Target, objectives: Objectives, limits: readonly Limi
   const lateness = monitorEventLoopDelay();
   lateness.enable();
   try {
-    await runChaos(target, { recorder, seed, random, faults, objectives, limits, choices: { ...(holdMs !== undefined && { holdMs }), ...(cuts.length > 0 && { cuts }), shaped }, load: { dense, bursts, disturbers }, signal: interrupt.signal, tell });
+    await runChaos(target, { recorder, seed, random, faults, objectives, limits, choices: { ...(holdMs !== undefined && { holdMs }), ...(cuts.length > 0 && { cuts }), shaped, ...(engineRestart !== undefined && { engineRestart }) }, load: { dense, bursts, disturbers }, signal: interrupt.signal, tell });
   } catch (error) {
     if (!(error instanceof NotStarted)) throw error;
     rmSync(recorder.file, { force: true });

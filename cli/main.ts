@@ -81,6 +81,7 @@ program
   .option("--dense [clients]", "clients that write without a pause, beside the others; 12 unless you say. Runs of minutes have 12 in bursts")
   .option("--disturb <what>", "what else changes meanwhile: schema, moves, or both with a comma between. Runs of minutes have both")
   .option("--cut <what>", "what power cuts take: databases, etcd (with them), everything; with commas between, one by chance each time")
+  .option("--engine-restart <command>", "the command that restarts this machine's Docker engine, for the fault engine")
   .option("--members <names>", "of a Patroni group without Citus: its containers, comma-separated; CHAOS_URI is where its leader takes statements")
   .option("--etcd <names>", "the containers of its etcd")
   .option("--haproxy <name>", "the container of its HAProxy")
