@@ -40,7 +40,7 @@ export class ClientSession {
     }
   }
 
-  /** Runs a statement. @throws the driver's error; the session is broken if that came from the connection, or from no answer. */
+  /** Runs a statement, or several without values. @throws the driver's error; the session is broken if that came from the connection, or from no answer. */
   async query<Row extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<QueryResult<Row>> {
     return this.client.query<Row>(text, [...values]);
   }

@@ -73,6 +73,7 @@ interface Registered {
 async function clusterTroubles({ plan }: Target, cluster: ClusterTarget, leaderOf: ReadonlyMap<PatroniPlan, string | undefined>, quiet: boolean): Promise<string[]> {
   try {
     return await inSession(cluster.uri, async (client) => {
+      if (cluster.plain === true) return [];
       const nodes = await nodeTroubles(client, plan, cluster, leaderOf);
       if (nodes.length > 0) return nodes;
       const rest = [...(await placementTroubles(client)), ...(await settingTroubles(client, plan, cluster)), ...(await preparedTroubles(client, quiet))];

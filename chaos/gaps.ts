@@ -57,7 +57,7 @@ interface Shard {
 interface Failure {
   readonly from: number;
   readonly to: number;
-  readonly type: "insert" | "increment" | "read";
+  readonly type: "insert" | "increment" | "transfer" | "read";
   readonly kind: string;
 }
 
@@ -75,14 +75,18 @@ export class Gaps {
     switch (event.type) {
       case "insert":
       case "increment":
+      case "transfer":
       case "read": {
         const end = event.at + event.ms;
         if (event.outcome !== "ok") this.failures.push({ from: event.at, to: end, type: event.type, kind: this.kind(event.error ?? event.outcome) });
-        if (event.type === "read") return;
-        const shard = this.shards.get(event.shard) ?? { acknowledged: [], lastTry: 0 };
-        this.shards.set(event.shard, shard);
-        shard.lastTry = Math.max(shard.lastTry, end);
-        if (event.outcome === "ok") shard.acknowledged.push(end);
+        // What the other side of a partition takes says nothing of the way that clients have.
+        if (event.type === "read" || (event.type === "insert" && event.oldSide !== undefined)) return;
+        for (const name of event.type === "transfer" ? event.shards : [event.shard]) {
+          const shard = this.shards.get(name) ?? { acknowledged: [], lastTry: 0 };
+          this.shards.set(name, shard);
+          shard.lastTry = Math.max(shard.lastTry, end);
+          if (event.outcome === "ok") shard.acknowledged.push(end);
+        }
         return;
       }
       case "connect":
@@ -94,6 +98,9 @@ export class Gaps {
       case "healed":
         this.healings.set(event.number, event);
         return;
+      case "reference":
+      case "schema":
+      case "move":
       case "run":
       case "final":
         return;

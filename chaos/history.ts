@@ -31,15 +31,60 @@ interface Request {
 export interface InsertEvent extends Request {
   readonly type: "insert";
   readonly key: string;
+  /** The member on whose own socket it was asked for, which was cut off from its group. Absent: by the way that clients have. */
+  readonly oldSide?: string;
 }
 
 /** A read-modify-write in one transaction: adds 1 to a counter. */
 export interface IncrementEvent extends Request {
   readonly type: "increment";
   readonly counter: string;
+  /** The increment's own name, which it leaves in the counter, so that a value tells who wrote it. */
+  readonly id?: string;
   /** The counter's value that the transaction read and the one that it wrote; known if the outcome is `ok`. */
   readonly before?: number;
   readonly after?: number;
+  /** The increment that wrote the value which was read; empty if none has. */
+  readonly writer?: string;
+}
+
+/**
+ * A transaction over two shards: takes an amount from an account in one, adds it to an account in the other, and inserts
+ * a row with the transfer's key in both.
+ */
+export interface TransferEvent extends Omit<Request, "shard"> {
+  readonly type: "transfer";
+  readonly key: string;
+  /** The shards of the first and of the second half. */
+  readonly shards: readonly [string, string];
+}
+
+/** An insert or an update of a row of a reference table. Only this client writes the row, with values that grow. */
+export interface ReferenceEvent extends Omit<Request, "shard"> {
+  readonly type: "reference";
+  /** The row, `<cluster>:<key>`. */
+  readonly row: string;
+  readonly value: number;
+}
+
+/** What can be changed of a table by a schema change. */
+export type SchemaChange = "create" | "add column" | "drop column" | "drop";
+
+/** A schema change of a distributed table that only one client changes. */
+export interface SchemaEvent extends Omit<Request, "shard"> {
+  readonly type: "schema";
+  /** The table, `<cluster>:<table>`. */
+  readonly table: string;
+  readonly change: SchemaChange;
+  /** The column that is added or dropped. */
+  readonly column?: string;
+}
+
+/** A move of a shard's placement from one worker to another, by their groups in Citus. */
+export interface MoveEvent extends Request {
+  readonly type: "move";
+  readonly from: number;
+  readonly to: number;
 }
 
 /** A read of a counter. */
@@ -48,8 +93,9 @@ export interface ReadEvent extends Request {
   readonly counter: string;
   /** Where it was asked: a read from standbys may be behind, one from the leader may not. */
   readonly endpoint: "leader" | "standbys";
-  /** The value; known if the outcome is `ok`. */
+  /** The value, and the increment that wrote it, empty if none has; known if the outcome is `ok`. */
   readonly value?: number;
+  readonly writer?: string;
 }
 
 /** An attempt to connect. */
@@ -76,6 +122,8 @@ export interface FaultEvent {
   readonly targets: readonly string[];
   /** Shards whose writes may stop; the gap is measured over them. Absent: all. */
   readonly shards?: readonly string[];
+  /** What was chosen by chance for it, by name: what was killed, how late something came back. */
+  readonly details?: Readonly<Record<string, string | number>>;
   readonly at: number;
 }
 
@@ -94,14 +142,33 @@ export interface HealedEvent {
   readonly problem?: string;
 }
 
-/** What was read back at the end, from every placement that is there. */
-export interface FinalEvent {
+/** How many rows keys have. Keys that have none are absent. */
+export interface RowCounts {
+  /** How many rows a key has, by key. */
+  readonly rows: Readonly<Record<string, number>>;
+  /** Of keys `<client>-<number>` that have one row each, by client: from which number to which. Millions of rows fit in a line so. */
+  readonly runs?: Readonly<Record<string, readonly (readonly [number, number])[]>>;
+}
+
+/** What was read back at the end, from every placement that is there. `rows` and `runs` are of inserts. */
+export interface FinalEvent extends RowCounts {
   readonly type: "final";
   readonly at: number;
-  /** How many rows each inserted key has; keys that have none are absent. */
-  readonly rows: Readonly<Record<string, number>>;
-  /** The value of each counter. */
+  /** The halves of transfers: rows of the first shard, and of the second. */
+  readonly halves?: readonly [RowCounts, RowCounts];
+  /** The sum of all balances of a cluster: as it was at the beginning, and as it is. */
+  readonly balances?: Readonly<Record<string, { readonly opening: number; readonly sum: number }>>;
+  /** The value of each row of a reference table. */
+  readonly references?: Readonly<Record<string, number>>;
+  /** What each place, a node or a placement, has of each table that was changed: its columns with commas between; empty if it has no such table. */
+  readonly schemas?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** The workers that have a placement of each shard, by their groups in Citus. */
+  readonly placements?: Readonly<Record<string, readonly number[]>>;
+  /** Shards' tables on nodes that neither have a placement of them nor a record that they are to be removed, `<table> on <node>`. */
+  readonly orphans?: readonly string[];
+  /** The value of each counter, and the increment that wrote it. */
   readonly counters: Readonly<Record<string, number>>;
+  readonly writers?: Readonly<Record<string, string>>;
   /** Shards whose placements differ, each with what differs. */
   readonly differing: Readonly<Record<string, string>>;
 }
@@ -116,9 +183,11 @@ export interface RunEvent {
   readonly shards: readonly string[];
   /** How often a client writes, in milliseconds from one answer to the next request. */
   readonly intervalMs: number;
+  /** How many placements each shard has, where two-phase commits keep them the same. */
+  readonly copies?: number;
   /** What was asked of the run, so that a check of the kept history asks for the same. Absent: that nothing is lost. */
   readonly objectives?: Objectives;
   readonly limits?: readonly Limit[];
 }
 
-export type HistoryEvent = RunEvent | InsertEvent | IncrementEvent | ReadEvent | ConnectEvent | FaultEvent | HealedEvent | FinalEvent;
+export type HistoryEvent = RunEvent | InsertEvent | IncrementEvent | TransferEvent | ReferenceEvent | SchemaEvent | MoveEvent | ReadEvent | ConnectEvent | FaultEvent | HealedEvent | FinalEvent;

@@ -29,7 +29,7 @@ export interface Assessment {
 }
 
 /** Judged by the objective for lost writes. */
-const LOSSES: readonly Violation[] = ["lostInserts", "lostUpdates"];
+const LOSSES: readonly Violation[] = ["lostInserts", "lostUpdates", "lostTransfers", "lostOldSide", "lostReferences", "rewritten"];
 
 /** Compares what a run showed with what was asked of it: losses first, then times, then everything that must not happen at all. */
 export function assess(verdict: Verdict, summaries: readonly FaultSummary[], { rtoMs, rpo }: Objectives, limits: readonly Limit[]): Assessment[] {

@@ -3,7 +3,7 @@ import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
 import * as path from "node:path";
 import type { HistoryEvent } from "./history";
 
-/** Keeps a run's history: in memory for the checks, and line by line in a file, which a run that is killed leaves behind. */
+/** Keeps a run's history: line by line in a file, which a run that is killed leaves behind, and in memory until it is forgotten. */
 export class Recorder {
   readonly events: HistoryEvent[] = [];
   private readonly startedAt = performance.now();
@@ -34,6 +34,13 @@ export class Recorder {
   endedSince(at: number): HistoryEvent[] {
     const before = this.events.findLastIndex((event) => event.at + ("ms" in event ? event.ms : 0) < at);
     return [...this.events.slice(0, Math.min(1, before + 1)), ...this.events.slice(before + 1)];
+  }
+
+  /** Forgets what ended before a moment, but for the run's first event; the file keeps it. A run with dense writers has more events than memory. */
+  forget(at: number): void {
+    const kept = this.endedSince(at);
+    this.events.splice(0, this.events.length, ...kept.slice(0, 1));
+    for (const event of kept.slice(1)) this.events.push(event);
   }
 
   /** Writes what is left, and closes the file. */

@@ -80,10 +80,12 @@ function errorLines(effects: readonly FaultEffect[]): string[] {
 }
 
 function requestLine({ requests }: Verdict): string {
-  const { insert, increment, read } = requests;
-  const all = [insert, increment, read];
+  const { insert, increment, transfer, reference, schema, move, read } = requests;
+  const all = Object.values(requests);
   const sum = (outcome: "ok" | "refused" | "unknown"): number => all.reduce((total, counts) => total + counts[outcome], 0);
-  return `${insert.ok} inserts, ${increment.ok} increments and ${read.ok} reads were acknowledged; ${sum("refused")} requests were refused, and the outcome of ${sum("unknown")} is unknown.`;
+  const also = [[reference.ok, "writes to reference tables"], [schema.ok, "schema changes"], [move.ok, "moves of shards"]] as const;
+  const more = also.flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`]));
+  return `${[`${insert.ok} inserts`, `${increment.ok} increments`, `${transfer.ok} transfers`, ...more].join(", ")} and ${read.ok} reads were acknowledged; ${sum("refused")} requests were refused, and the outcome of ${sum("unknown")} is unknown.`;
 }
 
 /** What reads did not see that may be so. */

@@ -2,9 +2,10 @@ import { reason } from "../setup/setupError";
 import type { Planned } from "./faults/catalogue";
 import type { Scene } from "./faults/fault";
 import type { FaultEvent, HealedEvent } from "./history";
-import { insertInterval, Load } from "./load";
+import { insertInterval, Load, type LoadOptions } from "./load";
 import { nap } from "./nap";
 import type { Limit, Objectives } from "./objectives";
+import { OldSide } from "./oldSide";
 import type { Random } from "./random";
 import { readBack } from "./readBack";
 import type { Recorder } from "./recorder";
@@ -20,7 +21,10 @@ export interface RunOptions {
   readonly random: Random;
   /** The faults, one after the other. */
   readonly faults: Iterable<Planned>;
-  readonly holdMs?: number;
+  /** What the user chose of how faults happen. */
+  readonly choices: Pick<Scene, "holdMs" | "cuts" | "shaped" | "engineRestart">;
+  /** Which clients there are beside the usual ones. */
+  readonly load: Omit<LoadOptions, "seed">;
   /** What is asked of the run; kept in its history. */
   readonly objectives: Objectives;
   readonly limits: readonly Limit[];
@@ -45,6 +49,9 @@ export class NotStarted extends Error {}
 const WARM_UP_MS = 3000;
 const PAUSE_MS = 1500;
 const MORE_PAUSE_MS = 1000;
+const OLD_SIDE_CLIENTS = 3;
+/** How far back from a fault whoever is told of it may look. */
+export const REMEMBERED_MS = 5000;
 /** A stack that has just been brought up, or that a fault has just left, may still be settling. */
 const START_TIMEOUT_MS = 15_000;
 
@@ -64,12 +71,12 @@ export async function runChaos(target: Target, options: RunOptions): Promise<voi
   const startedAt = new Date().toISOString();
   try {
     const shards = (await Promise.all(target.clusters.map((cluster) => create(target, cluster)))).flat();
-    recorder.record({ type: "run", at: recorder.now(), stack: target.stack, startedAt, seed, shards: shards.map(({ name }) => name), intervalMs: insertInterval(shards.length), objectives: options.objectives, limits: options.limits });
-    const load = new Load(shards, recorder);
+    recorder.record({ type: "run", at: recorder.now(), stack: target.stack, startedAt, seed, shards: shards.map(({ name }) => name), intervalMs: insertInterval(shards.length), copies: Math.max(...target.clusters.map(({ plan }) => plan.setup.replicationFactor)), objectives: options.objectives, limits: options.limits });
+    const load = new Load(shards, recorder, { seed, ...options.load });
     load.start();
     try {
       await nap(WARM_UP_MS, signal);
-      await strikeAll({ target, shards, random: options.random, ...(options.holdMs !== undefined && { holdMs: options.holdMs }) }, load, options);
+      await strikeAll({ target, shards, random: options.random, ...options.choices }, load, options);
     } finally {
       tell.doing("waiting for the last answers");
       await load.stop();
@@ -101,18 +108,37 @@ async function strikeAll(scene: Scene, load: Load, { recorder, faults, random, s
       tell.skipped(planned, strike.skipped);
       continue;
     }
+    if (strike.prepare !== undefined) tell.doing(`preparing ${fault.name}`);
+    const unready = await strike.prepare?.().then(
+      () => undefined,
+      (error: unknown) => reason(error),
+    );
+    if (unready !== undefined) {
+      await strike.heal?.();
+      tell.skipped(planned, unready);
+      continue;
+    }
     number += 1;
-    const event: FaultEvent = { type: "fault", number, fault: fault.name, role, targets: strike.targets, ...(strike.shards !== undefined && { shards: strike.shards }), at: recorder.now() };
+    recorder.forget(recorder.now() - REMEMBERED_MS);
+    const event: FaultEvent = { type: "fault", number, fault: fault.name, role, targets: strike.targets, ...(strike.shards !== undefined && { shards: strike.shards }), ...(strike.details !== undefined && { details: strike.details }), at: recorder.now() };
     recorder.record(event);
     tell.doing(`${fault.name} ${role} ${strike.targets.join(", ")}`);
-    const healed = healedEvent(number, recorder, await strikeOnce(scene.target, strike, load, recorder, signal));
+    const oldSides = (strike.cutOff ?? []).map((member) => new OldSide(member, oldSideShards(scene.shards, strike.shards), recorder, () => load.foreignClient()));
+    const course = await strikeOnce(scene.target, strike, load, recorder, signal);
+    const healed = healedEvent(number, recorder, course);
     recorder.record(healed);
+    await Promise.all(oldSides.map((oldSide) => oldSide.stop()));
     tell.healed(event, healed);
     // What is broken for good would be blamed on the next fault, too.
     if (healed.problem !== undefined) return;
     tell.doing("load without a fault");
     await nap(PAUSE_MS + random.next() * MORE_PAUSE_MS, signal);
   }
+}
+
+/** Some of the shards that a fault hits, for the clients on its other side. */
+function oldSideShards(shards: readonly Shard[], hit: readonly string[] | undefined): Shard[] {
+  return shards.filter(({ name }) => hit === undefined || hit.includes(name)).slice(0, OLD_SIDE_CLIENTS);
 }
 
 async function readAll(target: Target, shards: readonly Shard[], { recorder, tell }: RunOptions): Promise<void> {

@@ -14,6 +14,8 @@ export interface ClusterTarget {
   readonly name: string;
   readonly plan: CitusClusterPlan;
   readonly uri: string;
+  /** Whether it is a Patroni group without Citus. @default false */
+  readonly plain?: boolean;
   /** Reads from standbys; absent where there are none. */
   readonly standbysUri?: string;
 }

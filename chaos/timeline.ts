@@ -38,17 +38,19 @@ export class Timeline {
       this.run = event;
       event.shards.forEach((shard) => this.row(shard));
     }
-    if (event.type !== "insert" && event.type !== "increment" && event.type !== "read") {
+    if (event.type !== "insert" && event.type !== "increment" && event.type !== "transfer" && event.type !== "read") {
       // What is read back at the end is no part of the picture.
       if (event.type !== "final") this.end = Math.max(this.end, event.at);
       return;
     }
     const at = event.at + event.ms;
     this.end = Math.max(this.end, at);
-    const { acknowledged, failed } = this.row(event.shard);
     const bin = Math.max(0, Math.floor(at / BIN_MS));
-    if (event.outcome !== "ok") failed[bin] = (failed[bin] ?? 0) + 1;
-    else if (event.type !== "read") acknowledged[bin] = (acknowledged[bin] ?? 0) + 1;
+    for (const shard of event.type === "transfer" ? event.shards : [event.shard]) {
+      const { acknowledged, failed } = this.row(shard);
+      if (event.outcome !== "ok") failed[bin] = (failed[bin] ?? 0) + 1;
+      else if (event.type !== "read") acknowledged[bin] = (acknowledged[bin] ?? 0) + 1;
+    }
   }
 
   svg(effects: readonly FaultEffect[]): string {

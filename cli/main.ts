@@ -69,7 +69,7 @@ addTenantCommands(program);
 program
   .command("chaos")
   .description("Breaks a running stack while clients write, heals it, and checks that nothing acknowledged is lost; check <file> checks a history again.")
-  .usage("-- <stack> [options], or -- check <file>")
+  .usage("-- <stack> [options], -- group --members <names> --etcd <names> [options], or -- check <file>")
   .argument("[stack]", "the stack; its data is not touched, clients have a schema of their own")
   .argument("[file]", "the history to check again, after check")
   .option("--fault <names>", "only these faults, comma-separated; a wrong name is answered with the list")
@@ -78,6 +78,14 @@ program
   .option("--minutes <minutes>", "faults by chance for so long, instead")
   .option("--seed <number>", "repeats the choices of an earlier run")
   .option("--hold <seconds>", "how long a fault lasts that has to be undone")
+  .option("--dense [clients]", "clients that write without a pause, beside the others; 12 unless you say. Runs of minutes have 12 in bursts")
+  .option("--disturb <what>", "what else changes meanwhile: schema, moves, or both with a comma between. Runs of minutes have both")
+  .option("--cut <what>", "what power cuts take: databases, etcd (with them), everything; with commas between, one by chance each time")
+  .option("--engine-restart <command>", "the command that restarts this machine's Docker engine, for the fault engine")
+  .option("--members <names>", "of a Patroni group without Citus: its containers, comma-separated; CHAOS_URI is where its leader takes statements")
+  .option("--etcd <names>", "the containers of its etcd")
+  .option("--haproxy <name>", "the container of its HAProxy")
+  .option("--shape", "shapes power cuts so that they find narrow moments: restart points far back, a standby before the others, leaders late", false)
   .option("--json", "print the result as JSON", false)
   .action((stack: string | undefined, file: string | undefined, options: ChaosOptions) => chaos(stack, file, options));
 

@@ -2,17 +2,22 @@ import type { ClusterTarget } from "../target";
 import type { StackPlan } from "../../topology/plan";
 import { crash } from "./crash";
 import { diskFull } from "./disk";
+import { engine } from "./engine";
 import { everything, everythingKilled } from "./everything";
 import type { Fault, TargetRole } from "./fault";
 import { fencer } from "./fencer";
+import { holder, holderCrash } from "./holder";
 import { clock, slowDisk } from "./impossible";
 import { etcd, etcdMajority, kill, standby } from "./kill";
 import { network } from "./network";
+import { partition } from "./partition";
 import { pause } from "./pause";
+import { powerCut } from "./powerCut";
 import { postmaster } from "./postmaster";
 import { reload } from "./reload";
 import { restart } from "./restart";
 import { switchover } from "./switchover";
+import { twoFaults } from "./twoFaults";
 import { hasRole } from "./victim";
 
 /** All faults, in the order in which a run without a choice goes through them: from planned to unlikely. */
@@ -28,12 +33,18 @@ export const CATALOGUE: readonly Fault[] = [
   etcdMajority,
   reload,
   fencer,
+  holder,
+  holderCrash,
   network,
+  partition,
+  twoFaults,
   diskFull,
   slowDisk,
   clock,
   everything,
   everythingKilled,
+  powerCut,
+  engine,
 ];
 
 /** A fault with what it hits. */

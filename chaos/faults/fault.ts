@@ -25,7 +25,15 @@ export interface Scene {
   readonly random: Random;
   /** How long the fault lasts, in milliseconds, if the user said so. */
   readonly holdMs?: number;
+  /** What power cuts take, if the user said so, and whether they are shaped to find the narrow moments. */
+  readonly cuts?: readonly CutExtent[];
+  readonly shaped?: boolean;
+  /** The command that restarts this machine's Docker engine, if the user gave it. */
+  readonly engineRestart?: string;
 }
+
+/** What a power cut takes: database members; etcd with them; or every container of the stack, holders and all. */
+export type CutExtent = "databases" | "etcd" | "everything";
 
 /** A fault that is ready to happen. */
 export interface Strike {
@@ -33,6 +41,12 @@ export interface Strike {
   readonly targets: readonly string[];
   /** Names of the shards whose writes may stop. Absent: all. */
   readonly shards?: readonly string[];
+  /** What was chosen by chance, by name; kept in the history. */
+  readonly details?: Readonly<Record<string, string | number>>;
+  /** Gets the stack to where it is to happen. Does no harm. @throws if it could not. */
+  readonly prepare?: () => Promise<void>;
+  /** Members that are cut off and may still take statements over their own socket: clients on that side write there meanwhile. */
+  readonly cutOff?: readonly string[];
   /** Lets it happen. @throws if it could not. */
   readonly inject: () => Promise<void>;
   /** Undoes it, if it does not end by itself; gives what was done. Run a second time it finds nothing to do. @throws if it could not. */

@@ -1,4 +1,4 @@
-import type { ConnectEvent, FaultEvent, FinalEvent, HealedEvent, HistoryEvent, IncrementEvent, InsertEvent, ReadEvent, RunEvent } from "../../../chaos/history";
+import type { ConnectEvent, FaultEvent, FinalEvent, HealedEvent, HistoryEvent, IncrementEvent, InsertEvent, MoveEvent, ReadEvent, ReferenceEvent, RunEvent, SchemaEvent, TransferEvent } from "../../../chaos/history";
 
 /** Events of a history, with what a test does not care about filled in. */
 export const insert = (key: string, more: Partial<InsertEvent> = {}): InsertEvent => ({ type: "insert", client: 1, shard: "s1", key, at: 0, ms: 5, outcome: "ok", ...more });
@@ -6,6 +6,10 @@ export const increment = (before: number, at: number, more: Partial<IncrementEve
   type: "increment", client: 1, shard: "s1", counter: "c", at, ms: 5, outcome: "ok", before, after: before + 1, ...more,
 });
 export const lostAnswer = (at: number, outcome: "refused" | "unknown" = "unknown"): IncrementEvent => ({ type: "increment", client: 1, shard: "s1", counter: "c", at, ms: 5, outcome, error: "connection lost" });
+export const transfer = (key: string, more: Partial<TransferEvent> = {}): TransferEvent => ({ type: "transfer", client: 3, key, shards: ["s1", "s2"], at: 0, ms: 5, outcome: "ok", ...more });
+export const reference = (value: number, more: Partial<ReferenceEvent> = {}): ReferenceEvent => ({ type: "reference", client: 4, row: "a:r", value, at: 0, ms: 5, outcome: "ok", ...more });
+export const schema = (change: SchemaEvent["change"], more: Partial<SchemaEvent> = {}): SchemaEvent => ({ type: "schema", client: 5, table: "a:changed_1", change, at: 0, ms: 5, outcome: "ok", ...more });
+export const move = (from: number, to: number, more: Partial<MoveEvent> = {}): MoveEvent => ({ type: "move", client: 6, shard: "s1", from, to, at: 0, ms: 5, outcome: "ok", ...more });
 export const read = (value: number, at: number, more: Partial<ReadEvent> = {}): ReadEvent => ({ type: "read", client: 2, shard: "s1", counter: "c", endpoint: "leader", at, ms: 5, outcome: "ok", value, ...more });
 export const connect = (at: number, ms: number, more: Partial<ConnectEvent> = {}): ConnectEvent => ({ type: "connect", client: 1, endpoint: "leader", at, ms, outcome: "ok", ...more });
 export const fault = (number: number, at: number, more: Partial<FaultEvent> = {}): FaultEvent => ({ type: "fault", number, fault: "kill", role: "coordinator", targets: ["coord-1"], at, ...more });

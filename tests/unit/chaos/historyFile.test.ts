@@ -34,8 +34,8 @@ test("a kept history is read as it was written, lines longer than a block of the
 
 test.each<[string, string, string]>([
   ["is cut off", '{"type":"insert","cl', "Line 3 of FILE is not JSON: it was cut off while it was written, or changed since."],
-  ["is of no known type", '{"type":"toString"}', "Line 3 of FILE is no event: its type should be one of run, insert, increment, read, connect, fault, healed, final."],
-  ["is no event at all", "null", "Line 3 of FILE is no event: its type should be one of run, insert, increment, read, connect, fault, healed, final."],
+  ["is of no known type", '{"type":"toString"}', "Line 3 of FILE is no event: its type should be one of run, insert, increment, transfer, reference, schema, move, read, connect, fault, healed, final."],
+  ["is no event at all", "null", "Line 3 of FILE is no event: its type should be one of run, insert, increment, transfer, reference, schema, move, read, connect, fault, healed, final."],
   ["has a field of another kind", '{"type":"healed","number":"1","at":5,"help":[]}', 'Line 3 of FILE is no whole event of the type healed: "number" should be a number.'],
   ["lacks a field", '{"type":"final","at":5,"rows":{},"differing":{}}', 'Line 3 of FILE is no whole event of the type final: "counters" should be an object or a list.'],
 ])("a line that %s is named", async (_, line, sentence) => {
