@@ -1,8 +1,9 @@
 import type { GuardState } from "../agents/guard/state";
 import { objectiveProblems } from "../config/objectives";
+import { cutOffMembers } from "../topology/cutOff";
 import { containersOf, holderName, patroniGroups, type ContainerPlan, type PatroniPlan } from "../topology/plan";
 import type { CitusStatus, RegisteredNode } from "./citusStatus";
-import { cutOffMembers, type LiveContainer } from "./live";
+import type { LiveContainer } from "./live";
 import { isInService, isLeader, type PatroniMember } from "./patroniCluster";
 import { listed } from "./print";
 import type { Stack } from "./stack";

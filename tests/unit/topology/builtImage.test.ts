@@ -14,14 +14,14 @@ test("the tag names what it holds, the base and the Dockerfile, and nothing else
   expect(planImage("pgbouncer", "citusdata/citus:13.2.0", "FROM x", bundle).tag).toBe(tag.replace("patroni", "pgbouncer"));
 });
 
-test("the guard's names its program, too", () => {
-  const { tag, program } = planImage("guard", "node:20", "FROM x", bundle);
-  expect(program).toBe("agents/guard/main");
-  expect(planImage("guard", "node:20", "FROM x", () => "another").tag).not.toBe(tag);
+test.each(["guard", "keeper"] as const)("the %s's names its program, too", (name) => {
+  const { tag, program } = planImage(name, "node:20", "FROM x", bundle);
+  expect(program).toBe(`agents/${name}/main`);
+  expect(planImage(name, "node:20", "FROM x", () => "another").tag).not.toBe(tag);
 });
 
-test.each(["patroni", "pgbouncer", "guard"] as const)("the Dockerfile of %s is there, takes the base as an argument, and copies nothing but a program", (name) => {
+test.each(["patroni", "pgbouncer", "guard", "keeper"] as const)("the Dockerfile of %s is there, takes the base as an argument, and copies nothing but a program", (name) => {
   const dockerfile = readFileSync(path.join(__dirname, "../../..", dockerfileOf(name)), "utf8");
   expect(dockerfile).toMatch(/^ARG BASE\nFROM \$\{BASE\}$/m);
-  expect(dockerfile.match(/^(COPY|ADD) .*$/gm) ?? []).toEqual(name === "guard" ? [expect.stringMatching(/program\.cjs/)] : []);
+  expect(dockerfile.match(/^(COPY|ADD) .*$/gm) ?? []).toEqual(name === "guard" || name === "keeper" ? [expect.stringMatching(/program\.cjs/)] : []);
 });
