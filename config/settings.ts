@@ -166,7 +166,7 @@ const common = {
     .regex(/^\/./, SOCKET)
     .prefault("/var/run/docker.sock")
     .meta({ words: "path" })
-    .describe("Docker's socket on the engine's machine, for the keeper. Where Docker runs without root: `/run/user/<uid>/docker.sock`."),
+    .describe("Docker's socket on the engine's machine, for the keeper: that of the engine that runs the stack. Where Docker runs without root: `/run/user/<uid>/docker.sock`."),
   preloadLibraries: z.array(z.string(LIBRARIES).regex(IDENTIFIER, LIBRARIES).meta({ words: "name" }), LIBRARIES).prefault([]).describe("Libraries to preload beside citus and pg_stat_statements."),
   parameters: parameters.prefault({}).describe("PostgreSQL and Citus parameters of all database members, such as `work_mem`. A change is reloaded, or restarts node by node where it must."),
   coordinatorParameters: parameters.prefault({}).describe("Parameters of coordinators only; they win over `parameters`."),

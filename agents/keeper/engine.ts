@@ -1,4 +1,5 @@
 import { Agent, request } from "node:http";
+import { hostname } from "node:os";
 import { ROLE_LABEL, STACK_LABEL } from "../../topology/plan";
 import type { Ward } from "./judgement";
 
@@ -14,15 +15,17 @@ const STOP_GRACE_SECONDS = 10;
 
 interface Listed {
   readonly Id: string;
+  readonly Labels: Readonly<Record<string, string>>;
+  readonly HostConfig: { readonly NetworkMode: string };
+  readonly NetworkSettings: { readonly Networks: Readonly<Record<string, unknown>> | null };
 }
 
 interface Inspected {
   readonly Id: string;
   readonly Name: string;
   readonly State: { readonly Status: string; readonly ExitCode: number; readonly Error: string; readonly StartedAt: string };
-  readonly Config: { readonly Labels: Readonly<Record<string, string>> | null; readonly StopTimeout?: number | null };
+  readonly Config: { readonly StopTimeout?: number | null };
   readonly HostConfig: { readonly NetworkMode: string };
-  readonly NetworkSettings: { readonly Networks: Readonly<Record<string, unknown>> | null };
 }
 
 /** The Docker engine, over its HTTP API. Every question has a time limit. */
@@ -36,20 +39,23 @@ export class Engine {
   constructor(
     private readonly stack: string,
     private readonly network: string,
+    private readonly socket = SOCKET,
   ) {}
 
   /**
    * The stack's containers, the keeper left out. One that Docker is busy with is left out, too.
    *
-   * @throws if Docker does not answer.
+   * @throws if Docker does not answer, or is another engine than the one that runs this container.
    */
   async wards(): Promise<Ward[]> {
     const filters = JSON.stringify({ label: [`${STACK_LABEL}=${this.stack}`] });
     const listed = (await this.ask("GET", `/containers/json?all=1&filters=${encodeURIComponent(filters)}`, LIST_TIMEOUT_MS)) as Listed[];
-    const answers = await Promise.allSettled(listed.map(({ Id }) => this.ask("GET", `/containers/${Id}/json`, INSPECT_TIMEOUT_MS) as Promise<Inspected>));
-    const inspected = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
-    const onNetwork = new Set(inspected.filter(({ NetworkSettings }) => this.network in (NetworkSettings.Networks ?? {})).map(({ Id }) => Id));
-    return inspected.filter((container) => container.Config.Labels?.[ROLE_LABEL] !== "keeper" && onNetwork.has(hostOf(container) ?? container.Id)).map(wardOf);
+    // A container's host name is the beginning of its id.
+    if (!listed.some(({ Id }) => Id.startsWith(hostname()))) throw new Error("the engine at this socket does not run this container: set dockerSocket to the socket of the one that does");
+    const onNetwork = new Set(listed.filter(({ NetworkSettings }) => this.network in (NetworkSettings.Networks ?? {})).map(({ Id }) => Id));
+    const own = listed.filter((container) => container.Labels[ROLE_LABEL] !== "keeper" && onNetwork.has(hostOf(container) ?? container.Id));
+    const answers = await Promise.allSettled(own.map(({ Id }) => this.ask("GET", `/containers/${Id}/json`, INSPECT_TIMEOUT_MS) as Promise<Inspected>));
+    return answers.flatMap((answer) => (answer.status === "fulfilled" ? [wardOf(answer.value)] : []));
   }
 
   /** @throws with Docker's reason if it does not start. */
@@ -66,7 +72,7 @@ export class Engine {
   private ask(method: "GET" | "POST", path: string, timeoutMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const signal = AbortSignal.timeout(timeoutMs);
-      const asked = request({ socketPath: SOCKET, agent: this.agent, method, path, signal, headers: { host: "docker" } }, (response) => {
+      const asked = request({ socketPath: this.socket, agent: this.agent, method, path, signal, headers: { host: "docker" } }, (response) => {
         let text = "";
         response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
         response.on("error", reject);
@@ -84,7 +90,7 @@ export class Engine {
 }
 
 /** The id of the container whose network namespace another one shares. */
-function hostOf({ HostConfig }: Inspected): string | undefined {
+function hostOf({ HostConfig }: Pick<Inspected, "HostConfig">): string | undefined {
   return /^container:(.+)$/.exec(HostConfig.NetworkMode)?.[1];
 }
 

@@ -59,6 +59,8 @@ async function main(name: string, { start, stop, kill, times: given, only, write
   const stack = readStack(name);
   const uris = coordinatorUris(stack, await connectionUris(name)).map(({ uri }) => uri);
   const kinds: readonly BootKind[] = [...(only === "kill" ? [] : (["restart"] as const)), ...(only === "stop" ? [] : (["power cut"] as const))];
+  const unready = (await until(() => firstRefusal(uris))) ?? (await until(() => Writers.prepare(uris).then(() => undefined, String)));
+  if (unready !== undefined) throw new Failure(`${name} is not whole to begin with: ${unready}. npm run status -- ${name} has more.`);
   const boots: Boot[] = [];
   for (const kind of kinds) {
     for (let number = 1; number <= times; number += 1) {
@@ -73,7 +75,7 @@ async function main(name: string, { start, stop, kill, times: given, only, write
 }
 
 async function bootOnce(stack: Stack, uris: readonly string[], kind: BootKind, { down, up, sessions }: { down: string; up: string; sessions: number }): Promise<Boot> {
-  const writers = await Writers.open(uris, sessions);
+  const writers = Writers.open(uris, sessions);
   await delay(WRITING_MS);
   await shell(down);
   const acknowledged = await writers.stop();

@@ -22,15 +22,22 @@ export class Writers {
 
   private constructor(private readonly uris: readonly string[]) {}
 
-  /** Begins to write with so many sessions on each coordinator. */
-  static async open(uris: readonly string[], sessions: number): Promise<Writers> {
+  /** Makes the table that they write to, where it is not there. */
+  static async prepare(uris: readonly string[]): Promise<void> {
     for (const uri of uris) {
       const client = await connect(uri);
-      await client.query("CREATE TABLE IF NOT EXISTS sharding.boots (id bigint PRIMARY KEY)");
-      const { rows } = await client.query("SELECT FROM pg_dist_partition WHERE logicalrelid = 'sharding.boots'::regclass");
-      if (rows.length === 0) await client.query("SELECT create_distributed_table('sharding.boots', 'id', colocate_with := 'none')");
-      await client.end();
+      try {
+        await client.query("CREATE TABLE IF NOT EXISTS sharding.boots (id bigint PRIMARY KEY)");
+        const { rows } = await client.query("SELECT FROM pg_dist_partition WHERE logicalrelid = 'sharding.boots'::regclass");
+        if (rows.length === 0) await client.query("SELECT create_distributed_table('sharding.boots', 'id', colocate_with := 'none')");
+      } finally {
+        void client.end().catch(() => undefined);
+      }
     }
+  }
+
+  /** Begins to write with so many sessions on each coordinator. */
+  static open(uris: readonly string[], sessions: number): Writers {
     const writers = new Writers(uris);
     writers.running = uris.flatMap((uri) => Array.from({ length: sessions }, () => writers.write(uri)));
     return writers;
@@ -60,7 +67,8 @@ export class Writers {
   }
 
   private async write(uri: string): Promise<void> {
-    const client = await connect(uri, GIVE_UP_MS);
+    const client = await connect(uri, GIVE_UP_MS).catch(() => undefined);
+    if (client === undefined) return;
     try {
       while (!this.stopping) {
         const id = randomInt(HIGHEST_ID);
