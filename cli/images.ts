@@ -21,10 +21,10 @@ export interface StackImage {
   readonly key: string;
 }
 
-/** The images that a stack pulls; those that it builds are among them only if the user names others, Node.js only where there is a guard. */
+/** The images that a stack pulls; those that it builds are among them only if the user names others, Node.js only where there is a guard or a keeper. */
 export function stackImages(settings: Settings): StackImage[] {
   const { node, ...images } = settings.images;
-  const used = { ...images, ...(isGuarded(settings) && { node }) };
+  const used = { ...images, ...((isGuarded(settings) || settings.keeper) && { node }) };
   return Object.entries(used).flatMap(([name, image]: [string, string | undefined]) => (image === undefined ? [] : [{ image, key: `images.${name}` }]));
 }
 
@@ -42,11 +42,12 @@ export async function ensureImages(stack: string, settings: Settings): Promise<v
 
 /** The images that a stack builds, each on its base. */
 export function builtImages(settings: Settings): { name: BuiltImageName; base: string }[] {
-  const guard = isGuarded(settings) ? [{ name: "guard" as const, base: settings.images.node }] : [];
-  if (settings.topology === "active-active") return guard;
+  const base = settings.images.node;
+  const agents = [...(isGuarded(settings) ? [{ name: "guard" as const, base }] : []), ...(settings.keeper ? [{ name: "keeper" as const, base }] : [])];
+  if (settings.topology === "active-active") return agents;
   const { images, pooler } = settings;
   return [
-    ...guard,
+    ...agents,
     ...(images.patroni === undefined ? [{ name: "patroni" as const, base: images.citus }] : []),
     ...(pooler !== false && images.pgbouncer === undefined ? [{ name: "pgbouncer" as const, base: PGBOUNCER_BASE }] : []),
   ];

@@ -1,4 +1,4 @@
-import { holderName, ROLE_LABEL, STACK_LABEL } from "../topology/plan";
+import { ROLE_LABEL, STACK_LABEL } from "../topology/plan";
 import { docker } from "./docker";
 import { Failure } from "./failure";
 import { lastLine } from "./run";
@@ -103,18 +103,6 @@ export async function existingVolumes(names: readonly string[]): Promise<string[
   const { stdout } = await docker(["volume", "ls", "--format", "{{.Name}}"], INSPECT_TIMEOUT_MS);
   const existing = new Set(stdout.split("\n"));
   return names.filter((name) => existing.has(name));
-}
-
-/**
- * Members, and their guards, whose holder was restarted alone: they run on in a network namespace that nothing leads to any more. Only a
- * restart of the member helps; Docker and Pulumi do not notice.
- */
-export function cutOffMembers(containers: readonly LiveContainer[]): LiveContainer[] {
-  const holders = new Map(containers.flatMap((container): [string, LiveContainer][] => [[container.name, container], [container.id, container]]));
-  return containers.filter((member) => {
-    const holder = holders.get(member.host ?? holderName(member.name));
-    return holder?.status === "running" && member.status === "running" && member.startedAt < holder.startedAt;
-  });
 }
 
 function liveContainer({ Id, Name, Created, State, Config, HostConfig, Mounts }: Inspected): LiveContainer {

@@ -1,7 +1,8 @@
+import { cutOffMembers } from "../topology/cutOff";
 import { holderName } from "../topology/plan";
 import { docker } from "./docker";
 import { Failure } from "./failure";
-import { cutOffMembers, existingVolumes, inspectContainers, listNetworks, networkIds, type LiveContainer } from "./live";
+import { existingVolumes, inspectContainers, listNetworks, networkIds, type LiveContainer } from "./live";
 import { isHeld, locksOf } from "./lock";
 import { listed, say } from "./print";
 import type { Pulumi } from "./pulumi";

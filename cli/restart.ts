@@ -4,12 +4,13 @@ import { Deadline } from "../setup/deadline";
 import { waitForEtcdsWord } from "../setup/patroniGroup";
 import { PatroniRest } from "../setup/patroniRest";
 import { writeEveryShard, type ProbeResult } from "../setup/probe";
+import { cutOffMembers } from "../topology/cutOff";
 import { containersOf, patroniGroups, type ContainerPlan } from "../topology/plan";
 import { connect, connectionUris, coordinatorUris } from "./connections";
 import { docker, requireDocker } from "./docker";
 import { Failure } from "./failure";
 import { waitForGuard } from "./guardWatch";
-import { cutOffMembers, inspectContainers } from "./live";
+import { inspectContainers } from "./live";
 import { waitUntilServing } from "./nodeHealth";
 import { isInService, isLeader, patroniCluster, switchOver } from "./patroniCluster";
 import { duration, listed } from "./print";
@@ -76,11 +77,11 @@ function chooseNodes(stack: Stack, names: readonly string[]): ContainerPlan[] {
   });
 }
 
-/** etcd, workers, coordinators with the leader last, HAProxy, the pooler, guards: what others depend on is whole when its turn comes. */
+/** etcd, workers, coordinators with the leader last, HAProxy, the pooler, guards, the keeper: what others depend on is whole when its turn comes. */
 async function inOrder({ plan }: Stack, nodes: readonly ContainerPlan[]): Promise<ContainerPlan[]> {
   const groups = await Promise.all(patroniGroups(plan).map(({ members }) => patroniCluster(members.map(({ name }) => name))));
   const leaders = new Set(groups.map((members) => members?.find(isLeader)?.name));
-  const turn = ({ name, role }: ContainerPlan): number => ({ etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4, pooler: 5, guard: 6 })[role] + (leaders.has(name) ? 0.5 : 0);
+  const turn = ({ name, role }: ContainerPlan): number => ({ etcd: 0, worker: 1, member: 2, coordinator: 2, haproxy: 4, pooler: 5, guard: 6, keeper: 7 })[role] + (leaders.has(name) ? 0.5 : 0);
   return [...nodes].sort((one, other) => turn(one) - turn(other));
 }
 

@@ -1,8 +1,10 @@
 import type { GuardState } from "../agents/guard/state";
 import { objectiveProblems } from "../config/objectives";
+import { cutOffMembers } from "../topology/cutOff";
 import { containersOf, holderName, patroniGroups, type ContainerPlan, type PatroniPlan } from "../topology/plan";
 import type { CitusStatus, RegisteredNode } from "./citusStatus";
-import { cutOffMembers, type LiveContainer } from "./live";
+import { fencerWarning } from "./fencerWarning";
+import type { LiveContainer } from "./live";
 import { isInService, isLeader, type PatroniMember } from "./patroniCluster";
 import { listed } from "./print";
 import type { Stack } from "./stack";
@@ -51,6 +53,8 @@ export interface Findings {
   readonly patroni: ReadonlyMap<string, readonly PatroniMember[] | undefined>;
   /** Names of Patroni groups in maintenance mode. */
   readonly paused?: readonly string[];
+  /** Members of Patroni groups whose fencer is off. */
+  readonly fencersOff?: readonly string[];
   /** Undefined if no member answers, or there is no etcd. */
   readonly etcd: ReadonlyMap<string, boolean> | undefined;
   readonly clusters: readonly CitusStatus[];
@@ -79,6 +83,7 @@ export function stackStatus(stack: Stack, findings: Findings): StackStatus {
   ];
   const warnings = [
     ...(findings.paused ?? []).map((group) => `${group} is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume ${stack.name} ends it.`),
+    ...(findings.fencersOff === undefined || findings.fencersOff.length === 0 ? [] : [fencerWarning(findings.fencersOff)]),
     ...findings.clusters.flatMap((cluster) => tenancyWarnings(stack, cluster)),
   ];
   const objectives = objectivesStatus(stack);

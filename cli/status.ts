@@ -6,6 +6,7 @@ import { connectionUris, coordinatorUris, type ConnectionUris } from "./connecti
 import { requireDocker } from "./docker";
 import { etcdHealth } from "./etcdHealth";
 import { Failure } from "./failure";
+import { fencersOff } from "./fencersOff";
 import { guardNote } from "./guardNote";
 import { guardStates } from "./guardStates";
 import { inspectContainers } from "./live";
@@ -38,15 +39,16 @@ async function ask(stack: Stack): Promise<Findings> {
     uriProblem = error instanceof Error ? error.message : String(error);
     return {};
   });
-  const [groups, etcd, guards, clusters] = await Promise.all([
+  const [groups, etcd, guards, clusters, off] = await Promise.all([
     Promise.all(patroniGroups(plan).map(async (group) => ({ name: group.name, cluster: await new PatroniRest(running(group.members)).cluster() }))),
     etcdHealth(running(plan.etcd?.members ?? [])),
     guardStates(running(plan.clusters.flatMap((cluster) => cluster.guards))),
     uris.then((known) => Promise.all(coordinatorUris(stack, known).map(({ cluster, uri }) => citusStatus(cluster, uri, Object.keys(settings.schema.tables))))),
+    fencersOff(plan),
   ]);
   const patroni = new Map(groups.map(({ name, cluster }) => [name, cluster?.members]));
   const paused = groups.filter(({ cluster }) => cluster?.pause === true).map(({ name }) => name);
-  return { containers, patroni, paused, etcd, guards, clusters, ...(uriProblem !== undefined && { uriProblem }) };
+  return { containers, patroni, paused, fencersOff: off, etcd, guards, clusters, ...(uriProblem !== undefined && { uriProblem }) };
 }
 
 function render(stack: Stack, { nodes, clusters, guards, problems, warnings, objectives }: StackStatus): string {

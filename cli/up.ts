@@ -1,9 +1,11 @@
 import colors from "picocolors";
 import { Failure } from "./failure";
+import { fencersOff } from "./fencersOff";
+import { fencerWarning } from "./fencerWarning";
 import { ensureImages } from "./images";
 import { inspectContainers, listContainers, stackContainers } from "./live";
 import { requireFreePorts } from "./ports";
-import { duration, say } from "./print";
+import { duration, say, warn } from "./print";
 import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeUnrecorded, requireNoStrangers, resumeOrRemove } from "./repair";
 import type { Pulumi } from "./pulumi";
 import { openSession, stackLabel } from "./session";
@@ -53,6 +55,8 @@ export async function up(name: string, options: UpOptions): Promise<void> {
   if (result.interrupted) throw new Failure(`The update of ${name} was stopped before its end. npm run up -- ${name} goes on where it ended, npm run down -- ${name} takes it back.`);
   if (result.code !== 0 && /passphrase/.test(result.other)) throw new Failure(stateProblem(name, backend, result.other));
   if (result.code !== 0) throw new Failure(updateFailure(name, "up", result.progress.errors, result.other));
+  const off = await fencersOff(stack.plan);
+  if (off.length > 0) warn(fencerWarning(off));
   console.log(summary(stack, performance.now() - startedAt, result.progress.changed));
 }
 

@@ -7,6 +7,8 @@ import { activeActiveParts, planTenancy, type ReadFile } from "../topology/stack
 import { CitusCluster } from "./citusCluster";
 import { GuardImage } from "./guardImage";
 import { image } from "./image";
+import { Keeper } from "./keeper";
+import { KeeperImage } from "./keeperImage";
 import { network } from "./network";
 import { password } from "./password";
 import { program } from "./program";
@@ -53,6 +55,10 @@ export class ActiveActive extends pulumi.ComponentResource {
     const clusters = Object.entries(parts.clusters).map(
       ([cluster, options]) => [cluster, new CitusCluster(cluster, { ...options, ...shared }, { parent: this })] as const,
     );
+    if (settings.keeper) {
+      const { prefix, dockerSocket } = settings;
+      new Keeper("keeper", { prefix, dockerSocket, network: shared.network, image: new KeeperImage("keeper-image", { base: images.node }, { parent: this }).image }, { parent: this });
+    }
 
     if (isFenced(settings)) {
       program(this, "tenancy-setup", "main", {

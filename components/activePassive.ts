@@ -8,6 +8,8 @@ import { EtcdCluster } from "./etcdCluster";
 import { GuardImage } from "./guardImage";
 import { HAProxy } from "./haproxy";
 import { image } from "./image";
+import { Keeper } from "./keeper";
+import { KeeperImage } from "./keeperImage";
 import { network } from "./network";
 import { password } from "./password";
 import { PatroniGroup } from "./patroniGroup";
@@ -95,6 +97,10 @@ export class ActivePassive extends pulumi.ComponentResource {
       },
       child,
     );
+    if (settings.keeper) {
+      const { prefix, dockerSocket } = settings;
+      new Keeper("keeper", { prefix, dockerSocket, network: shared.network, image: new KeeperImage("keeper-image", { base: images.node }, child).image }, child);
+    }
 
     const endpoints = { leader: haproxy.leader, standbys: haproxy.standbys, nodes: haproxy.nodes ?? haproxy.leader, ...(pooler && { pooled: pooler.endpoint }) };
     const uris = pulumi.all([shared.superuserPassword, cluster.uri]).apply(([secret]) =>

@@ -1,6 +1,7 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { toMebibytes } from "../config/size";
+import { DOCKER_SOCKET } from "../topology/keeper";
 import { holderName, ROLE_LABEL, STACK_LABEL, type ContainerPlan, type FencerPlan } from "../topology/plan";
 import { readPackageFile } from "./program";
 
@@ -12,6 +13,8 @@ export interface ContainerInputs {
   readonly image: pulumi.Input<string>;
   /** Image of the holder; needed for a container that is held. */
   readonly holderImage?: pulumi.Input<string>;
+  /** Environment variables that are known only while Pulumi runs. */
+  readonly variables?: Readonly<Record<string, pulumi.Input<string>>>;
   /** Environment variables that are secrets. */
   readonly secrets?: Readonly<Record<string, pulumi.Input<string>>>;
   /** Whether a destroy drops the container's volume or leaves it to the next update. @default "drop" */
@@ -41,11 +44,11 @@ const REPLACEMENT = {
  * refuses connections at once instead of being silent, and the holder sees the member's processes end.
  */
 export function container(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, inputs: ContainerInputs): docker.Container {
-  const { image, secrets = {}, dataOnDestroy = "drop", dependsOn = [] } = inputs;
+  const { image, variables: more = {}, secrets = {}, dataOnDestroy = "drop", dependsOn = [] } = inputs;
   const volume =
     plan.volume &&
     new docker.Volume(`${resourceName}-data`, { name: plan.volume.name }, { parent, retainOnDelete: dataOnDestroy === "keep" });
-  const variables: [string, pulumi.Input<string>][] = [...Object.entries(plan.environment), ...Object.entries(secrets)];
+  const variables: [string, pulumi.Input<string>][] = [...Object.entries(plan.environment), ...Object.entries(more), ...Object.entries(secrets)];
   return new docker.Container(
     resourceName,
     {
@@ -60,6 +63,7 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
       ...(volume && plan.volume && { volumes: [{ volumeName: volume.name, containerPath: plan.volume.path }] }),
       ...limited(plan),
       ...(plan.capabilities && { capabilities: { adds: [...plan.capabilities] } }),
+      ...(plan.dockerSocket !== undefined && confined(plan.dockerSocket)),
       healthcheck: {
         tests: ["CMD", ...plan.healthCheck.command],
         interval: duration(plan.healthCheck.intervalSeconds),
@@ -76,7 +80,11 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
       parent,
       dependsOn,
       ...REPLACEMENT,
-      ignoreChanges: plan.files.flatMap(({ firstBoot }, index) => (firstBoot === true ? [`uploads[${index}].content`] : [])),
+      ignoreChanges: [
+        ...plan.files.flatMap(({ firstBoot }, index) => (firstBoot === true ? [`uploads[${index}].content`] : [])),
+        // An engine that cannot limit memory drops the limit, which would be a change at every update.
+        ...(plan.dockerSocket === undefined ? [] : ["memory", "memorySwap"]),
+      ],
     },
   );
 }
@@ -87,6 +95,7 @@ function home(parent: pulumi.ComponentResource, resourceName: string, plan: Cont
     const { id } = holder(parent, resourceName, plan, inputs);
     return { networkMode: pulumi.interpolate`container:${id}`, pidMode: pulumi.interpolate`container:${id}` };
   }
+  if (plan.dockerSocket !== undefined) return { networkMode: "none" };
   if (plan.joins === undefined) return addressed(plan, inputs.network);
   const host = inputs.joins?.networkMode;
   if (host === undefined) throw new Error(`${plan.name}: joins is not set; it needs the container ${plan.joins}, whose network it shares`);
@@ -164,6 +173,18 @@ function addressed(plan: ContainerPlan, network: pulumi.Input<string>): Pick<doc
     ...(plan.ports.length > 0 && {
       ports: [...plan.ports].sort((a, b) => a.internal - b.internal).map(({ internal, external, ip }) => ({ internal, external, ip, protocol: "tcp" })),
     }),
+  };
+}
+
+/** What a container has that may use Docker, and nothing else. */
+function confined(dockerSocket: string): Pick<docker.ContainerArgs, "mounts" | "tmpfs" | "readOnly" | "capabilities" | "securityOpts"> {
+  return {
+    // Unlike a volume, a mount of what is not there is an error instead of an empty directory.
+    mounts: [{ type: "bind", source: dockerSocket, target: DOCKER_SOCKET }],
+    tmpfs: { "/run": "size=1m" },
+    readOnly: true,
+    capabilities: { drops: ["ALL"] },
+    securityOpts: ["no-new-privileges"],
   };
 }
 

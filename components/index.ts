@@ -4,6 +4,8 @@ export { CitusCluster, type CitusClusterArgs } from "./citusCluster";
 export { EtcdCluster, type EtcdClusterArgs } from "./etcdCluster";
 export { GuardImage, type GuardImageArgs } from "./guardImage";
 export { HAProxy, type HAProxyArgs } from "./haproxy";
+export { Keeper, type KeeperArgs } from "./keeper";
+export { KeeperImage, type KeeperImageArgs } from "./keeperImage";
 export { PatroniGroup, type PatroniGroupArgs } from "./patroniGroup";
 export { PatroniImage, type PatroniImageArgs } from "./patroniImage";
 export { PgBouncerImage, type PgBouncerImageArgs } from "./pgbouncerImage";

@@ -37,11 +37,13 @@ function workerProblems(settings: Settings): Problem[] {
 
 /** Names of containers that are not workers, by what decides them. */
 function reservedNames(settings: Settings): [string, string][] {
+  const keeper: [string, string][] = settings.keeper ? [["keeper", "the stack's keeper"]] : [];
   if (settings.topology === "active-active") {
-    return Object.keys(settings.clusters).flatMap((name): [string, string][] => [
+    const own = Object.keys(settings.clusters).flatMap((name): [string, string][] => [
       [`coord_${name}`, `clusters.${name} (its coordinator)`],
       [`guard_${name}`, `clusters.${name} (its guard)`],
     ]);
+    return [...own, ...keeper];
   }
   return [
     ...Array.from({ length: settings.coordinators }, (_, index): [string, string] => [`coord-${index + 1}`, "coordinators"]),
@@ -49,6 +51,7 @@ function reservedNames(settings: Settings): [string, string][] {
     ...Array.from({ length: settings.etcdMembers }, (_, index): [string, string] => [`etcd-${index + 1}`, "etcdMembers"]),
     ["haproxy", "the stack's HAProxy"],
     ...(settings.pooler === false ? [] : [["pooler", "the stack's pooler"] satisfies [string, string]]),
+    ...keeper,
   ];
 }
 

@@ -123,6 +123,7 @@ const schema = z
   .prefault({});
 
 const LIBRARIES = 'must be a list of libraries such as ["pg_cron"]';
+const SOCKET = "must be the absolute path of Docker's socket on the engine's machine, such as /var/run/docker.sock";
 const PREFIX = 'must be at most 20 lower-case letters, digits, - and _, such as "test-"';
 
 const password = z.string("must be a text").min(1, "must not be empty; remove it to have one generated").optional().meta({ words: "secret text" });
@@ -156,6 +157,16 @@ const common = {
     .boolean("must be true or false")
     .prefault(true)
     .describe("Whether a guard beside the coordinator takes a dead or frozen worker out of service, so that writes go on, and brings it back. Only where `replicationFactor` is 2 or more."),
+  keeper: z
+    .boolean("must be true or false")
+    .prefault(true)
+    .describe("Whether a keeper starts again what Docker's engine leaves down when it boots. It has Docker's socket, which is as good as root on the engine's machine, and no network."),
+  dockerSocket: z
+    .string(SOCKET)
+    .regex(/^\/./, SOCKET)
+    .prefault("/var/run/docker.sock")
+    .meta({ words: "path" })
+    .describe("Docker's socket on the engine's machine, for the keeper: that of the engine that runs the stack. Where Docker runs without root: `/run/user/<uid>/docker.sock`."),
   preloadLibraries: z.array(z.string(LIBRARIES).regex(IDENTIFIER, LIBRARIES).meta({ words: "name" }), LIBRARIES).prefault([]).describe("Libraries to preload beside citus and pg_stat_statements."),
   parameters: parameters.prefault({}).describe("PostgreSQL and Citus parameters of all database members, such as `work_mem`. A change is reloaded, or restarts node by node where it must."),
   coordinatorParameters: parameters.prefault({}).describe("Parameters of coordinators only; they win over `parameters`."),
@@ -175,7 +186,7 @@ const imagesOf = <T extends z.ZodRawShape>(more: T) =>
     .strictObject({
       citus: image.prefault("citusdata/citus:13.2.0").describe("Citus on PostgreSQL: workers, and coordinators."),
       holder: image.prefault("debian:trixie-slim").describe("The holder of each database member, HAProxy and the pooler; any small image with a shell."),
-      node: image.prefault("node:20-trixie-slim").describe("Debian with Node.js, on which the guard is built."),
+      node: image.prefault("node:20-trixie-slim").describe("Debian with Node.js, on which the guard and the keeper are built."),
       ...more,
     })
     .prefault({} as never);
@@ -262,7 +273,7 @@ const activePassive = z.strictObject({
         "temporary tables, `WITH HOLD` cursors, SQL's `PREPARE`) does not outlive a transaction there, nor do `options` in a URI count; what a driver prepares does.",
     ),
   images: imagesOf({
-    patroni: image.optional().describe("Patroni on Citus, with `patroni` on the PATH. Not set: built on `images.citus`."),
+    patroni: image.optional().describe("Patroni on Citus, with `patroni`, `python3` (3.9 or newer), `ss` and `curl` on the PATH. Not set: built on `images.citus`."),
     etcd: image.prefault("quay.io/coreos/etcd:v3.5.16").describe("etcd."),
     haproxy: image.prefault("haproxy:3.0.11").describe("HAProxy."),
     pgbouncer: image.optional().describe("PgBouncer with `psql` and `openssl` beside it and a user `postgres`. Not set: built on debian:trixie-slim, if there is a pooler."),

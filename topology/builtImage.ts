@@ -1,17 +1,18 @@
 import { createHash } from "node:crypto";
 
 /** What an image that is built on this machine holds; its Dockerfile stands in the folder of `assets/` of that name. */
-export type BuiltImageName = "patroni" | "pgbouncer" | "guard";
+export type BuiltImageName = "patroni" | "pgbouncer" | "guard" | "keeper";
 
 /** What a user may set instead, as a clause of a sentence. */
 const REMEDIES: Readonly<Record<BuiltImageName, string>> = {
   patroni: "Set images.patroni to an image with Patroni",
   pgbouncer: "Set images.pgbouncer to an image with PgBouncer",
   guard: "Set images.node to a Debian-based image with Node.js",
+  keeper: "Set images.node to a Debian-based image with Node.js",
 };
 
 /** Programs of `agents/` that images run: paths without their suffix, relative to the project's sources. */
-const PROGRAMS: Readonly<Partial<Record<BuiltImageName, string>>> = { guard: "agents/guard/main" };
+const PROGRAMS: Readonly<Partial<Record<BuiltImageName, string>>> = { guard: "agents/guard/main", keeper: "agents/keeper/main" };
 
 /** Files that stand beside a Dockerfile and are copied from there. */
 const FILES: Readonly<Partial<Record<BuiltImageName, readonly string[]>>> = { patroni: ["patch.py", "election.py"] };

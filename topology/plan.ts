@@ -6,7 +6,7 @@ import type { Limits } from "../config/settings";
  */
 
 /** What a container is for. */
-export type Role = "coordinator" | "worker" | "member" | "etcd" | "haproxy" | "pooler" | "guard";
+export type Role = "coordinator" | "worker" | "member" | "etcd" | "haproxy" | "pooler" | "guard" | "keeper";
 
 /** A port that a container publishes on the machine. */
 export interface PortPlan {
@@ -58,6 +58,11 @@ export interface ContainerPlan {
   readonly fencer?: FencerPlan;
   /** A database member whose holder's network namespace the container shares, by its name; not set: it has an address of its own. */
   readonly joins?: string;
+  /**
+   * The path of Docker's socket on the engine's machine, for a container that may use Docker, and so is root there. It has nothing else: no
+   * network, no capability, and no file system that it could write to but `/run`.
+   */
+  readonly dockerSocket?: string;
   /** Linux capabilities beside Docker's own, such as `CAP_NET_ADMIN`. */
   readonly capabilities?: readonly string[];
   /** Not set: the image's own. */
@@ -235,6 +240,8 @@ export interface StackPlan {
   readonly haproxy?: ContainerPlan;
   /** Absent in active-active, and unless the settings ask for it. */
   readonly pooler?: ContainerPlan;
+  /** Absent where nobody wants it. */
+  readonly keeper?: ContainerPlan;
 }
 
 /** Every container of a stack that runs a program of its own (holders are left out). */
@@ -245,6 +252,7 @@ export function containersOf(plan: StackPlan): ContainerPlan[] {
     ...plan.clusters.flatMap(({ coordinator, workers, guards }) => [...(coordinator === undefined ? [] : [coordinator]), ...workers, ...guards]),
     ...(plan.haproxy === undefined ? [] : [plan.haproxy]),
     ...(plan.pooler === undefined ? [] : [plan.pooler]),
+    ...(plan.keeper === undefined ? [] : [plan.keeper]),
   ];
 }
 

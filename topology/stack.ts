@@ -5,6 +5,7 @@ import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "../c
 import { planCitus, reachable, type CitusOptions } from "./citus";
 import { planEtcd, type EtcdOptions } from "./etcd";
 import { INSIDE, planHAProxy, type HAProxyOptions } from "./haproxy";
+import { planKeeper } from "./keeper";
 import { patroniPath, planPatroni, PROMOTED, type PatroniOptions } from "./patroni";
 import { FIRST_GROUP, type CitusClusterPlan, type StackPlan, type TenancySpec } from "./plan";
 import { planPooler, POOLER_PAUSE, POOLER_START, type PoolerOptions } from "./pooler";
@@ -110,7 +111,7 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
   if (settings.topology === "active-active") {
     const { network, clusters } = activeActiveParts(settings, read);
     const plans = Object.entries(clusters).map(([name, options]) => planCitus(name, options));
-    return { topology: settings.topology, network, clusters: plans, ...(isFenced(settings) && { tenancy: planTenancy(plans) }) };
+    return { topology: settings.topology, network, clusters: plans, ...(isFenced(settings) && { tenancy: planTenancy(plans) }), ...keeperOf(settings) };
   }
   const parts = activePassiveParts(settings, read);
   const etcd = planEtcd(parts.etcd.name, parts.etcd.options);
@@ -126,7 +127,12 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
     haproxy: planHAProxy(parts.haproxy.name, { ...parts.haproxy.options, members }, read(CUT_SESSIONS)),
     ...(parts.pooler !== undefined && { pooler: planPooler(parts.pooler.name, parts.pooler.options, { start: read(POOLER_START), pause: read(POOLER_PAUSE) }) }),
     clusters: [planCitus(parts.cluster.name, parts.cluster.options)],
+    ...keeperOf(settings),
   };
+}
+
+function keeperOf(settings: Settings): Pick<StackPlan, "keeper"> {
+  return settings.keeper ? { keeper: planKeeper("keeper", settings) } : {};
 }
 
 function citusOptions(settings: Settings, read: ReadFile): CitusOptions {

@@ -13,6 +13,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -33,6 +34,8 @@ ETCD_TIMEOUT_S = 0.5
 REST_PORT = 8008
 POSTGRES_PORT = 5432
 KILLED = 1 << (signal.SIGKILL - 1)
+# Says why nothing is fenced, for `up` and `status`; absent where all is well.
+OFF_FILE = "/run/fencer.off"
 
 
 def log(message):
@@ -76,6 +79,9 @@ def threads(pid):
 
 
 OWN_CGROUP = read("/proc/self/cgroup")
+MEMBER_PROGRAMS = ("patroni", "postgres")
+# As PostgreSQL titles the process that writes the log ahead: `postgres: <cluster>: walwriter`. A user of that name has more behind it.
+WALWRITER = re.compile(r"^postgres: (?:.*: )?walwriter\s*$")
 
 
 def guests():
@@ -99,6 +105,28 @@ def runnable():
     return [pid for pid, process in guests().items() if not process.finished]
 
 
+def unclear():
+    """
+    Processes of the holder's own control group that may be the member's nevertheless: those that entered from outside, such as a shell of
+    `docker exec` in the holder, and whatever has the name of a member's program. Where the engine gives containers no control groups of their
+    own, all of the member is among them.
+    """
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or entry == "1":
+            continue
+        process = task(f"/proc/{entry}/status")
+        if process is None or process.state in "ZX" or not (process.parent == 0 or process.name in MEMBER_PROGRAMS):
+            continue
+        if read(f"/proc/{entry}/cgroup") == OWN_CGROUP:
+            found[int(entry)] = process
+    return found
+
+
+def is_patroni(pid):
+    return any(os.path.basename(word) == "patroni" for word in (read(f"/proc/{pid}/cmdline") or "").split("\0")[:2])
+
+
 def footprint(pids):
     """How far processes have run, by thread; None if one of them is running or waiting for a processor."""
     sums = {}
@@ -119,25 +147,30 @@ class Etcd:
         # Addresses are kept: Docker's name service takes seconds for the name of a container that is dead.
         self.hosts = [(host.rsplit(":", 1)[0], int(host.rsplit(":", 1)[1])) for host in hosts]
         self.addresses = {}
-        self.leading = False
 
     def watch(self):
-        """Keeps knowing, each second, whether the member leads, and which etcd member answers."""
+        """Keeps knowing, each second, which etcd member answers, and at what address."""
         while True:
             try:
-                self.leading = self.lease(serializable=True) is not None
-            except OSError:
+                self.lease(serializable=True)
+            except Exception:
+                # Whatever it is: fence() asks again, and says what is wrong.
                 pass
             time.sleep(1)
 
     def lease(self, serializable=False):
         """The lease of the leader key if this member holds it, else None. Raises OSError if etcd does not answer."""
         key = base64.b64encode(f"{self.path}/leader".encode()).decode()
-        kvs = self.ask("/v3/kv/range", {"key": key, "serializable": serializable}).get("kvs", [])
-        return kvs[0].get("lease") if kvs and base64.b64decode(kvs[0].get("value", "")).decode() == self.name else None
+        answer = self.ask("/v3/kv/range", {"key": key, "serializable": serializable})
+        try:
+            kvs = answer.get("kvs", [])
+            holds = bool(kvs) and base64.b64decode(kvs[0].get("value", "")).decode() == self.name
+            return (int(kvs[0].get("lease", 0)) or None) if holds else None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise OSError(f"etcd's answer makes no sense: {error!r}") from error
 
     def revoke(self, lease):
-        self.ask("/v3/lease/revoke", {"ID": lease})
+        self.ask("/v3/lease/revoke", {"ID": str(lease)})
 
     def ask(self, path, question):
         problem = OSError("etcd has no members")
@@ -153,7 +186,7 @@ class Etcd:
                 finally:
                     connection.close()
                 if response.status != 200:
-                    raise OSError(f"{host}: {answer.get('message', response.status)}")
+                    raise OSError(f"{host}: {answer.get('message', response.status) if isinstance(answer, dict) else response.status}")
                 if (host, port) != self.hosts[0]:
                     self.hosts = [(host, port)] + [other for other in self.hosts if other != (host, port)]
                 return answer
@@ -187,17 +220,21 @@ def watched(found):
 
 def find_patroni():
     """Patroni itself: entered from outside the namespace, unlike what it starts, and runs `patroni`, unlike other guests."""
-    for pid, process in guests().items():
-        words = (read(f"/proc/{pid}/cmdline") or "").split("\0")
-        if process.parent == 0 and any(os.path.basename(word) == "patroni" for word in words[:2]):
-            return pid
-    return None
+    return next((pid for pid, process in guests().items() if process.parent == 0 and is_patroni(pid)), None)
 
 
 def find_postmaster():
     """The PostgreSQL process that is no child of a PostgreSQL process."""
     servers = {pid: process for pid, process in guests().items() if process.name == "postgres"}
     return next((pid for pid, process in servers.items() if process.parent not in servers), None)
+
+
+def takes_writes():
+    """
+    Whether the member's PostgreSQL is a primary. It has a process that writes the log ahead from the end of its recovery until it is shut
+    down, and a standby has none. The kernel tells it of a frozen member as well, which answers no question.
+    """
+    return any(process.name == "postgres" and WALWRITER.match((read(f"/proc/{pid}/cmdline") or "").split("\0")[0]) for pid, process in guests().items())
 
 
 def wake_patroni():
@@ -226,9 +263,13 @@ def reset_connections():
     clients and workers would wait for answers, and Patroni's question to a frozen member, before another leads, takes 2 s.
     """
     ports = " or ".join(f"{side} = :{port}" for port in (POSTGRES_PORT, REST_PORT) for side in ("sport", "dport"))
-    result = subprocess.run(["ss", "--kill", "--tcp", "--all", "--numeric", "--no-header", f"( {ports} )"], capture_output=True, text=True)
-    if result.returncode != 0:
-        log(f"connections could not be closed: {result.stderr.strip()}")
+    try:
+        result = subprocess.run(["ss", "--kill", "--tcp", "--all", "--numeric", "--no-header", f"( {ports} )"], capture_output=True, text=True)
+        problem = result.stderr.strip() if result.returncode != 0 else ""
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        log(f"connections could not be closed: {problem}")
 
 
 class Fencer:
@@ -238,6 +279,7 @@ class Fencer:
         self.postmaster = None
         self.progress = None
         self.progressed_at = time.monotonic()
+        self.off = os.path.exists(OFF_FILE)
 
     def run(self):
         while True:
@@ -246,6 +288,8 @@ class Fencer:
                 self.progressed_at = time.monotonic()
                 if self.patroni is None:
                     self.fence("no process of it is there")
+                else:
+                    self.tell_off(False)
             if self.patroni is not None and self.postmaster is None:
                 self.postmaster = watched(find_postmaster())
             self.wait()
@@ -287,7 +331,7 @@ class Fencer:
             self.progressed_at = time.monotonic()
             return
         still = time.monotonic() - self.progressed_at
-        if still < FROZEN_S or not self.etcd.leading:
+        if still < FROZEN_S or not takes_writes():
             return
         pids = list(guests())
         before = footprint(pids)
@@ -297,25 +341,50 @@ class Fencer:
             return
         if footprint([self.patroni.pid]) != self.progress:
             return
-        log(f"{'all processes of the member are' if frozen else 'Patroni is'} frozen while it leads: ending the member")
+        log(f"{'all processes of the member are' if frozen else 'Patroni is'} frozen while it takes writes: ending the member")
         self.end_member()
         reset_connections()
         self.fence("it was frozen, and every process of it has its SIGKILL")
 
+    def may_run(self):
+        """Whether something that is the member's, or may be, can still execute an instruction."""
+        if runnable():
+            self.tell_off(False)
+            return True
+        doubtful = unclear()
+        if any(process.name in MEMBER_PROGRAMS or is_patroni(pid) for pid, process in doubtful.items()):
+            self.tell_off(True)
+        return self.off or len(doubtful) > 0
+
+    def tell_off(self, off):
+        """Says where control groups do not tell the member from its holder: nothing proves then that nothing of it runs."""
+        if off == self.off:
+            return
+        self.off = off
+        message = "this engine's control groups do not tell the member from its holder, so nothing is revoked, and a lease has to expire"
+        log(f"fencer off: {message}" if off else "fencer on: control groups tell the member from its holder")
+        try:
+            if off:
+                with open(OFF_FILE, "w", encoding="utf-8") as file:
+                    file.write(message + "\n")
+            else:
+                os.unlink(OFF_FILE)
+        except OSError as error:
+            log(f"{OFF_FILE} could not be changed: {error}")
+
     def fence(self, reason):
         """Revokes the lease by which the member leads, if nothing of the member can run. Tries until it is done or something runs again."""
         complained = False
-        while not runnable():
+        while not self.may_run():
             try:
                 lease = self.etcd.lease()
                 if lease is None:
                     return
                 # Whoever wrote the key that was read had entered this namespace by then, and is finished if nothing runs now.
-                if runnable():
+                if self.may_run():
                     return
                 self.etcd.revoke(lease)
-                self.etcd.leading = False
-                log(f"revoked lease {int(lease):x} of {self.etcd.name}: {reason}")
+                log(f"revoked lease {lease:x} of {self.etcd.name}: {reason}")
                 return
             except OSError as error:
                 if not complained:

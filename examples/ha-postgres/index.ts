@@ -1,6 +1,6 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { EtcdCluster, HAProxy, PatroniGroup, PatroniImage } from "../../components";
+import { EtcdCluster, HAProxy, Keeper, PatroniGroup, PatroniImage } from "../../components";
 
 const config = new pulumi.Config();
 const port = config.getNumber("port") ?? 5000;
@@ -18,6 +18,7 @@ const database = new PatroniGroup("db", {
   parameters: { work_mem: config.get("workMem") ?? "8MB" },
 });
 const proxy = new HAProxy("haproxy", { network, prefix, members: database.members, leaderPort: port, standbysPort: port + 1, statisticsPort: port + 2000 });
+new Keeper("keeper", { network, prefix });
 
 /** Where this machine reaches the leader; ready once {@link scope} is known. */
 export const leader = `${proxy.leader.host}:${proxy.leader.port}`;

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
-import { CitusCluster, EtcdCluster, HAProxy, PatroniGroup, PatroniImage, PgBouncerImage, Pooler } from "../../components";
+import { CitusCluster, EtcdCluster, HAProxy, Keeper, PatroniGroup, PatroniImage, PgBouncerImage, Pooler } from "../../components";
 import { recording, underMocks, valueOf, type Options, type Registered } from "./mocks";
 
 const CONTAINER = "docker:index/container:Container";
@@ -166,6 +166,17 @@ describe("Pooler", () => {
     expect(pooler?.secrets).toContain("envs");
     expect(containers(resources).find(({ name }) => name === "pool-pgbouncer-holder")?.inputs["ports"]).toEqual([{ internal: 6432, external: 16432, ip: "0.0.0.0", protocol: "tcp" }]);
     expect(JSON.stringify(pooler?.inputs["uploads"])).toContain("* = host=t-front port=5000");
+  });
+});
+
+describe("Keeper", () => {
+  test("builds its image unless it is given one, and its memory limit is no change where the engine has none", async () => {
+    const { options, recorded } = recording();
+    const { result, resources } = await underMocks("test", () => new Keeper("keep", { network: "n", prefix: "t-" }, options));
+    expect(result.container).toBe("t-keep");
+    expect(containers(resources).map(({ inputs }) => [inputs["name"], inputs["image"]])).toEqual([["t-keep", expect.stringMatching(/^citus-sharding\/keeper:/)]]);
+    expect(optionsOf(recorded, "keep-container").ignoreChanges).toEqual(["memory", "memorySwap"]);
+    expect((await underMocks("test", () => new Keeper("keep", { network: "n", image: "given" }))).resources.filter(({ type }) => type.startsWith("command:"))).toEqual([]);
   });
 });
 

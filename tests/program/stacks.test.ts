@@ -149,12 +149,13 @@ describe("Pulumi.active-active.yaml", () => {
     expect(count(stack.resources)).toEqual({
       "citus:index:ActiveActive": 1,
       "citus:index:CitusCluster": 2,
-      "citus:index:BuiltImage": 1,
+      "citus:index:Keeper": 1,
+      "citus:index:BuiltImage": 2,
       "docker:index/network:Network": 1,
       "docker:index/remoteImage:RemoteImage": 2,
       "docker:index/volume:Volume": 8,
-      [CONTAINER]: 18,
-      [COMMAND]: 5,
+      [CONTAINER]: 19,
+      [COMMAND]: 6,
     });
   });
 
@@ -217,6 +218,44 @@ describe("Pulumi.active-active.yaml", () => {
       destroyGraceSeconds: 3,
     });
     expect(guard.secrets).toContain("envs");
+  });
+
+  test("the keeper is exactly this: Docker's socket, and nothing else", () => {
+    const { inputs } = named(stack.resources, "keeper-container");
+    expect(inputs).toEqual({
+      name: "keeper",
+      image: expect.stringMatching(/^citus-sharding\/keeper:[0-9a-f]{12}$/) as string,
+      restart: "unless-stopped",
+      logDriver: "json-file",
+      logOpts: { "max-file": "3", "max-size": "10m" },
+      labels: [
+        { label: "io.citus-sharding.role", value: "keeper" },
+        { label: "io.citus-sharding.stack", value: "organization/citus-sharding/active-active" },
+      ],
+      networkMode: "none",
+      mounts: [{ type: "bind", source: "/var/run/docker.sock", target: "/var/run/docker.sock" }],
+      tmpfs: { "/run": "size=1m" },
+      readOnly: true,
+      capabilities: { drops: ["ALL"] },
+      securityOpts: ["no-new-privileges"],
+      envs: ["KEEPER_NETWORK=citus-active-active", "KEEPER_STACK=organization/citus-sharding/active-active"],
+      uploads: [],
+      memory: 128,
+      memorySwap: 128,
+      healthcheck: { tests: ["CMD", "sh", "-c", 'test -n "$(find /run/keeper -newermt "-60 seconds")"'], interval: "10s", timeout: "3s", retries: 3, startPeriod: "30s" },
+      stopSignal: "SIGTERM",
+      stopTimeout: 3,
+      destroyGraceSeconds: 3,
+    });
+  });
+
+  test("the keeper finds Docker's socket where it is set, and is left out where nobody wants it", async () => {
+    const elsewhere = await run("active-active", { "citus-sharding:dockerSocket": "/run/user/1000/docker.sock", "citus-sharding:prefix": "t-" });
+    const { inputs } = named(elsewhere.resources, "keeper-container");
+    expect(inputs).toMatchObject({ name: "t-keeper", mounts: [{ source: "/run/user/1000/docker.sock", target: "/var/run/docker.sock" }], envs: ["KEEPER_NETWORK=t-citus-active-active", expect.any(String) as string] });
+    const without = await run("active-active", { "citus-sharding:keeper": "false" });
+    expect(count(without.resources)).toMatchObject({ [CONTAINER]: 18, [COMMAND]: 5 });
+    expect(JSON.stringify(without.resources)).not.toContain("docker.sock");
   });
 
   test("a cluster is set up over its coordinator's port, with the password in the environment", () => {
@@ -289,12 +328,13 @@ describe("Pulumi.active-passive.yaml", () => {
       "citus:index:EtcdCluster": 1,
       "citus:index:HAProxy": 1,
       "citus:index:PatroniGroup": 1,
-      "citus:index:BuiltImage": 1,
+      "citus:index:Keeper": 1,
+      "citus:index:BuiltImage": 2,
       "docker:index/network:Network": 1,
       "docker:index/remoteImage:RemoteImage": 4,
       "docker:index/volume:Volume": 9,
-      [CONTAINER]: 17,
-      [COMMAND]: 7,
+      [CONTAINER]: 18,
+      [COMMAND]: 8,
     });
   });
 
@@ -361,7 +401,7 @@ describe("Pulumi.active-passive.yaml", () => {
     const config = Object.fromEntries(Object.entries(given).map(([key, value]) => [`citus-sharding:${key}`, value]));
     const { resources, warnings } = await run("active-passive", config, Object.keys(config));
     expect(warnings).toEqual([]);
-    expect(ofType(resources, COMMAND)).toHaveLength(4);
+    expect(ofType(resources, COMMAND)).toHaveLength(5);
     const { inputs, secrets } = named(resources, "coord-1");
     const envs = inputs["envs"] as string[];
     expect(envs).toEqual(expect.arrayContaining(["PATRONI_SUPERUSER_PASSWORD=s p", "PATRONI_REPLICATION_PASSWORD=123", "PATRONI_REWIND_PASSWORD=w"]));
@@ -405,7 +445,7 @@ describe("Pulumi.active-passive.yaml with the pooler", () => {
 
   test("is the stack without it, its image, one container and its holder", async () => {
     const without = count((await run("active-passive")).resources);
-    expect(count(stack.resources)).toEqual({ ...without, "citus:index:Pooler": 1, "citus:index:BuiltImage": 2, [CONTAINER]: 19, [COMMAND]: 8 });
+    expect(count(stack.resources)).toEqual({ ...without, "citus:index:Pooler": 1, "citus:index:BuiltImage": 3, [CONTAINER]: 20, [COMMAND]: 9 });
   });
 
   test("the pooler is exactly this", () => {

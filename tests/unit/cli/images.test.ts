@@ -4,16 +4,18 @@ import { parseSettings } from "../../../config/parse";
 
 const patroni = { name: "patroni", base: "citusdata/citus:13.2.0" };
 const guard = { name: "guard", base: "node:20-trixie-slim" };
+const keeper = { name: "keeper", base: "node:20-trixie-slim" };
 const pgbouncer = { name: "pgbouncer", base: "debian:trixie-slim" };
 
 test.each([
-  ["active-active", { topology: "active-active" }, [guard]],
-  ["active-active without the guard", { topology: "active-active", guard: false }, []],
-  ["active-passive", { topology: "active-passive" }, [patroni]],
-  ["a pooler", { topology: "active-passive", pooler: true }, [patroni, pgbouncer]],
-  ["another base", { topology: "active-passive", images: { citus: "citusdata/citus:13.1.0" } }, [{ ...patroni, base: "citusdata/citus:13.1.0" }]],
-  ["images that the user names", { topology: "active-passive", pooler: true, images: { patroni: "ours:1", pgbouncer: "ours:2" } }, []],
-  ["an image of a pooler that there is not", { topology: "active-passive", images: { pgbouncer: "ours:2" } }, [patroni]],
+  ["active-active", { topology: "active-active" }, [guard, keeper]],
+  ["active-active without the guard", { topology: "active-active", guard: false }, [keeper]],
+  ["active-active without guard and keeper", { topology: "active-active", guard: false, keeper: false }, []],
+  ["active-passive", { topology: "active-passive" }, [keeper, patroni]],
+  ["a pooler", { topology: "active-passive", pooler: true }, [keeper, patroni, pgbouncer]],
+  ["another base", { topology: "active-passive", images: { citus: "citusdata/citus:13.1.0" } }, [keeper, { ...patroni, base: "citusdata/citus:13.1.0" }]],
+  ["images that the user names", { topology: "active-passive", pooler: true, images: { patroni: "ours:1", pgbouncer: "ours:2" } }, [keeper]],
+  ["an image of a pooler that there is not", { topology: "active-passive", images: { pgbouncer: "ours:2" } }, [keeper, patroni]],
 ])("what is built: %s", (_, input, built) => {
   expect(builtImages(parseSettings(input).settings)).toEqual(built);
 });

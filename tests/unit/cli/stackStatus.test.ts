@@ -39,6 +39,11 @@ function changed(name: string, more: Partial<LiveContainer>): readonly LiveConta
   return [...without(name), container(name, more)];
 }
 
+test("a fencer that is off is a warning, and no problem", () => {
+  expect(stackStatus(stack, { ...well, fencersOff: ["coord-1", "coord-2"] })).toMatchObject({ healthy: true, warnings: [expect.stringMatching(/^Fencers of coord-1 and coord-2 are off: this Docker does not give containers control groups/)] });
+  expect(stackStatus(stack, { ...well, fencersOff: [] }).warnings).toEqual([]);
+});
+
 describe("a disabled worker", () => {
   const guarded: Stack = { ...stack, plan: planStack(parseSettings({ topology: "active-passive", replicationFactor: 2 }).settings, () => "") };
   const clusters = well.clusters.map((cluster) => ({ ...cluster, nodes: cluster.nodes.map((node) => ({ ...node, active: node.name !== "worker2" })) }));

@@ -352,6 +352,8 @@ describe("defaults", () => {
       replicationFactor: 2,
       tenantFence: true,
       guard: true,
+      keeper: true,
+      dockerSocket: "/var/run/docker.sock",
       images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim", node: "node:20-trixie-slim" },
       limits: { coordinator: {}, worker: {} },
       prefix: "",

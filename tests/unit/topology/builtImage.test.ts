@@ -24,16 +24,17 @@ test("the tag names what it holds, the base, the Dockerfile and the files beside
   }
 });
 
-test("the guard's names its program, too", () => {
-  const { tag, program } = planImage("guard", "node:20", read, bundle);
-  expect(program).toBe("agents/guard/main");
-  expect(planImage("guard", "node:20", read, () => "another").tag).not.toBe(tag);
+test.each(["guard", "keeper"] as const)("the %s's names its program, too", (name) => {
+  const { tag, program } = planImage(name, "node:20", read, bundle);
+  expect(program).toBe(`agents/${name}/main`);
+  expect(planImage(name, "node:20", read, () => "another").tag).not.toBe(tag);
 });
 
 test.each([
   ["patroni", ["COPY election.py patch.py /tmp/"]],
   ["pgbouncer", []],
   ["guard", [expect.stringMatching(/program\.cjs/)]],
+  ["keeper", [expect.stringMatching(/program\.cjs/)]],
 ] as const)("the Dockerfile of %s is there, takes the base as an argument, and copies what is put beside it", (name, copied) => {
   const { dockerfile, files } = planImage(name, "base", readFile, bundle);
   expect(dockerfile).toMatch(/^ARG BASE\nFROM \$\{BASE\}$/m);

@@ -14,7 +14,7 @@ describe("active-active", () => {
   test("by default", () => {
     const stack = plan({ topology: "active-active" });
     expect(stack).toMatchObject({ topology: "active-active", network: "citus-active-active" });
-    expect(names(stack)).toEqual(["coord_a", "worker_a1", "worker_a2", "worker_a3", "guard_a", "coord_b", "worker_b1", "worker_b2", "worker_b3", "guard_b"]);
+    expect(names(stack)).toEqual(["coord_a", "worker_a1", "worker_a2", "worker_a3", "guard_a", "coord_b", "worker_b1", "worker_b2", "worker_b3", "guard_b", "keeper"]);
     expect(containersOf(stack).flatMap(({ ports }) => ports.map(({ external }) => external))).toEqual([5432, 5433, 5434, 5435, 6432, 6433, 6434, 6435]);
     for (const { setup } of stack.clusters) {
       expect(setup).toMatchObject({ replicationFactor: 2, shardCount: 32, schema: { sql: "text of assets/sql/schema.sql", tables: { rooms: "room_id", room_members: "room_id", messages: "room_id" } } });
@@ -55,7 +55,7 @@ describe("active-passive", () => {
 
   test("by default", () => {
     expect(stack).toMatchObject({ topology: "active-passive", network: "citus-active-passive" });
-    expect(names(stack)).toEqual(["etcd-1", "etcd-2", "etcd-3", "coord-1", "coord-2", "coord-3", "worker1", "worker2", "worker3", "haproxy"]);
+    expect(names(stack)).toEqual(["etcd-1", "etcd-2", "etcd-3", "coord-1", "coord-2", "coord-3", "worker1", "worker2", "worker3", "haproxy", "keeper"]);
     expect(containersOf(stack).flatMap(({ ports }) => ports.map(({ external }) => external))).toEqual([5000, 5001, 5002, 7000]);
   });
 
@@ -77,7 +77,7 @@ describe("active-passive", () => {
   test("the pooler is there if it is asked for, and finds HAProxy by its name and its port inside", () => {
     expect(stack.pooler).toBeUndefined();
     const pooled = plan({ topology: "active-passive", prefix: "t-", pooler: { poolSize: 7 }, ports: { leader: 15000, pooler: 16432 } });
-    expect(names(pooled).slice(-2)).toEqual(["t-haproxy", "t-pooler"]);
+    expect(names(pooled).slice(-3)).toEqual(["t-haproxy", "t-pooler", "t-keeper"]);
     expect(pooled.pooler).toMatchObject({ role: "pooler", environment: { PGHOST: pooled.haproxy?.name, PGPORT: String(pooled.haproxy?.ports[0]?.internal) }, ports: [{ external: 16432 }] });
     expect(pooled.pooler?.files.map(({ content }) => content)).toEqual([expect.stringContaining("default_pool_size = 7\n"), "text of assets/pgbouncer/start.sh", "text of assets/pgbouncer/pause.sh"]);
     expect({ ...pooled, pooler: undefined }).toEqual({ ...plan({ topology: "active-passive", prefix: "t-", ports: { leader: 15000 } }), pooler: undefined });
@@ -184,7 +184,7 @@ describe("any stack that the rules let pass", () => {
           ...(stack.coordinators?.setup.members ?? []).map(({ container }) => container),
           ...stack.clusters.flatMap(({ setup }) => [...(setup.coordinator === undefined ? [] : [setup.coordinator.container]), ...setup.workers.map(({ container }) => container)]),
         ];
-        expect(setUp).toEqual(names(stack).filter((name) => name !== stack.haproxy?.name && name !== stack.pooler?.name));
+        expect(setUp).toEqual(names(stack).filter((name) => ![stack.haproxy?.name, stack.pooler?.name, stack.keeper?.name].includes(name)));
       }),
     );
   });
