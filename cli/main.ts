@@ -39,7 +39,8 @@ stackCommand("up", "Brings a stack to what its configuration says.")
   .option("--accept-loss <workers>", "workers, comma-separated, whose lost shards may be created again, empty")
   .action((stack: string | undefined, options: { config: string[]; configPath: boolean; acceptLoss?: string }) => up(requireStack("up", stack), options));
 
-stackCommand("down", "Takes a stack away, with its data unless dataOnDestroy is keep.")
+stackCommand("down", "Takes a stack away, with its data unless dataOnDestroy is keep. Asks before data goes that took writes.")
+  .option("--yes", "do not ask, whatever data goes", false)
   .option("--remove", "forget the stack in Pulumi, too", false)
   .option("--forget", "remove everything without opening the state, when its passphrase is lost", false)
   .option("--json", "print what is left as JSON", false)
