@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { SettingsError } from "../config/parse";
+import { SetupError } from "../setup/setupError";
 import { benchFence } from "./bench/fence";
 import { benchRouter } from "./bench/router";
 import { benchTenant } from "./bench/tenant";
@@ -141,7 +142,7 @@ program
   .catch((error: unknown) => {
     if (error instanceof CommanderError) return void (process.exitCode = error.exitCode);
     process.exitCode = 1;
-    if (error instanceof Failure || error instanceof SettingsError) return fail(error.message);
+    if (error instanceof Failure || error instanceof SettingsError || error instanceof SetupError) return fail(error.message);
     fail(`This should not have happened: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   })
   // A frozen server may hold a connection open; nothing is left to be said to it.

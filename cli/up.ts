@@ -1,11 +1,10 @@
 import colors from "picocolors";
 import { isFenced } from "../config/fenced";
 import { custody } from "../setup/custody";
-import { SetupError } from "../setup/setupError";
 import { identityOf, type DataVolume, type StackIdentity } from "../topology/identity";
 import { Failure } from "./failure";
 import { ensureImages } from "./images";
-import { inspectContainers, listContainers, stackContainers } from "./live";
+import { existingVolumes, inspectContainers, listContainers, stackContainers } from "./live";
 import { requireFreePorts } from "./ports";
 import { duration, listed as listedNames, say } from "./print";
 import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeSuperseded, removeUnrecorded, requireNoStrangers, resumeOrRemove, retainVolumes } from "./repair";
@@ -84,15 +83,14 @@ async function requireCustody({ name, settings }: Stack, identity: StackIdentity
       changedPasswords: [],
       acceptLoss: new Set(acceptLoss.split(",").filter((loss) => loss !== "")),
     },
-  ).catch((error: unknown) => {
-    throw error instanceof SetupError ? new Failure(error.message) : error;
-  });
+  );
   if (refusal !== undefined) throw new Failure(refusal);
 }
 
 /** Drops the volumes of what the update has taken out of a group or a cluster that goes on without it. */
 async function dropSpentVolumes(before: readonly DataVolume[], now: StackIdentity): Promise<void> {
-  const { spent, orphaned } = await leftVolumes(before, now);
+  const left = leftVolumes(before, now);
+  const [spent, orphaned] = [await existingVolumes(left.spent), await existingVolumes(left.orphaned)];
   if (spent.length > 0) {
     await removeVolumes(spent);
     say(`Removed the ${spent.length === 1 ? "volume" : "volumes"} ${listedNames(spent)}: what ${spent.length === 1 ? "it" : "they"} held, others hold.`);

@@ -26,7 +26,7 @@ export function updateFailure(stack: string, verb: "up" | "down", errors: readon
   if (/network .* has active endpoints/i.test(message)) return `${at}a container that is not of this stack is still on its network: ${lastLine(message)}. Disconnect or remove it, and run npm run ${verb} -- ${stack} again.`;
   if (/cannot connect to the docker daemon|error during connect/i.test(message)) return `Docker has gone away. Start it and run npm run ${verb} -- ${stack} again: it goes on where it ended.`;
   if (message.startsWith(ENDED)) return `${message}. Run npm run ${verb} -- ${stack} again: it goes on where it ended.`;
-  return `${at}${essence(message)}${/[.!?]$/.test(essence(message)) ? "" : "."}${message.includes("cannot be used; nothing was touched") ? "" : ` ${again}`}`;
+  return `${at}${essence(message)}${/[.!?]$/.test(essence(message)) ? "" : "."}${/nothing was touched/i.test(message) ? "" : ` ${again}`}`;
 }
 
 /** The container whose name another one has already, in Docker's words. */

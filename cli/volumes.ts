@@ -2,7 +2,6 @@ import type { DataVolume, StackIdentity } from "../topology/identity";
 import { STACK_LABEL } from "../topology/plan";
 import { docker } from "./docker";
 import { Failure } from "./failure";
-import { existingVolumes } from "./live";
 import { lastLine } from "./run";
 
 /** Removes volumes with all their data, by their names. @throws {@link Failure} with Docker's reason. */
@@ -27,11 +26,9 @@ export interface LeftVolumes {
 }
 
 /** The volumes that the state had before an update, and the plan has no more. */
-export async function leftVolumes(before: readonly DataVolume[], now: StackIdentity): Promise<LeftVolumes> {
+export function leftVolumes(before: readonly DataVolume[], now: StackIdentity): LeftVolumes {
   const planned = new Set(now.volumes.map(({ name }) => name));
   const left = before.filter(({ name }) => !planned.has(name));
-  const existing = new Set(left.length === 0 ? [] : await existingVolumes(left.map(({ name }) => name)));
-  const isSpent = ({ cluster, role }: DataVolume): boolean => (now.topology === "active-active" ? role === "worker" && cluster !== undefined && now.clusters.includes(cluster) : true);
-  const [spent, orphaned] = [left.filter(isSpent), left.filter((volume) => !isSpent(volume))].map((volumes) => volumes.map(({ name }) => name).filter((name) => existing.has(name)));
-  return { spent: spent ?? [], orphaned: orphaned ?? [] };
+  const isSpent = ({ cluster, role }: DataVolume): boolean => now.topology === "active-passive" || (role === "worker" && cluster !== undefined && now.clusters.includes(cluster));
+  return { spent: left.filter(isSpent).map(({ name }) => name), orphaned: left.filter((volume) => !isSpent(volume)).map(({ name }) => name) };
 }

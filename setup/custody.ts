@@ -24,8 +24,11 @@ export interface Circumstances {
  * what has changed, and touches nothing.
  */
 export async function custody({ stack, identity: now, fence }: IdentitySpec, { before, images, holderImage, changedPasswords, acceptLoss }: Circumstances): Promise<string | undefined> {
-  const [majors, removed] = await Promise.all([imageMajors(images), before === undefined ? [] : removedClusters(before, now)]);
-  const holdings = await holdingsOf(await volumesInQuestion(before, now, changedPasswords.length > 0), holderImage);
+  const [majors, removed, holdings] = await Promise.all([
+    imageMajors(images),
+    before === undefined ? [] : removedClusters(before, now),
+    volumesInQuestion(before, now, changedPasswords.length > 0).then((volumes) => holdingsOf(volumes, holderImage)),
+  ]);
   return custodyRefusal({ stack, ...(before && { before }), now, holdings, images: majors, removed, changedPasswords, fence, acceptLoss });
 }
 

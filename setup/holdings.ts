@@ -16,6 +16,7 @@ const LOOK =
 
 /** Those of the volumes that exist. */
 export async function existing(volumes: readonly string[]): Promise<string[]> {
+  if (volumes.length === 0) return [];
   const { code, stdout, stderr } = await docker(["volume", "ls", "--format", "{{.Name}}"]);
   if (code !== 0) throw new SetupError(`Docker cannot list volumes: ${stderr}. Nothing was touched`);
   const present = new Set(stdout.split("\n"));
@@ -25,15 +26,15 @@ export async function existing(volumes: readonly string[]): Promise<string[]> {
 /**
  * What the volumes hold, whether a container uses them or not: a container of its own reads them, without a network.
  *
+ * @param volumes those that exist: Docker would create another.
  * @param image any small one with a shell.
  * @throws {@link SetupError} if Docker does not let it look.
  */
 export async function holdingsOf(volumes: readonly string[], image: string): Promise<Holding[]> {
-  const present = await existing(volumes);
-  if (present.length === 0) return [];
-  const mounts = present.flatMap((volume) => ["--volume", `${volume}:/volumes/${volume}:ro`]);
+  if (volumes.length === 0) return [];
+  const mounts = volumes.flatMap((volume) => ["--volume", `${volume}:/volumes/${volume}:ro`]);
   const { code, stdout, stderr } = await docker(["run", "--rm", "--network", "none", "--user", "0", ...mounts, "--entrypoint", "sh", image, "-c", LOOK]);
-  if (code !== 0) throw new SetupError(`It could not be found out what ${present.join(", ")} hold: ${stderr}. Nothing was touched`);
+  if (code !== 0) throw new SetupError(`It could not be found out what ${volumes.join(", ")} hold: ${stderr}. Nothing was touched`);
   return holdingsIn(stdout);
 }
 

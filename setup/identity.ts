@@ -26,18 +26,18 @@ async function main(): Promise<void> {
   const printed = env["PULUMI_COMMAND_STDOUT"] ?? "";
   const recorded = printed === "" ? undefined : (JSON.parse(printed) as RecordedIdentity);
   const passwords = Object.entries(PASSWORD_VARIABLES).flatMap(([key, variable]): [PasswordKey, string][] => (env[variable] === undefined ? [] : [[key as PasswordKey, env[variable]]]));
-  const inUse = recorded === undefined ? await passwordsInUse(spec.identity.volumes.filter(isDatabase).map(({ container }) => container)) : {};
+  const [inUse, superseded] = recorded === undefined ? await Promise.all([passwordsInUse(spec.identity.volumes.filter(isDatabase).map(({ container }) => container)), supersededRefusal(spec.held)]) : [{}];
   const isChanged = ([key, password]: [PasswordKey, string]): boolean => {
     const hash = recorded?.passwords[key];
     return hash === undefined ? (inUse[key] ?? password) !== password : !isPassword(password, hash);
   };
-  const refusal = (recorded === undefined ? await supersededRefusal(spec.held) : undefined) ?? await custody(spec, {
+  const refusal = superseded ?? (await custody(spec, {
     before: recorded?.identity,
     images: JSON.parse(env["CITUS_DATABASE_IMAGES"] ?? "[]") as Circumstances["images"],
     holderImage: env["CITUS_HOLDER_IMAGE"] ?? "",
     changedPasswords: passwords.filter(isChanged).map(([key]) => key),
     acceptLoss: acceptedLosses(),
-  });
+  }));
   if (refusal !== undefined) throw new SetupError(refusal);
   const hashes = passwords.map((entry) => [entry[0], (!isChanged(entry) && recorded?.passwords[entry[0]]) || passwordHash(entry[1])]);
   process.stdout.write(JSON.stringify({ identity: spec.identity, passwords: Object.fromEntries(hashes) as RecordedIdentity["passwords"] } satisfies RecordedIdentity));

@@ -1,3 +1,4 @@
+import { STACK_LABEL } from "../topology/plan";
 import { docker } from "./docker";
 
 /**
@@ -7,7 +8,7 @@ import { docker } from "./docker";
  * @param held the containers that have a holder now.
  */
 export async function supersededRefusal(held: readonly string[]): Promise<string | undefined> {
-  const { stdout } = await docker(["container", "inspect", "--format", "{{.Name}} {{.HostConfig.NetworkMode}}", ...held]);
+  const { stdout } = await docker(["container", "inspect", "--format", `{{.Name}} {{.HostConfig.NetworkMode}} {{index .Config.Labels "${STACK_LABEL}"}}`, ...held]);
   const names = supersededIn(stdout);
   if (names.length === 0) return undefined;
   const [was, them] = names.length === 1 ? ["was", "it"] : ["were", "them"];
@@ -17,10 +18,10 @@ export async function supersededRefusal(held: readonly string[]): Promise<string
   );
 }
 
-/** The containers that have an address of their own, of what `docker inspect` printed: a name and a network mode a line. */
+/** The containers of a stack that have an address of their own, of what `docker inspect` printed: a name, a network mode and the stack's label a line. */
 export function supersededIn(printed: string): string[] {
   return printed.split("\n").flatMap((line) => {
-    const [name = "", mode = ""] = line.split(" ");
-    return name === "" || mode.startsWith("container:") ? [] : [name.replace(/^\//, "")];
+    const [name = "", mode = "", stack = ""] = line.split(" ");
+    return name === "" || stack === "" || mode.startsWith("container:") ? [] : [name.replace(/^\//, "")];
   });
 }

@@ -22,8 +22,8 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
   /** The same image under tags that say another major, and none. */
   const OTHER_MAJOR = "e2e-cu/citus:13.2.0-pg16";
   const UNTOLD_MAJOR = "e2e-cu/citus:custom";
-  const project = new Project("active-active");
-  const settings = { prefix: PREFIX, shardCount: 4, replicationFactor: 1, clusters: { a: { workers: 1, port: 15810 } }, images: undefined, superuserPassword: undefined, dataOnDestroy: undefined };
+  const project = new Project("custody");
+  const settings = { topology: "active-active", prefix: PREFIX, shardCount: 4, replicationFactor: 1, clusters: { a: { workers: 1, port: 15810 } }, images: undefined, superuserPassword: undefined, dataOnDestroy: undefined };
   let uri: string;
 
   beforeAll(async () => {
@@ -42,13 +42,13 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
   const rooms = async (): Promise<unknown> => (await query(uri, "select count(*)::int as count from rooms where name = 'kept'"))[0];
   const volumes = (): string[] => docker("volume", "ls", "--format", "{{.Name}}").split("\n").filter((name) => name.startsWith(PREFIX)).sort();
   const passive = { topology: "active-passive", clusters: undefined, workers: 1, coordinators: 1, etcdMembers: 1 };
-  const notPassive = { topology: "active-active", workers: undefined, coordinators: undefined, etcdMembers: undefined };
+  const notPassive = { workers: undefined, coordinators: undefined, etcdMembers: undefined };
 
   describe("refused before anything is touched", () => {
     test.each<[string, Record<string, unknown>, RegExp]>([
-      ["another prefix", { prefix: "e2e-cx-" }, /prefix is "e2e-cx-", and the data of active-active is under "e2e-cu-".*config set prefix e2e-cu-/],
-      ["another topology", passive, /topology is active-passive, and active-active has data as active-active/],
-      ["a cluster of another name", { clusters: { z: { workers: 1, port: 15810 } } }, /a is no longer among the clusters of active-active \(now z\), and cluster a has rows in public\.rooms/],
+      ["another prefix", { prefix: "e2e-cx-" }, /prefix is "e2e-cx-", and the data of custody is under "e2e-cu-".*config set prefix e2e-cu-/],
+      ["another topology", passive, /topology is active-passive, and custody has data as active-active/],
+      ["a cluster of another name", { clusters: { z: { workers: 1, port: 15810 } } }, /a is no longer among the clusters of custody \(now z\), and cluster a has rows in public\.rooms/],
       ["a cluster of another name without the fence", { clusters: { z: { workers: 1, port: 15810 } }, tenantFence: false }, /cluster a has rows in public\.rooms/],
       ["an image of another major", { images: { citus: OTHER_MAJOR } }, /mean PostgreSQL 16, and e2e-cu-coord_a-data and 1 other volume hold data of PostgreSQL 17/],
       ["another postgresMajor", { images: { citus: UNTOLD_MAJOR }, postgresMajor: 18 }, /mean PostgreSQL 18, and e2e-cu-coord_a-data and 1 other volume hold data of PostgreSQL 17/],
@@ -68,9 +68,9 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
       ["another major", ["-c", "postgresMajor=18", "-c", `images={"citus":"${UNTOLD_MAJOR}"}`], /mean PostgreSQL 18/],
     ])("%s, with npm run up, which does not save it either", async (_, options, sentence) => {
       project.configure({ ...settings, ...notPassive, tenantFence: undefined, postgresMajor: undefined });
-      const file = path.join(project.directory, "Pulumi.active-active.yaml");
+      const file = path.join(project.directory, "Pulumi.custody.yaml");
       const [before, saved] = [belongings(project, PREFIX), readFileSync(file, "utf8")];
-      const { code, stderr } = await project.command("up", "active-active", ...options);
+      const { code, stderr } = await project.command("up", "custody", ...options);
       expect([code, stderr]).toEqual([1, expect.stringMatching(sentence)]);
       expect(belongings(project, PREFIX)).toEqual(before);
       expect(readFileSync(file, "utf8")).toBe(saved);
@@ -97,13 +97,13 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
       await expect(project.up()).rejects.toThrow(/e2e-cu-worker_a2 is not registered.*docker rm -f e2e-cu-worker_a2 && docker volume rm e2e-cu-worker_a2-data/);
       docker("rm", "-f", `${PREFIX}worker_a2`);
       docker("volume", "rm", VOLUME);
-      expect((await project.command("up", "active-active")).code).toBe(0);
+      expect((await project.command("up", "custody")).code).toBe(0);
       expect(await rooms()).toEqual([{ count: 50 }]);
     });
 
     test("goes with its volume with npm run up, which says so", async () => {
       workers(1);
-      const { code, stderr } = await project.command("up", "active-active");
+      const { code, stderr } = await project.command("up", "custody");
       expect([code, stderr]).toEqual([0, expect.stringContaining(`Removed the volume ${VOLUME}`)]);
       expect(volumes()).not.toContain(VOLUME);
       expect(await rooms()).toEqual([{ count: 50 }]);
@@ -113,23 +113,23 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
   describe("down", () => {
     test("refuses without a terminal where data took writes, and says what would go", async () => {
       const before = belongings(project, PREFIX);
-      const { code, stderr } = await project.command("down", "active-active");
+      const { code, stderr } = await project.command("down", "custody");
       expect([code, stderr]).toEqual([1, expect.stringMatching(/its data goes for good: public\.rooms \(about 50 rows\), .*Nothing was dropped yet: say --yes/)]);
       expect(belongings(project, PREFIX)).toEqual(before);
     });
 
     test("keeps the data by what the file says now, and the next up finds it", async () => {
       project.configure({ dataOnDestroy: "keep", superuserPassword: decodeURIComponent(new URL(uri).password) });
-      const { code, stdout } = await project.command("down", "active-active");
+      const { code, stdout } = await project.command("down", "custody");
       expect([code, stdout]).toEqual([0, expect.stringMatching(/2 volumes are left, with the data that is kept/)]);
       expect(project.leftovers(PREFIX)).toEqual(volumes());
-      expect((await project.command("up", "active-active")).code).toBe(0);
+      expect((await project.command("up", "custody")).code).toBe(0);
       expect(await rooms()).toEqual([{ count: 50 }]);
     });
 
     test("drops it by what the file says now, with --yes", async () => {
       project.configure({ dataOnDestroy: undefined });
-      expect((await project.command("down", "active-active", "--yes")).code).toBe(0);
+      expect((await project.command("down", "custody", "--yes")).code).toBe(0);
       expect(project.leftovers(PREFIX)).toEqual([]);
     });
   });
@@ -137,13 +137,13 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
 
 describe.skipIf(!hasImage(CITUS) || !hasCommit(BEFORE_HOLDERS))("a stack that an older version of the project made", () => {
   const PREFIX = "e2e-cv-";
-  const project = new Project("active-passive");
+  const project = new Project("older");
   let uri: string;
 
   beforeAll(async () => {
     const ports = { leader: 15820, standbys: 15821, nodes: 15822, statistics: 15823, pooler: 15824 };
-    project.configure({ prefix: PREFIX, coordinators: 1, etcdMembers: 1, workers: 1, shardCount: 4, pooler: true, ports });
-    const { code, stderr } = await project.commandOf(project.earlier(BEFORE_HOLDERS), "up", "active-passive");
+    project.configure({ topology: "active-passive", prefix: PREFIX, coordinators: 1, etcdMembers: 1, workers: 1, shardCount: 4, pooler: true, ports });
+    const { code, stderr } = await project.commandOf(project.earlier(BEFORE_HOLDERS), "up", "older");
     expect(code, stderr).toBe(0);
     uri = (await project.outputs<Outputs>()).uris["leader"] as string;
     await query(uri, "insert into rooms (room_id, name) select n, 'kept' from generate_series(1, 50) n");
@@ -154,8 +154,8 @@ describe.skipIf(!hasImage(CITUS) || !hasCommit(BEFORE_HOLDERS))("a stack that an
 
   test("is not begun anew under another scope or prefix, and is not taken apart by plain Pulumi", async () => {
     const before = belongings(project, PREFIX);
-    for (const [option, sentence] of [["scope=other", /scope is "other", and the data of active-passive belongs to "citusap" in etcd/], ["prefix=e2e-cx-", /prefix is "e2e-cx-"/]] as const) {
-      const { code, stderr } = await project.command("up", "active-passive", "-c", option);
+    for (const [option, sentence] of [["scope=other", /scope is "other", and the data of older belongs to "citusap" in etcd/], ["prefix=e2e-cx-", /prefix is "e2e-cx-"/]] as const) {
+      const { code, stderr } = await project.command("up", "older", "-c", option);
       expect([code, stderr]).toEqual([1, expect.stringMatching(sentence)]);
     }
     await expect(project.up()).rejects.toThrow(/e2e-cv-haproxy and e2e-cv-pooler were made by an older version.*docker rm -f e2e-cv-haproxy e2e-cv-pooler && pulumi up --refresh/);
@@ -165,7 +165,7 @@ describe.skipIf(!hasImage(CITUS) || !hasCommit(BEFORE_HOLDERS))("a stack that an
   test("is brought to this version by npm run up with its data and its volumes, and then changes nothing more", async () => {
     const created = (): string => docker("volume", "inspect", "--format", "{{.Name}} {{.CreatedAt}}", `${PREFIX}coord-1-data`, `${PREFIX}worker1-data`, `${PREFIX}etcd-1-data`);
     const before = created();
-    const { code, stderr } = await project.command("up", "active-passive");
+    const { code, stderr } = await project.command("up", "older");
     expect([code, stderr]).toEqual([0, expect.stringContaining("an older version of the project made them without a holder")]);
     expect(created()).toBe(before);
     expect(await rooms()).toEqual([{ count: 50 }]);
@@ -177,13 +177,13 @@ describe.skipIf(!hasImage(CITUS) || !hasCommit(BEFORE_HOLDERS))("a stack that an
   test("is then not begun anew under another scope by plain Pulumi either", async () => {
     const before = belongings(project, PREFIX);
     project.configure({ scope: "other" });
-    await expect(project.up()).rejects.toThrow(/scope is "other", and the data of active-passive belongs to "citusap" in etcd/);
+    await expect(project.up()).rejects.toThrow(/scope is "other", and the data of older belongs to "citusap" in etcd/);
     expect(belongings(project, PREFIX)).toEqual(before);
     project.configure({ scope: undefined });
   });
 
   test("goes with --yes, its volumes by their names", async () => {
-    expect((await project.command("down", "active-passive", "--yes")).code).toBe(0);
+    expect((await project.command("down", "older", "--yes")).code).toBe(0);
     expect(project.leftovers(PREFIX)).toEqual([]);
   });
 });

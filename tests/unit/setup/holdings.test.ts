@@ -30,7 +30,7 @@ test("passwords are found in a container's environment", () => {
   expect(passwordsIn(["PATH=/bin", "PGPASSWORD=a=b", "PATRONI_REWIND_PASSWORD=w", "PATRONI_REPLICATION_PASSWORD=r"])).toEqual({ superuserPassword: "a=b", rewindPassword: "w", replicationPassword: "r" });
 });
 
-test("a container with an address of its own is one that has no holder", () => {
-  expect(supersededIn("/haproxy citus-active-passive\n/coord-1 container:3f2a\n")).toEqual(["haproxy"]);
+test("a container of a stack with an address of its own is one that has no holder", () => {
+  expect(supersededIn("/haproxy citus-active-passive organization/citus-sharding/s\n/coord-1 container:3f2a organization/citus-sharding/s\n/pooler bridge \n")).toEqual(["haproxy"]);
   expect(supersededIn("")).toEqual([]);
 });
