@@ -77,6 +77,10 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
     });
 
     test("the settings that it had are taken as before", async () => {
+      // The first one takes images and components out of the state that refused updates left there.
+      const before = belongings(project, PREFIX);
+      await project.up();
+      expect(belongings(project, PREFIX)).toEqual(before);
       const { same, ...changes } = await project.up();
       expect(changes).toEqual({});
       expect(same).toBeGreaterThan(5);
@@ -114,7 +118,7 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
     test("refuses without a terminal where data took writes, and says what would go", async () => {
       const before = belongings(project, PREFIX);
       const { code, stderr } = await project.command("down", "custody");
-      expect([code, stderr]).toEqual([1, expect.stringMatching(/its data goes for good: public\.rooms \(about 50 rows\), .*Nothing was dropped yet: say --yes/)]);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/its data goes for good: public\.rooms \(about \d+ rows\), .*Nothing was dropped yet: say --yes/)]);
       expect(belongings(project, PREFIX)).toEqual(before);
     });
 
@@ -122,7 +126,7 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
       project.configure({ dataOnDestroy: "keep", superuserPassword: decodeURIComponent(new URL(uri).password) });
       const { code, stdout } = await project.command("down", "custody");
       expect([code, stdout]).toEqual([0, expect.stringMatching(/2 volumes are left, with the data that is kept/)]);
-      expect(project.leftovers(PREFIX)).toEqual(volumes());
+      expect(project.leftovers(PREFIX).sort()).toEqual(volumes());
       expect((await project.command("up", "custody")).code).toBe(0);
       expect(await rooms()).toEqual([{ count: 50 }]);
     });
