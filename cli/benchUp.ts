@@ -24,6 +24,7 @@ import { benchConfiguration } from "./stackConfiguration";
 import { stateFrom } from "./state";
 import { table } from "./table";
 import { updateFailure } from "./updateFailure";
+import { removeVolumes } from "./volumes";
 
 export interface BenchUpOptions {
   /** How often each figure is measured. */
@@ -96,7 +97,7 @@ async function requireNothing(stack: Stack, replace: boolean): Promise<void> {
   if (containers.length > 0 && !replace) {
     throw new Failure(`${stack.name} is up, and a benchmark begins with nothing. Take it down first (npm run down -- ${stack.name}), or have it taken away with its data: npm run bench:up -- ${stack.name} --replace`);
   }
-  if (containers.length > 0) await down(stack.name, { remove: false, forget: false, json: false });
+  if (containers.length > 0) await down(stack.name, { remove: false, forget: false, yes: true, json: false });
   const volumes = await existingVolumes(volumeNames(stack));
   if (volumes.length > 0) throw new Failure(`There are volumes of ${stack.name}, and a benchmark begins with nothing: ${listed(volumes)}. Remove them, if their data may go: docker volume rm ${volumes.join(" ")}`);
 }
@@ -118,11 +119,12 @@ async function measure(stack: Stack, command: string, runs: number): Promise<Mea
       note("demo", (await loadDemo(stack, state.outputs["uris"] as ConnectionUris)).loadMs / 1000);
       note("preview", await timed(() => succeed(pulumi, ["preview", "--expect-no-changes"])));
       note("unchanged", await update(pulumi, "up", true));
-      note("destroy", await update(pulumi, "destroy"));
+      note("destroy", (await update(pulumi, "destroy")) + (await timed(() => dropVolumes(stack))));
     }
   } finally {
     // Whatever ended the benchmark, nothing of it stays.
     await pulumi.run(["destroy", "--yes", "--skip-preview"], { timeoutMs: 300_000 });
+    await dropVolumes(stack);
     rmSync(directory, { recursive: true, force: true });
   }
   return (Object.keys(FIGURES) as Figure[]).map((figure) => {
@@ -130,6 +132,11 @@ async function measure(stack: Stack, command: string, runs: number): Promise<Mea
     const target = TARGETS[figure][stack.settings.topology];
     return { stack: stack.name, figure, seconds: seconds[figure].map(rounded), median: rounded(median), target, met: median <= target };
   });
+}
+
+/** Pulumi leaves volumes alone; those of a benchmark hold nothing but its own. */
+async function dropVolumes(stack: Stack): Promise<void> {
+  await removeVolumes(await existingVolumes(volumeNames(stack)));
 }
 
 function copyProject(stack: string, command: string, directory: string): Pulumi {

@@ -1,21 +1,26 @@
 import colors from "picocolors";
+import { confirm } from "./confirm";
 import { docker } from "./docker";
 import { Failure } from "./failure";
-import { existingVolumes, listNetworks, stackContainers, type LiveContainer } from "./live";
+import { existingVolumes, listNetworks, stackContainers } from "./live";
+import { lossesOf, lossSentence } from "./losses";
 import { duration, listed, say, warn } from "./print";
-import { clearPendingOperations, hasVanished, releaseLock, stopAndRemove } from "./repair";
+import { clearPendingOperations, hasVanished, releaseLock, retainVolumes, stopAndRemove } from "./repair";
 import { openSession, stackLabel, type Session } from "./session";
 import { containerNames, readStack, volumeNames, type Stack } from "./stack";
 import { forgetSalt, readState, type State } from "./state";
 import { lastLine } from "./run";
 import { update } from "./update";
 import { updateFailure } from "./updateFailure";
+import { labelledVolumes, removeVolumes } from "./volumes";
 
 export interface DownOptions {
   /** The stack's entry in the backend goes, too. */
   readonly remove: boolean;
   /** Everything goes without the state being opened, for a passphrase that is lost. */
   readonly forget: boolean;
+  /** Data goes without a question. */
+  readonly yes: boolean;
   readonly json: boolean;
 }
 
@@ -29,9 +34,11 @@ interface Remains {
 
 /**
  * `npm run down -- <stack>`: removes what a stack has on Docker, whatever state an earlier run left it in: also what no
- * state knows of. Volumes go unless `dataOnDestroy` is `keep`.
+ * state knows of. Pulumi keeps the volumes; they are dropped afterwards, by name, unless `dataOnDestroy` is `keep` now.
+ *
+ * @throws {@link Failure} with what would be lost, if data took writes and nobody says that it may go: then nothing was touched.
  */
-export async function down(name: string, { remove, forget, json }: DownOptions): Promise<void> {
+export async function down(name: string, { remove, forget, yes, json }: DownOptions): Promise<void> {
   const startedAt = performance.now();
   const stack = planned(name);
   const session = await openSession(name, {}, forget);
@@ -40,12 +47,21 @@ export async function down(name: string, { remove, forget, json }: DownOptions):
 
   const state = forget ? undefined : await readState(pulumi, backend);
   const label = await stackLabel(session);
-  const keep = stack?.settings.dataOnDestroy === "keep";
-  if (state !== undefined) await destroy(session, state, label);
-  const dropped = await removeUnknown(label, forget || state === undefined, keep, stack);
+  // Without a configuration that can be read nobody knows whether the data may go.
+  const keep = stack === undefined || stack.settings.dataOnDestroy === "keep";
+  const known = await knownVolumes(label, state, stack);
+  if (stack !== undefined && !keep && !yes) await requireConsent(stack, known);
+  if (state !== undefined) {
+    await retainVolumes(pulumi, state);
+    await destroy(session, state, label);
+  }
+  await removeUnknown(label, forget || state === undefined, stack);
+  const dropped = keep ? [] : await existingVolumes(known);
+  if (dropped.length > 0) say(`Removing the ${dropped.length === 1 ? "volume" : "volumes"} ${listed(dropped)}.`);
+  await removeVolumes(dropped);
 
   if (remove || forget) await forgetStack(session, forget);
-  const volumes = stack === undefined ? [] : (await existingVolumes(volumeNames(stack))).filter((volume) => !dropped.includes(volume));
+  const volumes = await existingVolumes([...new Set([...known, ...(stack === undefined ? [] : volumeNames(stack))])]);
   report(name, { volumes, state: state !== undefined && !remove }, keep, performance.now() - startedAt, json);
 }
 
@@ -57,6 +73,24 @@ function planned(name: string): Stack | undefined {
     warn(`${error instanceof Error ? error.message : String(error)}\nWhat Pulumi knows of the stack is removed all the same.`);
     return undefined;
   }
+}
+
+/**
+ * The volumes that are the stack's: recorded in its state; or used by its containers or with its label, and with a name of its plan. Another
+ * copy of the project, with another prefix, has the same label.
+ */
+async function knownVolumes(label: string, state: State | undefined, stack: Stack | undefined): Promise<string[]> {
+  const named = new Set(stack === undefined ? [] : volumeNames(stack));
+  const [containers, labelled] = await Promise.all([stackContainers(label), labelledVolumes(label)]);
+  const own = [...containers.flatMap(({ volumes }) => volumes), ...labelled].filter((volume) => named.has(volume));
+  return existingVolumes([...new Set([...(state?.volumes ?? []).map(({ name }) => name), ...own])]);
+}
+
+/** Asks a person whether data that took writes may go. */
+async function requireConsent(stack: Stack, volumes: readonly string[]): Promise<void> {
+  const lost = lossSentence(await lossesOf(stack, volumes));
+  if (lost === undefined) return;
+  await confirm(stack.name, `With ${stack.name} its data goes for good: ${lost}. To keep it: npm run pulumi -- config set dataOnDestroy keep --stack ${stack.name}.`);
 }
 
 async function destroy({ backend, pulumi }: Session, state: State, label: string): Promise<void> {
@@ -73,12 +107,10 @@ async function destroy({ backend, pulumi }: Session, state: State, label: string
 }
 
 /**
- * Removes the stack's containers and network that are in no state, and the volumes that those containers used. They have
- * to carry the stack's label and a name of its plan: another copy of the project, with another prefix, has the same label.
- *
- * @returns the volumes that were removed.
+ * Removes the stack's containers and network that are in no state. They have to carry the stack's label and a name of its
+ * plan: another copy of the project, with another prefix, has the same label.
  */
-async function removeUnknown(label: string, withoutState: boolean, keep: boolean, stack: Stack | undefined): Promise<string[]> {
+async function removeUnknown(label: string, withoutState: boolean, stack: Stack | undefined): Promise<void> {
   const names = new Set(stack === undefined ? [] : containerNames(stack));
   const labelled = await stackContainers(label);
   const containers = labelled.filter(({ name }) => names.has(name));
@@ -93,19 +125,6 @@ async function removeUnknown(label: string, withoutState: boolean, keep: boolean
     const { code, stderr } = await docker(["network", "rm", id]);
     if (code !== 0) throw new Failure(`Docker cannot remove the network ${name}: ${lastLine(stderr)}`);
   }
-  if (keep) return [];
-  const dropped = await existingVolumes(volumesOf(containers, stack));
-  if (dropped.length === 0) return [];
-  say(`Removing the volumes ${listed(dropped)}.`);
-  const { code, stderr } = await docker(["volume", "rm", ...dropped]);
-  if (code !== 0) throw new Failure(`Docker cannot remove the volumes: ${lastLine(stderr)}`);
-  return dropped;
-}
-
-/** The volumes of removed containers; of those only the ones that the plan names, because others may be somebody's. */
-function volumesOf(containers: readonly LiveContainer[], stack: Stack | undefined): string[] {
-  const named = new Set(stack === undefined ? [] : volumeNames(stack));
-  return [...new Set(containers.flatMap(({ volumes }) => volumes))].filter((volume) => named.has(volume));
 }
 
 async function forgetStack({ backend, pulumi }: Session, force: boolean): Promise<void> {
@@ -119,7 +138,7 @@ function report(name: string, remains: Remains, keep: boolean, elapsedMs: number
   const volumes =
     remains.volumes.length === 0
       ? "No container, network or volume of it is left."
-      : `${remains.volumes.length} ${remains.volumes.length === 1 ? "volume is" : "volumes are"} left, with ${keep ? "the data that dataOnDestroy keeps" : "data that no state knows"}: ` +
+      : `${remains.volumes.length} ${remains.volumes.length === 1 ? "volume is" : "volumes are"} left, with ${keep ? "the data that is kept" : "data that no state knows"}: ` +
         `${listed(remains.volumes)}. To drop ${remains.volumes.length === 1 ? "it" : "them"}: docker volume rm ${remains.volumes.join(" ")}.`;
   const state = remains.state ? ` Pulumi still knows the stack, with its history; npm run down -- ${name} --remove takes that away, too.` : "";
   console.log(`\n${colors.green("✓")} ${colors.bold(name)} is down (${duration(elapsedMs)}). ${volumes} Images stay on this machine.${state}`);

@@ -100,6 +100,7 @@ export async function networkIds(): Promise<ReadonlySet<string>> {
 
 /** Those of the volumes that exist. */
 export async function existingVolumes(names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
   const { stdout } = await docker(["volume", "ls", "--format", "{{.Name}}"], INSPECT_TIMEOUT_MS);
   const existing = new Set(stdout.split("\n"));
   return names.filter((name) => existing.has(name));

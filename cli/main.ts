@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { SettingsError } from "../config/parse";
+import { SetupError } from "../setup/setupError";
 import { benchFence } from "./bench/fence";
 import { benchRouter } from "./bench/router";
 import { benchTenant } from "./bench/tenant";
@@ -39,7 +40,8 @@ stackCommand("up", "Brings a stack to what its configuration says.")
   .option("--accept-loss <workers>", "workers, comma-separated, whose lost shards may be created again, empty")
   .action((stack: string | undefined, options: { config: string[]; configPath: boolean; acceptLoss?: string }) => up(requireStack("up", stack), options));
 
-stackCommand("down", "Takes a stack away, with its data unless dataOnDestroy is keep.")
+stackCommand("down", "Takes a stack away, with its data unless dataOnDestroy is keep. Asks before data goes that took writes.")
+  .option("--yes", "do not ask, whatever data goes", false)
   .option("--remove", "forget the stack in Pulumi, too", false)
   .option("--forget", "remove everything without opening the state, when its passphrase is lost", false)
   .option("--json", "print what is left as JSON", false)
@@ -148,7 +150,7 @@ program
   .catch((error: unknown) => {
     if (error instanceof CommanderError) return void (process.exitCode = error.exitCode);
     process.exitCode = 1;
-    if (error instanceof Failure || error instanceof SettingsError) return fail(error.message);
+    if (error instanceof Failure || error instanceof SettingsError || error instanceof SetupError) return fail(error.message);
     fail(`This should not have happened: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   })
   // A frozen server may hold a connection open; nothing is left to be said to it.

@@ -12,7 +12,6 @@ const DONE: Readonly<Record<string, string>> = { create: "created", update: "cha
 const DOING: Readonly<Record<string, string>> = { create: "creating", update: "changing", "create-replacement": "replacing", delete: "removing", "delete-replaced": "replacing", replace: "replacing" };
 const CONTAINER = "docker:index/container:Container";
 const NETWORK = "docker:index/network:Network";
-const VOLUME = "docker:index/volume:Volume";
 const COMMAND = "command:local:Command";
 
 /**
@@ -23,8 +22,6 @@ export class Progress {
   readonly errors: UpdateError[] = [];
   /** How many resources were created, changed and removed, once Pulumi has told. */
   changes: Readonly<Record<string, number>> = {};
-  /** Names of removed volumes. */
-  readonly removedVolumes: string[] = [];
   private readonly doing = new Map<string, string>();
   private readonly warned = new Set<string>();
 
@@ -65,7 +62,6 @@ export class Progress {
     this.doing.delete(step.urn);
     const verb = DONE[step.op];
     if (verb === undefined) return [];
-    if (step.type === VOLUME && step.op === "delete") this.removedVolumes.push(nameOf(step));
     if (step.type !== CONTAINER && step.type !== NETWORK) return [];
     const subject = subjectOf(step.urn, step);
     return subject === undefined ? [] : [`${verb} ${subject}`];

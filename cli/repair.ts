@@ -1,5 +1,5 @@
 import { cutOffMembers } from "../topology/cutOff";
-import { holderName } from "../topology/plan";
+import { containersOf, holderName } from "../topology/plan";
 import { docker } from "./docker";
 import { Failure } from "./failure";
 import { existingVolumes, inspectContainers, listNetworks, networkIds, type LiveContainer } from "./live";
@@ -41,6 +41,28 @@ export async function clearPendingOperations(pulumi: Pulumi, state: State, label
   delete checkpoint.deployment.pending_operations;
   await command(pulumi, ["stack", "import"], "import the state", JSON.stringify(checkpoint));
   say(`An earlier update was killed in the middle of ${state.pendingOperations} ${state.pendingOperations === 1 ? "operation" : "operations"}: they are done again.`);
+}
+
+/** Has Pulumi keep every volume that it has recorded, whatever becomes of it: an older version of the project let it delete them. */
+export async function retainVolumes(pulumi: Pulumi, { deletesVolumes }: State): Promise<void> {
+  if (!deletesVolumes) return;
+  const checkpoint = JSON.parse(await command(pulumi, ["stack", "export"], "export the state")) as { deployment: { resources?: { type: string; retainOnDelete?: boolean }[] } };
+  for (const resource of checkpoint.deployment.resources ?? []) if (resource.type === "docker:index/volume:Volume") resource.retainOnDelete = true;
+  await command(pulumi, ["stack", "import"], "import the state", JSON.stringify(checkpoint));
+}
+
+/**
+ * Removes containers that an older version of the project made without a holder: they have the ports that their holders are to have.
+ *
+ * @returns whether there were any.
+ */
+export async function removeSuperseded(stack: Pick<Stack, "plan">, own: readonly LiveContainer[]): Promise<boolean> {
+  const held = new Set(containersOf(stack.plan).flatMap(({ name, held: has }) => (has ? [name] : [])));
+  const names = own.filter(({ name, host }) => held.has(name) && host === undefined).map(({ name }) => name);
+  if (names.length === 0) return false;
+  say(`Removing ${listed(names)}: an older version of the project made ${names.length === 1 ? "it" : "them"} without a holder, which takes the ports now. Made again.`);
+  await stopAndRemove(names);
+  return true;
 }
 
 /** Removes what a killed update was creating when it ended: of this stack, in its state as begun, and not as done. */
@@ -144,8 +166,8 @@ export async function requireNoStrangers(stack: Stack, label: string, state: Sta
   const [foreign] = strangers.filter((container) => container.stack !== label);
   if (foreign !== undefined) {
     throw new Failure(
-      `There is a container ${foreign.name} that does not belong to ${stack.name}${foreign.stack === undefined ? "" : ` but to ${foreign.stack}`}. Remove it (docker rm -f ${foreign.name}), ` +
-        `or give this stack names of its own: npm run up -- ${stack.name} -c prefix=my-`,
+      `There is a container ${foreign.name} that does not belong to ${stack.name}${foreign.stack === undefined ? "" : ` but to ${foreign.stack}`}. Give it another name (docker rename ${foreign.name} ${foreign.name}-other), ` +
+        `or remove it (docker rm -f ${foreign.name}), and run npm run up -- ${stack.name} again`,
     );
   }
   if (strangers.length > 0) {

@@ -1,3 +1,4 @@
+import type { DataVolume, StackIdentity } from "../topology/identity";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import type { Backend } from "./backend";
@@ -5,7 +6,9 @@ import { Failure } from "./failure";
 import { say } from "./print";
 import { PROJECT_NAME, stackFile } from "./project";
 import type { Pulumi } from "./pulumi";
+import { recordedIdentity, recordedVolumes, type RecordedResource } from "./recordedIdentity";
 import { lastLine } from "./run";
+import { plain } from "./secretValue";
 import { hasSecrets, saltOf, withSalt } from "./stackConfiguration";
 
 export type DockerKind = "container" | "network" | "volume";
@@ -21,6 +24,12 @@ export interface State {
   /** Number of recorded resources. */
   readonly resources: number;
   readonly outputs: Readonly<Record<string, unknown>>;
+  /** What the last update went by; absent if there was none. */
+  readonly identity?: StackIdentity;
+  /** The recorded volumes. */
+  readonly volumes: readonly DataVolume[];
+  /** Whether Pulumi would delete a volume: an older version of the project recorded it so. */
+  readonly deletesVolumes: boolean;
 }
 
 interface Exported {
@@ -31,14 +40,11 @@ interface Exported {
   };
 }
 
-interface ExportedResource {
-  readonly type: string;
+interface ExportedResource extends RecordedResource {
   readonly id?: string;
-  readonly inputs?: Readonly<Record<string, unknown>>;
-  readonly outputs?: Readonly<Record<string, unknown>>;
+  readonly parent?: string;
+  readonly retainOnDelete?: boolean;
 }
-
-const SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d";
 
 /** The state of a stack from what `pulumi stack export --show-secrets` printed. */
 export function stateFrom(exported: string): State {
@@ -46,6 +52,7 @@ export function stateFrom(exported: string): State {
   const resources = deployment.resources ?? [];
   const pending = deployment.pending_operations ?? [];
   const creating = pending.filter(({ type, resource }) => type === "creating" && kindsOf(resource.type).length > 0);
+  const identity = recordedIdentity(resources);
   const root = resources.find(({ type }) => type === "pulumi:pulumi:Stack");
   return {
     recorded: new Map(resources.flatMap(({ type, id }) => (id === undefined ? [] : kindsOf(type).map((kind): [string, DockerKind] => [id, kind])))),
@@ -53,6 +60,9 @@ export function stateFrom(exported: string): State {
     pendingOperations: pending.length,
     resources: resources.length,
     outputs: Object.fromEntries(Object.entries(root?.outputs ?? {}).map(([name, value]) => [name, plain(value)])),
+    ...(identity && { identity }),
+    volumes: recordedVolumes(resources),
+    deletesVolumes: resources.some((resource) => kindsOf(resource.type)[0] === "volume" && resource.retainOnDelete !== true),
   };
 }
 
@@ -141,11 +151,4 @@ export function stateProblem(stack: string, backend: Pick<Backend, "own" | "dire
     return `Your Pulumi backend cannot be used: ${lastLine(stderr).replace(/^error: /, "")}. Log in to it again (pulumi login), or unset PULUMI_BACKEND_URL and log out (pulumi logout) to keep the state in this project.`;
   }
   return `Pulumi cannot read the state of ${stack}: ${lastLine(stderr).replace(/^error: /, "")}`;
-}
-
-/** A value of the state without the wrapping of a secret. */
-function plain(value: unknown): unknown {
-  if (typeof value !== "object" || value === null || !(SECRET_SIGNATURE in value)) return value;
-  const { plaintext } = value as { plaintext?: string };
-  return plaintext === undefined ? undefined : (JSON.parse(plaintext) as unknown);
 }

@@ -1,20 +1,24 @@
 import colors from "picocolors";
+import { isFenced } from "../config/fenced";
+import { custody } from "../setup/custody";
+import { identityOf, type DataVolume, type StackIdentity } from "../topology/identity";
 import { Failure } from "./failure";
 import { fencersOff } from "./fencersOff";
 import { fencerWarning } from "./fencerWarning";
 import { ensureImages } from "./images";
-import { inspectContainers, listContainers, stackContainers } from "./live";
+import { existingVolumes, inspectContainers, listContainers, stackContainers } from "./live";
 import { requireFreePorts } from "./ports";
-import { duration, say, warn } from "./print";
-import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeUnrecorded, requireNoStrangers, resumeOrRemove } from "./repair";
+import { duration, listed as listedNames, say, warn } from "./print";
+import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeSuperseded, removeUnrecorded, requireNoStrangers, resumeOrRemove, retainVolumes } from "./repair";
 import type { Pulumi } from "./pulumi";
 import { openSession, stackLabel } from "./session";
 import { lastLine } from "./run";
 import { containerNames, readStack, type ConfigurationOptions, type Stack } from "./stack";
-import { openState, stateProblem } from "./state";
+import { openState, stateProblem, type State } from "./state";
 import { table } from "./table";
 import { update } from "./update";
 import { conflictingName, updateFailure } from "./updateFailure";
+import { leftVolumes, removeVolumes } from "./volumes";
 
 export interface UpOptions extends ConfigurationOptions {
   /** Workers whose lost shards may be re-created empty, comma-separated. */
@@ -32,15 +36,20 @@ export async function up(name: string, options: UpOptions): Promise<void> {
   const [state, listed] = await Promise.all([openState(pulumi, backend), listContainers()]);
   const label = await stackLabel(session);
   const names = new Set(containerNames(stack));
+  const identity = identityOf(stack.settings, stack.passwords);
+  await requireCustody(stack, identity, state, options.acceptLoss);
   const containers = await inspectContainers(listed.filter((container) => container.stack === label || names.has(container.name)).map(({ id }) => id));
   await requireNoStrangers(stack, label, state, containers);
   await requireFreePorts(stack, label, engine, listed);
   await ensureImages(name, stack.settings);
   await clearPendingOperations(pulumi, state, label, containers);
   const own = containers.filter(({ id }) => state.recorded.has(id));
-  const removed = await resumeOrRemove(own);
-  await reconnectMembers(own);
-  const vanished = await hasVanished(state, containers);
+  await retainVolumes(pulumi, state);
+  const superseded = await removeSuperseded(stack, own);
+  const present = superseded ? await inspectContainers(own.map(({ id }) => id)) : own;
+  const removed = (await resumeOrRemove(present)) || superseded;
+  await reconnectMembers(present);
+  const vanished = !superseded && (await hasVanished(state, containers));
   if (vanished) say("Something of the stack was removed by hand: comparing all of it with Docker first.");
 
   await saveConfiguration(pulumi, options);
@@ -55,9 +64,42 @@ export async function up(name: string, options: UpOptions): Promise<void> {
   if (result.interrupted) throw new Failure(`The update of ${name} was stopped before its end. npm run up -- ${name} goes on where it ended, npm run down -- ${name} takes it back.`);
   if (result.code !== 0 && /passphrase/.test(result.other)) throw new Failure(stateProblem(name, backend, result.other));
   if (result.code !== 0) throw new Failure(updateFailure(name, "up", result.progress.errors, result.other));
+  await dropSpentVolumes(state.volumes, identity);
   const off = await fencersOff(stack.plan);
   if (off.length > 0) warn(fencerWarning(off));
   console.log(summary(stack, performance.now() - startedAt, result.progress.changed));
+}
+
+/**
+ * Makes sure that the settings lead to the data that there is. The update asks the same, of passwords as well, before it touches anything.
+ *
+ * @throws {@link Failure} with what would be lost, and the way that keeps it.
+ */
+async function requireCustody({ name, settings }: Stack, identity: StackIdentity, state: State, acceptLoss = ""): Promise<void> {
+  const { images } = settings;
+  const fence = settings.topology === "active-active" && isFenced(settings);
+  const refusal = await custody(
+    { stack: name, identity, fence, held: [] },
+    {
+      before: state.identity,
+      images: [{ key: "images.citus", image: images.citus }, ...("patroni" in images && images.patroni !== undefined ? [{ key: "images.patroni", image: images.patroni }] : [])],
+      holderImage: images.holder,
+      changedPasswords: [],
+      acceptLoss: new Set(acceptLoss.split(",").filter((loss) => loss !== "")),
+    },
+  );
+  if (refusal !== undefined) throw new Failure(refusal);
+}
+
+/** Drops the volumes of what the update has taken out of a group or a cluster that goes on without it. */
+async function dropSpentVolumes(before: readonly DataVolume[], now: StackIdentity): Promise<void> {
+  const left = leftVolumes(before, now);
+  const [spent, orphaned] = [await existingVolumes(left.spent), await existingVolumes(left.orphaned)];
+  if (spent.length > 0) {
+    await removeVolumes(spent);
+    say(`Removed the ${spent.length === 1 ? "volume" : "volumes"} ${listedNames(spent)}: what ${spent.length === 1 ? "it" : "they"} held, others hold.`);
+  }
+  if (orphaned.length > 0) say(`Left, with their data: ${listedNames(orphaned)}. To drop ${orphaned.length === 1 ? "it" : "them"}: docker volume rm ${orphaned.join(" ")}`);
 }
 
 /**
@@ -84,7 +126,7 @@ export function summary({ name, settings, plan }: Stack, elapsedMs: number, hasC
     ["status", "every node, and a write to every shard"],
     ["demo", "10,000 rooms with members and messages, and where they are"],
     ["restart", "one node after the other"],
-    ["down", "take it away, with its data unless dataOnDestroy is keep"],
+    ["down", "take it away, with its data unless dataOnDestroy is keep; it asks first"],
   ];
   return [
     "",

@@ -18,7 +18,7 @@ export function updateFailure(stack: string, verb: "up" | "down", errors: readon
   const port = /(?:Bind for \S+?:(\d+) failed: port is already allocated|listen tcp\S* \S*?:(\d+): bind: address already in use)/.exec(message);
   if (port !== null) return `${at}port ${port[1] ?? port[2] ?? ""} was taken by something else in the meantime. Stop that, or choose another port, and run npm run ${verb} -- ${stack} again.`;
   const name = conflictingName(message);
-  if (name !== undefined) return `There is another container ${name}. Remove it (docker rm -f ${name}), or give this stack names of its own (-c prefix=my-), and run npm run ${verb} -- ${stack} again.`;
+  if (name !== undefined) return `There is another container ${name}. Give it another name (docker rename ${name} ${name}-other) or remove it (docker rm -f ${name}), and run npm run ${verb} -- ${stack} again.`;
   const image = /(?:unable to find or pull image|No such image:?|Unable to read Docker image into resource:?|manifest for) "?([\w./:@-]+)"?/i.exec(message);
   if (image !== null) return `${at}the image ${image[1] ?? ""} cannot be had: ${lastLine(message)}. Pull it by hand or name another, and run npm run ${verb} -- ${stack} again.`;
   const plugin = /(?:could not load plugin|no (?:resource )?plugin|failed to (?:download|install) plugin)[\s\S]*/i.exec(message);
@@ -26,7 +26,7 @@ export function updateFailure(stack: string, verb: "up" | "down", errors: readon
   if (/network .* has active endpoints/i.test(message)) return `${at}a container that is not of this stack is still on its network: ${lastLine(message)}. Disconnect or remove it, and run npm run ${verb} -- ${stack} again.`;
   if (/cannot connect to the docker daemon|error during connect/i.test(message)) return `Docker has gone away. Start it and run npm run ${verb} -- ${stack} again: it goes on where it ended.`;
   if (message.startsWith(ENDED)) return `${message}. Run npm run ${verb} -- ${stack} again: it goes on where it ended.`;
-  return `${at}${essence(message)}${/[.!?]$/.test(essence(message)) ? "" : "."}${message.includes("cannot be used; nothing was touched") ? "" : ` ${again}`}`;
+  return `${at}${essence(message)}${/[.!?]$/.test(essence(message)) ? "" : "."}${/nothing was touched/i.test(message) ? "" : ` ${again}`}`;
 }
 
 /** The container whose name another one has already, in Docker's words. */

@@ -6,6 +6,7 @@ import { planCitus } from "../topology/citus";
 import { activeActiveParts, planTenancy, type ReadFile } from "../topology/stack";
 import { CitusCluster } from "./citusCluster";
 import { GuardImage } from "./guardImage";
+import { identity } from "./identity";
 import { image } from "./image";
 import { Keeper } from "./keeper";
 import { KeeperImage } from "./keeperImage";
@@ -40,20 +41,30 @@ export class ActiveActive extends pulumi.ComponentResource {
   constructor(name: string, args: ActiveActiveArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:ActiveActive", name, {}, opts);
     const { settings, acceptLoss } = args;
-    const { dataOnDestroy, images } = settings;
+    const { images } = settings;
     const parts = activeActiveParts(settings, args.read);
+    const citusImage = image(this, "citus-image", images.citus);
+    const holderImage = image(this, "holder-image", images.holder);
+    const superuserPassword = password(this, "superuser-password", args.superuserPassword);
+    const custody = identity(this, {
+      settings,
+      passwords: { superuserPassword },
+      given: args.superuserPassword === undefined ? [] : ["superuserPassword"],
+      images: { "images.citus": citusImage },
+      holderImage,
+      ...(acceptLoss !== undefined && { acceptLoss }),
+    });
     const shared = {
-      network: network(this, "network", parts.network),
-      image: image(this, "citus-image", images.citus),
-      holderImage: image(this, "holder-image", images.holder),
-      superuserPassword: password(this, "superuser-password", args.superuserPassword),
-      dataOnDestroy,
+      network: network(this, "network", parts.network, [custody]),
+      image: citusImage,
+      holderImage,
+      superuserPassword,
       ...(isGuarded(settings) && { guardImage: new GuardImage("guard-image", { base: images.node }, { parent: this }).image }),
       ...(acceptLoss !== undefined && { acceptLoss }),
     };
 
     const clusters = Object.entries(parts.clusters).map(
-      ([cluster, options]) => [cluster, new CitusCluster(cluster, { ...options, ...shared }, { parent: this })] as const,
+      ([cluster, options]) => [cluster, new CitusCluster(cluster, { ...options, ...shared }, { parent: this, dependsOn: [custody] })] as const,
     );
     if (settings.keeper) {
       const { prefix, dockerSocket } = settings;

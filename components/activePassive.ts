@@ -7,6 +7,7 @@ import { CitusCluster } from "./citusCluster";
 import { EtcdCluster } from "./etcdCluster";
 import { GuardImage } from "./guardImage";
 import { HAProxy } from "./haproxy";
+import { identity } from "./identity";
 import { image } from "./image";
 import { Keeper } from "./keeper";
 import { KeeperImage } from "./keeperImage";
@@ -46,29 +47,35 @@ export class ActivePassive extends pulumi.ComponentResource {
   constructor(name: string, args: ActivePassiveArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:ActivePassive", name, {}, opts);
     const { settings, passwords = {}, acceptLoss } = args;
-    const { dataOnDestroy, images } = settings;
+    const { images } = settings;
     const parts = activePassiveParts(settings, args.read);
-    const child = { parent: this };
-    const patroniImage = images.patroni === undefined ? new PatroniImage("patroni-image", { base: images.citus }, child).image : image(this, "patroni-image", images.patroni);
-    const shared = {
-      network: network(this, "network", parts.network),
-      holderImage: image(this, "holder-image", images.holder),
+    const own = { parent: this };
+    const citusImage = image(this, "citus-image", images.citus);
+    const holderImage = image(this, "holder-image", images.holder);
+    const patroniImage = images.patroni === undefined ? new PatroniImage("patroni-image", { base: images.citus }, own).image : image(this, "patroni-image", images.patroni);
+    const secrets = {
       superuserPassword: password(this, "superuser-password", passwords.superuserPassword),
-      dataOnDestroy,
+      replicationPassword: ofGroup(this, "replication-password", parts.coordinators.name, passwords.replicationPassword),
+      rewindPassword: ofGroup(this, "rewind-password", parts.coordinators.name, passwords.rewindPassword),
     };
+    const custody = identity(this, {
+      settings,
+      passwords: secrets,
+      given: Object.keys(passwords) as PasswordKey[],
+      images: { "images.citus": citusImage, ...(images.patroni !== undefined && { "images.patroni": patroniImage }) },
+      holderImage,
+      ...(acceptLoss !== undefined && { acceptLoss }),
+    });
+    const child = { parent: this, dependsOn: [custody] };
+    const shared = { network: network(this, "network", parts.network, [custody]), holderImage, superuserPassword: secrets.superuserPassword };
 
-    const etcd = new EtcdCluster(parts.etcd.name, { ...parts.etcd.options, network: shared.network, dataOnDestroy, image: image(this, "etcd-image", images.etcd) }, child);
-    const patroni = { ...shared, etcdHosts: etcd.hosts, startAfter: [etcd.ready], image: patroniImage };
-    const { replicationPassword, rewindPassword } = passwords;
-    const given = { ...(replicationPassword !== undefined && { replicationPassword }), ...(rewindPassword !== undefined && { rewindPassword }) };
-    const coordinators = new PatroniGroup(parts.coordinators.name, { ...parts.coordinators.options, ...patroni, ...given }, child);
-    const workerGroups = parts.workerGroups.map(
-      ({ name: group, options }) =>
-        new PatroniGroup(group, { ...options, ...patroni, replicationPassword: coordinators.replicationPassword, rewindPassword: coordinators.rewindPassword }, child),
-    );
+    const etcd = new EtcdCluster(parts.etcd.name, { ...parts.etcd.options, network: shared.network, image: image(this, "etcd-image", images.etcd) }, child);
+    const patroni = { ...shared, ...secrets, etcdHosts: etcd.hosts, startAfter: [etcd.ready], image: patroniImage };
+    const coordinators = new PatroniGroup(parts.coordinators.name, { ...parts.coordinators.options, ...patroni }, child);
+    const workerGroups = parts.workerGroups.map(({ name: group, options }) => new PatroniGroup(group, { ...options, ...patroni }, child));
     const haproxy = new HAProxy(
       parts.haproxy.name,
-      { ...parts.haproxy.options, members: coordinators.members, network: shared.network, image: image(this, "haproxy-image", images.haproxy), holderImage: shared.holderImage },
+      { ...parts.haproxy.options, members: coordinators.members, network: shared.network, image: image(this, "haproxy-image", images.haproxy), holderImage },
       child,
     );
     const pooler =
@@ -78,8 +85,8 @@ export class ActivePassive extends pulumi.ComponentResource {
         {
           ...parts.pooler.options,
           network: shared.network,
-          holderImage: shared.holderImage,
-          image: images.pgbouncer === undefined ? new PgBouncerImage("pgbouncer-image", {}, child).image : image(this, "pgbouncer-image", images.pgbouncer),
+          holderImage,
+          image: images.pgbouncer === undefined ? new PgBouncerImage("pgbouncer-image", {}, own).image : image(this, "pgbouncer-image", images.pgbouncer),
           superuserPassword: shared.superuserPassword,
         },
         child,
@@ -89,10 +96,10 @@ export class ActivePassive extends pulumi.ComponentResource {
       {
         ...parts.cluster.options,
         ...shared,
-        image: image(this, "citus-image", images.citus),
+        image: citusImage,
         setupAfter: [coordinators, haproxy, ...workerGroups],
         coordinatorContainers: coordinators.containers,
-        ...(isGuarded(settings) && { guardImage: new GuardImage("guard-image", { base: images.node }, child).image }),
+        ...(isGuarded(settings) && { guardImage: new GuardImage("guard-image", { base: images.node }, own).image }),
         ...(acceptLoss !== undefined && { acceptLoss }),
       },
       child,
@@ -114,6 +121,11 @@ export class ActivePassive extends pulumi.ComponentResource {
     };
     this.registerOutputs({ ...this.outputs });
   }
+}
+
+/** A password of all Patroni groups. It has stood in the coordinators' group, and keeps the name that it had there. */
+function ofGroup(parent: ActivePassive, suffix: string, group: string, given: pulumi.Input<string> | undefined): pulumi.Output<string> {
+  return password(parent, `${group}-${suffix}`, given, [{ parent: pulumi.createUrn(group, "citus:index:PatroniGroup", parent.urn) }]);
 }
 
 interface Address {

@@ -24,7 +24,7 @@ export interface CitusClusterArgs extends CitusOptions {
   readonly setupAfter?: pulumi.Input<pulumi.Resource>[];
   /** Workers whose lost shards may be re-created empty, comma-separated. @default none: a lost shard stops the update */
   readonly acceptLoss?: string;
-  /** Whether a destroy drops the nodes' data. @default "drop" */
+  /** Whether Pulumi drops the nodes\' data on a destroy, a replacement or when one is left out, or keeps the volumes. @default "keep" */
   readonly dataOnDestroy?: "drop" | "keep";
 }
 
@@ -42,13 +42,13 @@ export class CitusCluster extends pulumi.ComponentResource {
   constructor(name: string, args: CitusClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:CitusCluster", name, {}, opts);
     const plan = planCitus(name, args);
-    const { network, image = "citusdata/citus:13.2.0", holderImage = "debian:trixie-slim", dataOnDestroy = "drop" } = args;
+    const { network, image = "citusdata/citus:13.2.0", holderImage = "debian:trixie-slim", dataOnDestroy } = args;
     const superuserPassword = password(this, `${name}-superuser-password`, args.superuserPassword);
     // PGPASSWORD lets nodes reach each other after a restart: the image itself keeps it on the first boot only.
     const secrets = { POSTGRES_PASSWORD: superuserPassword, PGPASSWORD: superuserPassword };
 
     const own = [...(plan.coordinator === undefined ? [] : [plan.coordinator]), ...plan.workers];
-    const nodes = own.map((node) => container(this, `${name}-${node.name.slice(args.prefix?.length ?? 0)}`, node, { network, image, holderImage, secrets, dataOnDestroy }));
+    const nodes = own.map((node) => container(this, `${name}-${node.name.slice(args.prefix?.length ?? 0)}`, node, { network, image, holderImage, secrets, ...(dataOnDestroy && { dataOnDestroy }) }));
     const coordinators = plan.coordinator === undefined ? (args.coordinatorContainers ?? []) : nodes.slice(0, 1);
     const guardImage = plan.guards.length === 0 ? "" : (args.guardImage ?? new GuardImage(`${name}-guard-image`, {}, { parent: this }).image);
     plan.guards.forEach((guard, index) => {

@@ -17,7 +17,7 @@ export interface ContainerInputs {
   readonly variables?: Readonly<Record<string, pulumi.Input<string>>>;
   /** Environment variables that are secrets. */
   readonly secrets?: Readonly<Record<string, pulumi.Input<string>>>;
-  /** Whether a destroy drops the container's volume or leaves it to the next update. @default "drop" */
+  /** Whether Pulumi may delete the container's volume, when it is destroyed, replaced or left out. @default "keep" */
   readonly dataOnDestroy?: "drop" | "keep";
   /** The container that the plan joins; needed for one that does. */
   readonly joins?: docker.Container;
@@ -44,10 +44,15 @@ const REPLACEMENT = {
  * refuses connections at once instead of being silent, and the holder sees the member's processes end.
  */
 export function container(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, inputs: ContainerInputs): docker.Container {
-  const { image, variables: more = {}, secrets = {}, dataOnDestroy = "drop", dependsOn = [] } = inputs;
+  const { image, variables: more = {}, secrets = {}, dataOnDestroy = "keep", dependsOn = [] } = inputs;
   const volume =
     plan.volume &&
-    new docker.Volume(`${resourceName}-data`, { name: plan.volume.name }, { parent, retainOnDelete: dataOnDestroy === "keep" });
+    new docker.Volume(
+      `${resourceName}-data`,
+      { name: plan.volume.name, labels: labels(plan.role) },
+      // Another label would be another volume: those that were made without have none.
+      { parent, retainOnDelete: dataOnDestroy === "keep", ignoreChanges: ["labels"] },
+    );
   const variables: [string, pulumi.Input<string>][] = [...Object.entries(plan.environment), ...Object.entries(more), ...Object.entries(secrets)];
   return new docker.Container(
     resourceName,
@@ -152,11 +157,15 @@ function runtime(name: string, role: string): { name: string } & Pick<docker.Con
     restart: "unless-stopped",
     logDriver: "json-file",
     logOpts: { "max-file": "3", "max-size": "10m" },
-    labels: [
-      { label: ROLE_LABEL, value: role },
-      { label: STACK_LABEL, value: stackLabel() },
-    ],
+    labels: labels(role),
   };
+}
+
+function labels(role: string): { label: string; value: string }[] {
+  return [
+    { label: ROLE_LABEL, value: role },
+    { label: STACK_LABEL, value: stackLabel() },
+  ];
 }
 
 /** The value of {@link STACK_LABEL} for the stack that runs. */

@@ -8,7 +8,7 @@ export interface EtcdClusterArgs extends EtcdOptions {
   readonly network: pulumi.Input<string>;
   /** Image of etcd. @default quay.io/coreos/etcd:v3.5.16 */
   readonly image?: pulumi.Input<string>;
-  /** Whether a destroy drops the members' data. @default "drop" */
+  /** Whether Pulumi drops the members\' data on a destroy, a replacement or when one is left out, or keeps the volumes. @default "keep" */
   readonly dataOnDestroy?: "drop" | "keep";
 }
 
@@ -26,9 +26,9 @@ export class EtcdCluster extends pulumi.ComponentResource {
   constructor(name: string, args: EtcdClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:EtcdCluster", name, {}, opts);
     const plan = planEtcd(name, args);
-    const { network, image = "quay.io/coreos/etcd:v3.5.16", dataOnDestroy = "drop" } = args;
+    const { network, image = "quay.io/coreos/etcd:v3.5.16", dataOnDestroy } = args;
 
-    const members = plan.members.map((member, index) => container(this, `${name}-${index + 1}`, member, { network, image, dataOnDestroy }));
+    const members = plan.members.map((member, index) => container(this, `${name}-${index + 1}`, member, { network, image, ...(dataOnDestroy && { dataOnDestroy }) }));
     const setup = program(this, `${name}-setup`, "main", {
       spec: plan.setup,
       environment: { CITUS_CONTAINERS: identities(members) },

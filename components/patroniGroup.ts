@@ -22,7 +22,7 @@ export interface PatroniGroupArgs extends PatroniOptions {
   readonly replicationPassword?: pulumi.Input<string>;
   /** Password of `rewinder`, which `pg_rewind` connects with. @default generated once, kept in the state */
   readonly rewindPassword?: pulumi.Input<string>;
-  /** Whether a destroy drops the members' data. @default "drop" */
+  /** Whether Pulumi drops the members\' data on a destroy, a replacement or when one is left out, or keeps the volumes. @default "keep" */
   readonly dataOnDestroy?: "drop" | "keep";
 }
 
@@ -44,7 +44,7 @@ export class PatroniGroup extends pulumi.ComponentResource {
   constructor(name: string, args: PatroniGroupArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:PatroniGroup", name, {}, opts);
     const plan = planPatroni(name, args.etcdHosts, args, readPackageFile(PROMOTED));
-    const { network, image, holderImage = "debian:trixie-slim", dataOnDestroy = "drop" } = args;
+    const { network, image, holderImage = "debian:trixie-slim", dataOnDestroy } = args;
     this.superuserPassword = password(this, `${name}-superuser-password`, args.superuserPassword);
     this.replicationPassword = password(this, `${name}-replication-password`, args.replicationPassword);
     this.rewindPassword = password(this, `${name}-rewind-password`, args.rewindPassword);
@@ -55,7 +55,7 @@ export class PatroniGroup extends pulumi.ComponentResource {
     };
 
     const members = plan.members.map((member, index) =>
-      container(this, `${name}-${index + 1}`, member, { network, image, holderImage, secrets, dataOnDestroy, ...(args.startAfter && { dependsOn: args.startAfter }) }),
+      container(this, `${name}-${index + 1}`, member, { network, image, holderImage, secrets, ...(dataOnDestroy && { dataOnDestroy }), ...(args.startAfter && { dependsOn: args.startAfter }) }),
     );
     const setup = program(this, `${name}-setup`, "main", {
       spec: plan.setup,

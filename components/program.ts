@@ -22,13 +22,17 @@ export interface ProgramInputs {
   /** Environment variables: secrets, and values whose change makes the program run again. */
   readonly environment?: Readonly<Record<string, pulumi.Input<string>>>;
   readonly dependsOn: pulumi.Input<pulumi.Resource>[];
+  /** The program gets what it printed the last time, as a secret, and shows nothing of it. @default false: what it prints is for a reader */
+  readonly remembers?: boolean;
+  /** Other places that the command may have in the state. @default none */
+  readonly aliases?: pulumi.Alias[];
 }
 
 /**
  * A command resource that runs a program of `setup/` after deployment, and again whenever its spec or its environment
  * changes. The programs are idempotent, and secrets reach them in the environment only.
  */
-export function program(parent: pulumi.ComponentResource, resourceName: string, file: string, { spec, environment = {}, dependsOn }: ProgramInputs): command.local.Command {
+export function program(parent: pulumi.ComponentResource, resourceName: string, file: string, { spec, environment = {}, dependsOn, remembers = false, aliases = [] }: ProgramInputs): command.local.Command {
   return new command.local.Command(
     resourceName,
     {
@@ -37,9 +41,10 @@ export function program(parent: pulumi.ComponentResource, resourceName: string, 
       dir: path.relative(process.cwd(), PACKAGE_DIRECTORY) || ".",
       stdin: JSON.stringify(spec),
       environment: { ...environment },
-      addPreviousOutputInEnv: false,
+      addPreviousOutputInEnv: remembers,
+      ...(remembers && { logging: command.local.Logging.Stderr }),
     },
-    { parent, dependsOn },
+    { parent, dependsOn, ...(remembers && { additionalSecretOutputs: ["stdout"] }), ...(aliases.length > 0 && { aliases }) },
   );
 }
 

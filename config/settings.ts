@@ -146,7 +146,7 @@ const common = {
     .string(PREFIX)
     .regex(/^([a-z0-9][a-z0-9_-]{0,19})?$/, PREFIX)
     .prefault("")
-    .describe("Put before the name of every container, network and volume, so that two stacks of one kind live on one machine (give them ports of their own, too)."),
+    .describe("Put before the name of every container, network and volume, so that two stacks of one kind live on one machine (give them ports of their own, too). Refused once there is data."),
   bindAddress: z
     .union([z.ipv4(), z.ipv6()], { error: "must be an IP address of this machine: 127.0.0.1 for this machine only, 0.0.0.0 for all" })
     .prefault("127.0.0.1")
@@ -176,7 +176,7 @@ const common = {
   dataOnDestroy: z
     .enum(["drop", "keep"], 'must be "drop" or "keep"')
     .prefault("drop")
-    .describe("Whether `pulumi destroy` drops the volumes or keeps them for the next `pulumi up`. `keep` needs the passwords to be set: generated ones go with the state."),
+    .describe("Whether `npm run down` drops the volumes, or keeps them for the next `up`; Pulumi itself drops none. `keep` needs the passwords to be set: generated ones go with the state."),
   postgresMajor: wholeNumber(15, 99).optional().describe("PostgreSQL's major version in the database image. Not set: read from the image's tag."),
   superuserPassword: password.describe("Password of `postgres`. Secret: `pulumi config set --secret`. Not set: generated once and kept in the state."),
 };
@@ -214,7 +214,7 @@ const activeActive = z.strictObject({
     )
     .refine((clusters) => Object.keys(clusters).length > 0, CLUSTERS)
     .prefault({ a: {}, b: {} })
-    .describe("A cluster, by its name. A cluster that is set replaces the default clusters, so list all of them."),
+    .describe("A cluster, by its name. A cluster that is set replaces the default clusters, so list all of them: one that has data is not left out by mistake."),
   replicationFactor: wholeNumber(1, MAXIMUM_WORKERS).prefault(2).describe("Placements of each shard (`citus.shard_replication_factor`)."),
   tenantFence: z
     .boolean("must be true or false")
@@ -238,7 +238,7 @@ const pooled = z.strictObject({
 
 const activePassive = z.strictObject({
   topology: z.literal("active-passive").describe("One Citus cluster whose coordinator is a Patroni group over etcd, behind HAProxy."),
-  scope: z.string(SCOPE).regex(/^[a-z][a-z0-9-]{0,31}$/, SCOPE).prefault("citusap").describe("Patroni's name of the cluster in etcd."),
+  scope: z.string(SCOPE).regex(/^[a-z][a-z0-9-]{0,31}$/, SCOPE).prefault("citusap").describe("Patroni's name of the cluster in etcd. Refused once there is data."),
   coordinators: wholeNumber(1, 9).prefault(3).describe("Members of the coordinator's Patroni group: one leader, the others standbys."),
   fencer: z
     .boolean("must be true or false")

@@ -10,7 +10,7 @@ import { replicateShards } from "./placements";
 import { ensureProbe, proveWritable } from "./probeTable";
 import { ensureExtensions, waitForCoordinator, waitForNodes } from "./readiness";
 import { rebalance } from "./rebalance";
-import { ensureCoordinatorHost, refuseLostCoordinator, registerWorkers, syncMetadata } from "./registration";
+import { ensureCoordinatorHost, refuseLostCoordinator, refuseUsedWorkers, registerWorkers, syncMetadata } from "./registration";
 import { drainWorkers, removeDeadWorkers } from "./removal";
 import type { Report } from "./report";
 import { applySchema } from "./schema";
@@ -32,6 +32,7 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
     const workers = nodes.slice(0, ofPatroni.length + spec.workers.length);
     await refuseLostCoordinator(coordinator, workers);
     await removeDeadWorkers(coordinator, spec, report);
+    await refuseUsedWorkers(coordinator, workers);
     await healLostWorkers(coordinator, workers, acceptLoss, report);
     await syncMetadata(coordinator, own, workers, report);
     const parametersOf = (node: NodeAddress): Parameters => (node === spec.coordinator ? spec.coordinatorParameters : spec.workerParameters);

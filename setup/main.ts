@@ -1,5 +1,6 @@
 import { text } from "node:stream/consumers";
 import type { SetupSpec } from "../topology/plan";
+import { acceptedLosses } from "./acceptedLosses";
 import { reconcileCitus } from "./citus";
 import { Deadline } from "./deadline";
 import { reconcileEtcd } from "./etcd";
@@ -41,11 +42,6 @@ function reconcile(spec: SetupSpec, deadline: Deadline, report: Report): Promise
     default:
       throw new SetupError(`There is no set-up for ${JSON.stringify((spec as { kind?: unknown }).kind)}`);
   }
-}
-
-/** Workers and clusters whose data may be lost. */
-function acceptedLosses(): ReadonlySet<string> {
-  return new Set((process.env["CITUS_ACCEPT_LOSS"] ?? "").split(",").filter((name) => name !== ""));
 }
 
 function fail(sentence: string): never {

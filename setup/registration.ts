@@ -26,6 +26,23 @@ export async function refuseLostCoordinator(coordinator: Coordinator, workers: r
   );
 }
 
+/**
+ * Refuses workers that no update has registered and whose databases belong to a cluster: what an earlier worker of that name left in its
+ * volume is of no use to the coordinator, which would take it for empty.
+ *
+ * @throws {@link SetupError} that says how to drop it.
+ */
+export async function refuseUsedWorkers(coordinator: Coordinator, workers: readonly LiveNode[]): Promise<void> {
+  const registered = await registeredWorkers(coordinator);
+  const used = workers.filter(({ node, state }) => findWorker(registered, node) === undefined && (state.groupId !== 0 || state.tables > 0)).map(({ node }) => node.container);
+  if (used.length === 0) return;
+  const [is, its, them] = used.length === 1 ? ["is", "its volume holds", "it"] : ["are", "their volumes hold", "them"];
+  throw new SetupError(
+    `${used.join(", ")} ${is} not registered with ${coordinator.name}, and ${its} what an earlier worker of that name left there. Nothing in the cluster counts on it; drop ${them}: ` +
+      `docker rm -f ${used.join(" ")} && docker volume rm ${used.map((name) => `${name}-data`).join(" ")}, and run the update again with --refresh (npm run up sees to that by itself)`,
+  );
+}
+
 /** Gives the coordinator the address that workers reach it by. Where Patroni is the coordinator, it does that itself. */
 export async function ensureCoordinatorHost(coordinator: Coordinator, node: NodeAddress | undefined, report: Report): Promise<void> {
   if (node === undefined) return;

@@ -1,7 +1,7 @@
-import { createInterface } from "node:readline/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import colors from "picocolors";
 import { isInService, isLeader, type PatroniMember } from "../../setup/patroniRest";
+import { confirm } from "../confirm";
 import { Failure } from "../failure";
 import { duration, listed } from "../print";
 import { StatusLine } from "../statusLine";
@@ -63,17 +63,6 @@ export function consequence(group: string, members: readonly PatroniMember[], me
   const remaining = members.filter((other) => other.name !== member && !isLeader(other) && isInService(other)).map(({ name }) => name);
   const meanwhile = remaining.length === 0 ? `Until it streams again no standby of ${group} can take over.` : `Meanwhile ${listed(remaining)} can take over.`;
   return `All data of ${member} is dropped, and copied anew from ${members.find(isLeader)?.name ?? "the leader"}. ${meanwhile}`;
-}
-
-async function confirm(member: string, what: string): Promise<void> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) throw new Failure(`${what} Nothing was dropped yet: say --yes to do it.`);
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(`${what}\nType ${member} to go on: `);
-    if (answer.trim() !== member) throw new Failure("Nothing was dropped.");
-  } finally {
-    terminal.close();
-  }
 }
 
 /** Waits until the member streams with a PostgreSQL that was started after `startedBefore`. */

@@ -20,6 +20,16 @@ export function hasImage(image: string): boolean {
   }
 }
 
+/** Whether a commit is in this clone's history. */
+export function hasCommit(commit: string): boolean {
+  try {
+    execFileSync("git", ["cat-file", "-e", `${commit}^{commit}`], { cwd: ROOT, stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Runs docker and gives what it printed. */
 export function docker(...args: string[]): string {
   return execFileSync("docker", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 120_000, killSignal: "SIGKILL" }).trim();
@@ -106,9 +116,30 @@ export class Project {
     });
   }
 
+  /** As {@link command}, by another version of the project: the one in `directory`, over this project's configuration and state. */
+  commandOf(directory: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    cpSync(path.join(this.directory, `Pulumi.${this.stack}.yaml`), path.join(directory, `Pulumi.${this.stack}.yaml`));
+    return new Promise((resolve) => {
+      const options = { cwd: directory, env: this.environment, maxBuffer: 64 * 1024 * 1024 };
+      execFile(process.execPath, ["cli/main.cjs", ...args], options, (error, stdout, stderr) => {
+        // What the secrets are encrypted with.
+        cpSync(path.join(directory, `Pulumi.${this.stack}.yaml`), path.join(this.directory, `Pulumi.${this.stack}.yaml`));
+        resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
+      });
+    });
+  }
+
   /** As {@link command}, while this process stands still. @throws if it fails. */
   commandSync(...args: string[]): void {
     execFileSync(process.execPath, ["cli/main.cjs", ...args], { cwd: this.directory, env: this.environment, stdio: "pipe" });
+  }
+
+  /** Puts an earlier version of the project into a folder below this one; its path. */
+  earlier(commit: string): string {
+    const directory = mkdtempSync(path.join(this.directory, "earlier-"));
+    execFileSync("tar", ["x", "-C", directory], { input: execFileSync("git", ["archive", commit], { cwd: ROOT, maxBuffer: 64 * 1024 * 1024 }) });
+    symlinkSync(path.join(ROOT, "node_modules"), path.join(directory, "node_modules"));
+    return directory;
   }
 
   /** Creates the stack. */

@@ -10,6 +10,25 @@ export interface Registered {
   readonly secrets: readonly string[];
 }
 
+/** What the engine would have been told of a resource beside its inputs. */
+export interface Registration {
+  readonly type: string;
+  readonly name: string;
+  /** Names of what it was told to wait for. */
+  readonly dependsOn: readonly string[];
+  readonly retainOnDelete: boolean;
+  readonly ignoreChanges: readonly string[];
+}
+
+/** The part of the engine's request that is not handed to mocks. */
+interface RegisterRequest {
+  getType(): string;
+  getName(): string;
+  getDependenciesList(): string[];
+  getRetainondelete(): boolean | undefined;
+  getIgnorechangesList(): string[];
+}
+
 /** A resource's options, as a transformation of its component sees them. */
 export interface Options {
   readonly name: string;
@@ -23,8 +42,9 @@ const SIGNATURE = "4dabf18193072939515e22adb298388d";
  * Runs a program under mocks and gives every resource that it registered. Mocks have gaps: names are not checked by a
  * provider, and two resources with one URN pass unnoticed, so that tests compare URNs themselves.
  */
-export async function underMocks<T>(stack: string, program: () => Promise<T> | T): Promise<{ result: T; resources: Registered[] }> {
+export async function underMocks<T>(stack: string, program: () => Promise<T> | T): Promise<{ result: T; resources: Registered[]; registrations: Registration[] }> {
   const resources: Registered[] = [];
+  const registrations: Registration[] = [];
   await pulumi.runtime.setMocks(
     {
       call: ({ inputs }) => inputs as Record<string, unknown>,
@@ -40,10 +60,22 @@ export async function underMocks<T>(stack: string, program: () => Promise<T> | T
     false,
     "organization",
   );
+  const monitor = pulumi.runtime.getMonitor() as unknown as { registerResource: (request: RegisterRequest, ...rest: unknown[]) => unknown };
+  const register = monitor.registerResource.bind(monitor);
+  monitor.registerResource = (request, ...rest) => {
+    registrations.push({
+      type: request.getType(),
+      name: request.getName(),
+      dependsOn: request.getDependenciesList().map((urn) => urn.split("::").at(-1) ?? urn),
+      retainOnDelete: request.getRetainondelete() ?? false,
+      ignoreChanges: request.getIgnorechangesList(),
+    });
+    return register(request, ...rest);
+  };
   const result = await program();
   // Drains registrations that nothing awaits; the SDK's own tests use it, its types leave it out.
   await (pulumi.runtime as unknown as { waitForRPCs: () => Promise<void> }).waitForRPCs();
-  return { result, resources };
+  return { result, resources, registrations };
 }
 
 /** What a provider would have added to the inputs. */

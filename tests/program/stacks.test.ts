@@ -3,7 +3,7 @@ import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { parse } from "yaml";
-import { underMocks, valueOf, type Registered } from "./mocks";
+import { underMocks, valueOf, type Registered, type Registration } from "./mocks";
 
 const CONTAINER = "docker:index/container:Container";
 const COMMAND = "command:local:Command";
@@ -14,7 +14,11 @@ function stackConfig(stack: string): Record<string, string> {
   return Object.fromEntries(Object.entries(file.config).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]));
 }
 
+const MADE_OF_CONTAINERS = /^(citus:index:(CitusCluster|EtcdCluster|PatroniGroup|HAProxy|Pooler)|docker:index\/network:Network)$/;
+
 interface Run {
+  readonly stack: string;
+  readonly registrations: readonly Registration[];
   readonly resources: Registered[];
   readonly outputs: Record<string, unknown>;
   readonly warnings: string[];
@@ -28,11 +32,11 @@ async function run(stack: string, more: Record<string, string> = {}, secretKeys:
     return Promise.resolve();
   });
   vi.stubEnv("PULUMI_CONFIG_SECRET_KEYS", JSON.stringify(secretKeys)); // As the language host sets it; the SDK's own setter keeps it elsewhere.
-  const { result, resources } = await underMocks(stack, async () => {
+  const { result, resources, registrations } = await underMocks(stack, async () => {
     pulumi.runtime.setAllConfig({ ...stackConfig(stack), ...more });
     return (await import("../../index.js")) as unknown as { default: Record<string, unknown> };
   });
-  return { resources, outputs: result.default, warnings };
+  return { stack, resources, registrations, outputs: result.default, warnings };
 }
 
 const ofType = (resources: readonly Registered[], type: string): Registered[] => resources.filter((resource) => resource.type === type);
@@ -113,10 +117,28 @@ function commonTests(get: () => Run): void {
   });
 
   test("set-up commands carry no secret on the command line, and no path of this machine", () => {
-    for (const { inputs } of ofType(get().resources, COMMAND)) {
+    for (const { name, inputs } of ofType(get().resources, COMMAND)) {
       expect(inputs["create"]).not.toContain("output of");
       expect(inputs["dir"] ?? ".").toBe(".");
-      expect(inputs["addPreviousOutputInEnv"]).toBe(false);
+      expect(inputs["addPreviousOutputInEnv"], name).toBe(name === "identity");
+    }
+  });
+
+  test("everything with containers, and the network, waits until the stack's identity was looked at", () => {
+    const made = get().registrations.filter(({ name, type }) => MADE_OF_CONTAINERS.test(type) && !name.endsWith("-image"));
+    expect(made.length).toBeGreaterThan(2);
+    for (const { name, dependsOn } of made) expect(dependsOn, name).toContain("identity");
+    const identity = named(get().resources, "identity");
+    expect(identity.inputs).toMatchObject({ create: "node --import tsx setup/identity.ts", logging: "stderr" });
+    expect(JSON.parse(identity.inputs["stdin"] as string)).toMatchObject({ stack: get().stack, identity: { topology: get().stack, prefix: "", postgresMajor: 17, passwords: [] } });
+  });
+
+  test("Pulumi deletes no volume, and a label makes none another one", () => {
+    const volumes = get().registrations.filter(({ type }) => type === "docker:index/volume:Volume");
+    expect(volumes).toHaveLength(ofType(get().resources, "docker:index/volume:Volume").length);
+    for (const { name, retainOnDelete, ignoreChanges } of volumes) expect({ retainOnDelete, ignoreChanges }, name).toEqual({ retainOnDelete: true, ignoreChanges: ["labels"] });
+    for (const { inputs } of ofType(get().resources, "docker:index/volume:Volume")) {
+      expect(inputs["labels"]).toEqual([{ label: "io.citus-sharding.role", value: expect.any(String) as unknown }, { label: "io.citus-sharding.stack", value: `organization/citus-sharding/${get().stack}` }]);
     }
   });
 }

@@ -31,7 +31,7 @@ describe("an exported state", () => {
   });
 
   test("of a stack that was only made is empty", () => {
-    expect(stateFrom("{}")).toEqual({ recorded: new Map(), pendingCreates: new Set(), pendingOperations: 0, resources: 0, outputs: {} });
+    expect(stateFrom("{}")).toEqual({ recorded: new Map(), pendingCreates: new Set(), pendingOperations: 0, resources: 0, outputs: {}, volumes: [], deletesVolumes: false });
   });
 });
 

@@ -23,7 +23,7 @@ describe("the sentence for a failed update", () => {
     [
       "a name taken",
       [{ subject: "worker1", message: 'Unable to create container: Conflict. The container name "/worker1" is already in use by container "abc".' }],
-      "There is another container worker1. Remove it (docker rm -f worker1), or give this stack names of its own (-c prefix=my-), and run npm run up -- s again.",
+      "There is another container worker1. Give it another name (docker rename worker1 worker1-other) or remove it (docker rm -f worker1), and run npm run up -- s again.",
     ],
     ["the first error that says something", [{ message: "update failed" }, { subject: "worker1", message: "no space left on device" }], `worker1: no space left on device. ${again}`],
     [
