@@ -51,13 +51,17 @@ export const powerCut: Fault = {
     const far = apart === undefined ? undefined : shapes[apart]?.far;
     const delays = new Map(late ? [...shapes.map(({ leader }): [string, number] => [leader, leaderLateMs]), ...(far === undefined ? [] : [[far, FAR_LATE_MS] as [string, number]])] : []);
     let dying: ContainerProcesses[] = [];
+    let policy = "";
     let returning: Promise<unknown> = Promise.resolve();
     return {
       targets,
       details: { cut: extent, kills: only, ...(shapes.length > 0 && { farBack: far ?? "nobody", gapMs, leaderLateMs }) },
       async prepare() {
         if (apart !== undefined) await farBehind(patroniGroups(plan)[apart] as PatroniPlan, shapes[apart] as Shape, FAR_BYTES);
-        if (delays.size > 0) await command(["update", "--restart", "no", ...delays.keys()]);
+        if (delays.size > 0) {
+          policy = (await command(["inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", ...delays.keys()])).split("\n")[0] ?? "";
+          await command(["update", "--restart", "no", ...delays.keys()]);
+        }
         dying = await processes(targets);
       },
       async inject() {
@@ -71,11 +75,13 @@ export const powerCut: Fault = {
         returning.catch(() => undefined);
         await Promise.resolve();
       },
-      async heal() {
-        await returning.catch(() => undefined);
-        if (delays.size > 0) await command(["update", "--restart", "always", ...delays.keys()]);
-        return bringBack([...delays.keys()]);
-      },
+      ...(delays.size > 0 && {
+        async heal() {
+          await returning.catch(() => undefined);
+          if (policy !== "") await command(["update", "--restart", policy, ...delays.keys()]);
+          return bringBack([...delays.keys()]);
+        },
+      }),
     };
   },
 };
