@@ -14,6 +14,7 @@ export async function command(args: readonly string[], timeoutMs = TIMEOUT_MS): 
 
 /** Starts those of the containers that do not run, holders first, and lets those go on that are paused. Gives what was done, as commands. */
 export async function bringBack(names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
   const states = (await command(["inspect", "--format", "{{.State.Status}}", ...names])).split("\n");
   const verbs: Readonly<Record<string, string>> = { exited: "start", created: "start", dead: "start", paused: "unpause" };
   const help = names.flatMap((name, index) => {

@@ -13,6 +13,9 @@ const MOST_GAP_MS = 25;
 /** How late former leaders come back, where they come late; and the standbys that have the most to replay. */
 const LEADER_LATE_MS = { from: 4000, to: 7000 };
 const FAR_LATE_MS = 1500;
+/** How long after every shard has taken a write everything is killed again, where it is: a new leader may not have told etcd yet who is with it. */
+const MOST_AGAIN_MS = 2000;
+const AGAIN_WITHIN_MS = 60_000;
 /** What a standby has to replay of its own log at the least, where it is to be far behind. */
 const FAR_BYTES = 200 * 1024 * 1024;
 
@@ -28,7 +31,8 @@ interface Shape {
 /**
  * Everything dies at once, as when the power goes, and comes back by Docker's restart policy. Shaped cuts look for the moment
  * in which a standby counts that has not replayed its own log: one standby of each group dies some milliseconds before the
- * others, in one group having just made a restart point while the other standby's is far back, and the former leaders come back late.
+ * others, in one group having just made a restart point while the other standby's is far back, and the former leaders come back late. Some come twice,
+ * the second time as soon as every shard has taken a write.
  */
 export const powerCut: Fault = {
   name: "power-cut",
@@ -46,24 +50,30 @@ export const powerCut: Fault = {
     const late = shapes.length > 0 && scene.random.next() < 0.75;
     const gapMs = shapes.length > 0 ? scene.random.between(0, MOST_GAP_MS) : 0;
     const leaderLateMs = late ? scene.random.between(LEADER_LATE_MS.from, LEADER_LATE_MS.to) : 0;
+    const againMs = shapes.length > 0 && scene.random.next() < 0.25 ? scene.random.between(0, MOST_AGAIN_MS) : undefined;
     const only = scene.random.next() < 0.5 ? "first process" : "all processes";
     const near = shapes.flatMap((shape) => shape.near ?? []);
     const far = apart === undefined ? undefined : shapes[apart]?.far;
     const delays = new Map(late ? [...shapes.map(({ leader }): [string, number] => [leader, leaderLateMs]), ...(far === undefined ? [] : [[far, FAR_LATE_MS] as [string, number]])] : []);
     let dying: ContainerProcesses[] = [];
+    let [policy, again] = ["", false];
+    const kill = (chosen: readonly ContainerProcesses[]): void => {
+      for (const { first, all } of chosen) for (const pid of only === "first process" ? [first] : all) end(pid);
+    };
     let returning: Promise<unknown> = Promise.resolve();
     return {
       targets,
-      details: { cut: extent, kills: only, ...(shapes.length > 0 && { farBack: far ?? "nobody", gapMs, leaderLateMs }) },
+      details: { cut: extent, kills: only, ...(shapes.length > 0 && { farBack: far ?? "nobody", gapMs, leaderLateMs, ...(againMs !== undefined && { againMs }) }) },
       async prepare() {
         if (apart !== undefined) await farBehind(patroniGroups(plan)[apart] as PatroniPlan, shapes[apart] as Shape, FAR_BYTES);
-        if (delays.size > 0) await command(["update", "--restart", "no", ...delays.keys()]);
+        if (delays.size > 0) {
+          policy = (await command(["inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", ...delays.keys()])).split("\n")[0] ?? "";
+          await command(["update", "--restart", "no", ...delays.keys()]);
+        }
         dying = await processes(targets);
       },
       async inject() {
-        const kill = (chosen: readonly ContainerProcesses[]): void => {
-          for (const { first, all } of chosen) for (const pid of only === "first process" ? [first] : all) end(pid);
-        };
+        again = againMs !== undefined;
         kill(dying.filter(({ name }) => near.includes(name)));
         if (gapMs > 0) await delay(gapMs);
         kill(dying.filter(({ name }) => !near.includes(name)));
@@ -73,9 +83,16 @@ export const powerCut: Fault = {
       },
       async heal() {
         await returning.catch(() => undefined);
-        if (delays.size > 0) await command(["update", "--restart", "always", ...delays.keys()]);
-        return bringBack([...delays.keys()]);
+        if (policy !== "") await command(["update", "--restart", policy, ...delays.keys()]);
+        const help = await bringBack([...delays.keys()]);
+        if (!again) return help;
+        again = false;
+        await delay(againMs ?? 0);
+        // One that is not back yet has no process to kill.
+        kill((await Promise.all(targets.map((name) => processes([name]).catch(() => [])))).flat());
+        return help;
       },
+      hold: { leastMs: 0, mostMs: againMs === undefined ? 0 : AGAIN_WITHIN_MS },
     };
   },
 };

@@ -2,15 +2,21 @@ import { expect, test } from "vitest";
 import { chaosRequest, faultLine } from "../../../cli/chaos";
 import type { FaultEffect } from "../../../chaos/gaps";
 
+const USUAL = { dense: 0, bursts: false, disturbers: [], cuts: [], shaped: false };
+
 test("without options each fault happens once, by a seed of chance", () => {
   const { seed, ...request } = chaosRequest({});
-  expect(request).toEqual({ faults: [], times: 1 });
+  expect(request).toEqual({ faults: [], times: 1, ...USUAL });
   expect(Number.isInteger(seed)).toBe(true);
 });
 
 test("options are read", () => {
-  expect(chaosRequest({ fault: "kill, pause", role: "coordinator", times: "20", seed: "7", hold: "2.5" })).toEqual({ faults: ["kill", "pause"], role: "coordinator", times: 20, seed: 7, holdMs: 2500 });
-  expect(chaosRequest({ minutes: "0.5", seed: "0" })).toEqual({ faults: [], times: 1, minutes: 0.5, seed: 0 });
+  expect(chaosRequest({ fault: "kill, pause", role: "coordinator", times: "20", seed: "7", hold: "2.5" })).toEqual({ faults: ["kill", "pause"], role: "coordinator", times: 20, seed: 7, holdMs: 2500, ...USUAL });
+  expect(chaosRequest({ minutes: "0.5", seed: "0" })).toEqual({ faults: [], times: 1, minutes: 0.5, seed: 0, ...USUAL, dense: 12, bursts: true, disturbers: ["schema", "moves"] });
+  expect(chaosRequest({ fault: "power-cut", seed: "0", dense: true, shape: true, cut: "databases, etcd", engineRestart: "true" })).toEqual({
+    faults: ["power-cut"], times: 1, seed: 0, ...USUAL, dense: 12, cuts: ["databases", "etcd"], shaped: true, engineRestart: "true",
+  });
+  expect(chaosRequest({ minutes: "1", seed: "0", dense: "20", disturb: "" })).toMatchObject({ dense: 20, bursts: false, disturbers: [] });
 });
 
 test.each<[Parameters<typeof chaosRequest>[0], string]>([
@@ -18,6 +24,9 @@ test.each<[Parameters<typeof chaosRequest>[0], string]>([
   [{ times: "2.5" }, '--times is "2.5": it must be a whole number'],
   [{ minutes: "soon" }, '--minutes is "soon": it must be a number'],
   [{ seed: "-1" }, '--seed is "-1"'],
+  [{ dense: "many" }, '--dense is "many": it must be a whole number from 0 to 200.'],
+  [{ disturb: "tables" }, '--disturb is "tables": it must be schema or moves'],
+  [{ cut: "all" }, '--cut is "all": it must be databases, etcd, everything'],
   [{ hold: "" }, '--hold is "": it must be a number from 0 to 600.'],
   [{ times: "2", minutes: "2" }, "--times and --minutes do not go together"],
 ])("%j is refused", (options, sentence) => {
