@@ -243,7 +243,9 @@ const activePassive = z.strictObject({
     .union([wholeNumber(1, MAXIMUM_WORKERS, GROUPED), z.array(workerName).min(1, GROUPED).max(MAXIMUM_WORKERS, GROUPED), groupedWorkers], GROUPED)
     .prefault(3)
     .describe("Workers: a count (named `worker1`, …), a list of names, or `{ groups, members }`: as many Patroni groups (3 unless set) of as many members, use 3, which survive what kills a member."),
-  replicationFactor: wholeNumber(1, MAXIMUM_WORKERS).prefault(1).describe("Placements of each shard (`citus.shard_replication_factor`)."),
+  replicationFactor: wholeNumber(1, MAXIMUM_WORKERS)
+    .optional()
+    .describe("Placements of each shard (`citus.shard_replication_factor`). Not set: 2, so that one worker may die; 1 where workers are Patroni groups, whose standbys are the copies, or where there is one worker."),
   ports: z
     .strictObject({
       leader: port.prefault(5000).describe("SQL to the leader."),
@@ -286,7 +288,7 @@ export type PasswordKey = "superuserPassword" | "replicationPassword" | "rewindP
 export type ActiveActiveSettings = Omit<z.output<typeof activeActive>, PasswordKey>;
 
 /** Settings of the active-passive topology, every default applied, without passwords. */
-export type ActivePassiveSettings = Omit<z.output<typeof activePassive>, PasswordKey>;
+export type ActivePassiveSettings = Omit<z.output<typeof activePassive>, PasswordKey | "replicationFactor"> & { readonly replicationFactor: number };
 
 /** What a user set, every default applied, without passwords: plain data. */
 export type Settings = ActiveActiveSettings | ActivePassiveSettings;
