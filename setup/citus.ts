@@ -12,6 +12,7 @@ import { ensureExtensions, waitForCoordinator, waitForNodes } from "./readiness"
 import { rebalance } from "./rebalance";
 import { ensureCoordinatorHost, refuseLostCoordinator, registerWorkers, syncMetadata } from "./registration";
 import { drainWorkers, removeDeadWorkers } from "./removal";
+import { reconcileReplicationFactor } from "./replicationFactor";
 import type { Report } from "./report";
 import { applySchema } from "./schema";
 import { waitForGroupLeaders } from "./workerGroups";
@@ -41,6 +42,7 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
     await registerWorkers(coordinator, workers, report);
     await applySchema(coordinator, spec.schema.sql, deadline, report);
     await distributeTables(coordinator, spec, report);
+    await reconcileReplicationFactor(coordinator, spec, report);
     await reconcileFence(coordinator, spec, deadline, report);
     const [table] = Object.keys(spec.schema.tables);
     if (table !== undefined) await ensureProbe(coordinator, table, report);
