@@ -129,12 +129,14 @@ const password = z.string("must be a text").min(1, "must not be empty; remove it
 
 const RPO = "must be 0, or how many acknowledged writes may be lost, as a whole number";
 
+const duration = z
+  .custom<Duration>((value) => typeof value === "string" && isDuration(value), { error: 'must be a duration such as "1 s", "500 ms" or "2 min"' })
+  .meta({ type: "string", words: 'duration, such as `"1 s"`, `"500 ms"` or `"2 min"`' });
+
 const objectives = z
   .strictObject({
-    rto: z
-      .custom<Duration>((value) => typeof value === "string" && isDuration(value), { error: 'must be a duration such as "1 s", "500 ms" or "2 min"' })
+    rto: duration
       .optional()
-      .meta({ type: "string", words: 'duration, such as `"1 s"`, `"500 ms"` or `"2 min"`' })
       .describe("How long writes may wait or fail when a container dies or freezes, or the lead is handed over. Settings that cannot meet it print a warning. Not set: no objective."),
     rpo: z.int(RPO).min(0, RPO).optional().meta({ words: "whole number, 0 or more" }).describe("How many acknowledged writes may be lost by a failure. Settings that cannot meet it print a warning. Not set: no objective."),
   })
@@ -156,6 +158,9 @@ const common = {
     .boolean("must be true or false")
     .prefault(true)
     .describe("Whether a guard beside the coordinator takes a dead or frozen worker out of service, so that writes go on, and brings it back. Only where `replicationFactor` is 2 or more."),
+  guardPatience: duration
+    .prefault("30 s")
+    .describe("How long the guard waits for a worker that answers that it recovers from a crash. Its shards take no write meanwhile; a worker that is taken out of service is copied anew."),
   preloadLibraries: z.array(z.string(LIBRARIES).regex(IDENTIFIER, LIBRARIES).meta({ words: "name" }), LIBRARIES).prefault([]).describe("Libraries to preload beside citus and pg_stat_statements."),
   parameters: parameters.prefault({}).describe("PostgreSQL and Citus parameters of all database members, such as `work_mem`. A change is reloaded, or restarts node by node where it must."),
   coordinatorParameters: parameters.prefault({}).describe("Parameters of coordinators only; they win over `parameters`."),
@@ -246,10 +251,13 @@ const activePassive = z.strictObject({
   replicationFactor: wholeNumber(1, MAXIMUM_WORKERS)
     .optional()
     .describe("Placements of each shard (`citus.shard_replication_factor`). Not set: 2, so that one worker may die; 1 where workers are Patroni groups, whose standbys are the copies, or where there is one worker."),
+  standbyLag: size
+    .prefault("16 MB")
+    .describe("How far behind the leader, in bytes of its log, a standby may be to be read from on `ports.standbys`. The leader's position that it is compared with is up to 1 s old."),
   ports: z
     .strictObject({
       leader: port.prefault(5000).describe("SQL to the leader."),
-      standbys: port.prefault(5001).describe("Reads from standbys; from the leader while there is no standby."),
+      standbys: port.prefault(5001).describe("Reads from standbys that are at most `standbyLag` behind; from the leader while there is none."),
       nodes: port.prefault(5002).describe("Queries on any node that takes writes: the coordinator's leader, and workers."),
       statistics: port.prefault(7000).describe("HAProxy's statistics page."),
       pooler: port.prefault(6432).describe("SQL to the leader through the pooler; published with `pooler` only."),

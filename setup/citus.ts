@@ -46,9 +46,9 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
     await reconcileFence(coordinator, spec, deadline, report);
     const [table] = Object.keys(spec.schema.tables);
     if (table !== undefined) await ensureProbe(coordinator, table, report);
-    await drainWorkers(coordinator, spec, report);
-    await replicateShards(coordinator, report);
-    await rebalance(coordinator, report);
+    await drainWorkers(coordinator, spec, deadline, report);
+    await replicateShards(coordinator, deadline, report);
+    await rebalance(coordinator, deadline, report);
     if (!report.changed) report.found(spec.cluster, "nothing had to change");
     if (table !== undefined) await proveWritable(coordinator, spec.cluster, report);
   } finally {

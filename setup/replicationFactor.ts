@@ -1,6 +1,7 @@
 import type { CitusSpec } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
 import { markRebalance } from "./rebalance";
+import { SPREAD } from "./registry";
 import type { Report } from "./report";
 
 /** Tables that are colocated, and so have one replication factor. */
@@ -31,6 +32,27 @@ export async function reconcileReplicationFactor(coordinator: Coordinator, { sch
     [Object.keys(schema.tables), replicationFactor],
   );
   for (const tables of differing) await converge(coordinator, tables, replicationFactor, report);
+  if (replicationFactor > 1) await tellSingleCopies(coordinator, Object.keys(schema.tables), replicationFactor, report);
+}
+
+/** Tells of tables that are not the plan's and have one copy of each shard: no worker with one of them can be taken out of service. */
+async function tellSingleCopies(coordinator: Coordinator, planned: readonly string[], wanted: number, report: Report): Promise<void> {
+  const single = await coordinator.query<{ name: string; hashed: boolean; colocationId: number }>(
+    `SELECT logicalrelid::text AS name, partmethod = 'h' AS hashed, colocationid AS "colocationId" FROM pg_dist_partition JOIN pg_dist_colocation USING (colocationid)
+     WHERE ${SPREAD} AND replicationfactor = 1 AND NOT EXISTS (
+       SELECT FROM pg_dist_partition own WHERE own.colocationid = pg_dist_partition.colocationid AND own.logicalrelid = ANY (SELECT to_regclass(quote_ident(name)) FROM unnest($1::text[]) AS name))
+     ORDER BY 1`,
+    [planned],
+  );
+  for (const { name, hashed, colocationId } of single) {
+    const way =
+      `UPDATE pg_dist_partition SET repmodel = 'c' WHERE colocationid = ${colocationId}; UPDATE pg_dist_colocation SET replicationfactor = ${wanted} WHERE colocationid = ${colocationId}; ` +
+      "SELECT start_metadata_sync_to_all_nodes()";
+    report.found(
+      name,
+      `one copy of each shard: a worker with one of them is not taken out of service when it dies, and writes of other tables wait for it, too${hashed ? `. If it has no foreign keys, give it copies in one transaction, and run the update again: ${way}` : ""}`,
+    );
+  }
 }
 
 async function converge(coordinator: Coordinator, { colocationId, tables, factor, foreignKeys }: ColocatedTables, wanted: number, report: Report): Promise<void> {

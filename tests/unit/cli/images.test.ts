@@ -9,11 +9,12 @@ const pgbouncer = { name: "pgbouncer", base: "debian:trixie-slim" };
 test.each([
   ["active-active", { topology: "active-active" }, [guard]],
   ["active-active without the guard", { topology: "active-active", guard: false }, []],
-  ["active-passive", { topology: "active-passive" }, [patroni]],
-  ["a pooler", { topology: "active-passive", pooler: true }, [patroni, pgbouncer]],
-  ["another base", { topology: "active-passive", images: { citus: "citusdata/citus:13.1.0" } }, [{ ...patroni, base: "citusdata/citus:13.1.0" }]],
-  ["images that the user names", { topology: "active-passive", pooler: true, images: { patroni: "ours:1", pgbouncer: "ours:2" } }, []],
-  ["an image of a pooler that there is not", { topology: "active-passive", images: { pgbouncer: "ours:2" } }, [patroni]],
+  ["active-passive", { topology: "active-passive" }, [guard, patroni]],
+  ["worker groups", { topology: "active-passive", workers: { members: 3 } }, [patroni]],
+  ["a pooler", { topology: "active-passive", pooler: true }, [guard, patroni, pgbouncer]],
+  ["another base", { topology: "active-passive", images: { citus: "citusdata/citus:13.1.0" } }, [guard, { ...patroni, base: "citusdata/citus:13.1.0" }]],
+  ["images that the user names", { topology: "active-passive", pooler: true, images: { patroni: "ours:1", pgbouncer: "ours:2" } }, [guard]],
+  ["an image of a pooler that there is not", { topology: "active-passive", images: { pgbouncer: "ours:2" } }, [guard, patroni]],
 ])("what is built: %s", (_, input, built) => {
   expect(builtImages(parseSettings(input).settings)).toEqual(built);
 });

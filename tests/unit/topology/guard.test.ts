@@ -22,6 +22,6 @@ test.each<[string, Record<string, unknown>, [string, string][]]>([
 
 test("a guard has an address, a port or a volume of its own no more than it has a secret", () => {
   const [guard] = planStack(parseSettings({ topology: "active-active" }).settings, () => "").clusters[0]?.guards ?? [];
-  expect(guard).toMatchObject({ role: "guard", held: false, ports: [], files: [], capabilities: ["CAP_NET_ADMIN"], environment: { PGUSER: "postgres", PGDATABASE: "postgres" } });
+  expect(guard).toMatchObject({ role: "guard", held: false, ports: [], files: [], capabilities: ["CAP_NET_ADMIN"], environment: { PGUSER: "postgres", PGDATABASE: "postgres", GUARD_PATIENCE_MS: "30000" } });
   expect(guard).not.toHaveProperty("volume");
 });
