@@ -2,7 +2,7 @@ import { networkInterfaces } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
 import { disable, endEarlierWrites, onlyCopies, readRegistry, sparseTables, type RegisteredWorker, type Registry } from "./coordinator";
-import { breakConnections, connectedPorts } from "./fence";
+import { breakConnections, canBreakConnections, connectedPorts } from "./fence";
 import { judge, retryMs, stalledRetryMs, type Judgement, type Ward } from "./judgement";
 import { Poller } from "./poller";
 import { abandon, openCoordinator, reason } from "./session";
@@ -43,6 +43,8 @@ export class Guard {
   private returnFailures = 0;
   private returnAt = 0;
   private note: string | undefined;
+  /** What the guard cannot do on this machine. */
+  private inability: string | undefined;
   private homelessSince: number | undefined;
   private writtenAt = -Infinity;
   private written = "";
@@ -60,6 +62,10 @@ export class Guard {
 
   /** Guards until the network namespace is gone. */
   async run(): Promise<void> {
+    if (!(await canBreakConnections().catch(() => false))) {
+      this.inability = "connections to a frozen worker cannot be broken on this machine (ss -K needs a kernel with CONFIG_INET_DIAG_DESTROY): writes that wait for it wait until it ends";
+      this.log(this.inability);
+    }
     while (!this.isHomeless()) {
       await this.refresh();
       this.consider();
@@ -170,7 +176,9 @@ export class Guard {
 
       const failingForMs = decidedAt - (poller.pulse.failingSince ?? decidedAt);
       this.leaving = name;
-      const fence = (): Promise<number> => (poller.address === undefined ? Promise.resolve(0) : breakConnections(poller.address));
+      // An address that another worker has by now is not this one's any more.
+      const isTaken = (): boolean => [...this.pollers.values()].some((other) => other !== poller && other.address === poller.address);
+      const fence = (): Promise<number> => (poller.address === undefined || isTaken() ? Promise.resolve(0) : breakConnections(poller.address));
       const [first, disabledAt] = await Promise.all([fence(), disable(control, worker)]);
       const disabledMs = performance.now() - decidedAt;
       let broken = first + (await fence());
@@ -290,7 +298,8 @@ export class Guard {
       this.since.set(ward.name, worker);
       return worker;
     });
-    const state = { coordinator: this.coordinator, workers, ...(this.copying && { copying: this.copying }), ...(this.note !== undefined && { note: this.note }) };
+    const notes = [this.inability, this.note].filter((note) => note !== undefined);
+    const state = { coordinator: this.coordinator, workers, ...(this.copying && { copying: this.copying }), ...(notes.length > 0 && { note: notes.join("; ") }) };
     const text = JSON.stringify(state);
     if (text === this.written && performance.now() - this.writtenAt < HEARTBEAT_MS) return;
     writeState({ at: new Date().toISOString(), ...state });
