@@ -1,4 +1,5 @@
 import { writeEveryShard } from "../setup/probe";
+import { SPREAD } from "../setup/registry";
 import { reason } from "../setup/setupError";
 import { connect } from "./connections";
 
@@ -20,6 +21,8 @@ export interface CitusStatus {
   readonly refusals: Readonly<Record<string, number>>;
   /** How long the writes took. */
   readonly writeMs: number;
+  /** Tables of which each shard has one placement alone. */
+  readonly singleCopies?: readonly string[];
   /** What it knows of tenants; absent where it fences none. */
   readonly tenancy?: TenancyStatus;
   /** Why nothing of this is known, if so. */
@@ -41,6 +44,10 @@ const NODES = `
   FROM pg_dist_node LEFT JOIN pg_dist_placement p USING (groupid) LEFT JOIN pg_dist_shard s ON s.shardid = p.shardid AND s.logicalrelid::text = ANY ($1)
   WHERE noderole = 'primary' GROUP BY nodename, nodeport, isactive`;
 
+const SINGLE_COPIES = `
+  SELECT coalesce(array_agg(logicalrelid::text ORDER BY logicalrelid::text), '{}') AS tables
+  FROM pg_dist_partition JOIN pg_dist_colocation USING (colocationid) WHERE ${SPREAD} AND replicationfactor = 1`;
+
 const TENANCY = `
   SELECT coalesce((SELECT clusters FROM tenancy.ring), '{}') AS ring, coalesce((SELECT next IS NOT NULL FROM tenancy.ring), false) AS changing,
     (SELECT count(*)::int FROM tenancy.tenant WHERE move IS NOT NULL OR state <> 'settled') AS unsettled`;
@@ -56,6 +63,7 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
   }
   try {
     const { rows: nodes } = await client.query<RegisteredNode>(NODES, [tables]);
+    const { rows: [single] } = await client.query<{ tables: string[] }>(SINGLE_COPIES);
     const { rows: known } = await client.query("SELECT FROM pg_class WHERE oid = to_regclass('tenancy.tenant')");
     const { rows: [tenancy] } = known.length === 0 ? { rows: [] } : await client.query<TenancyStatus>(TENANCY);
     const startedAt = performance.now();
@@ -66,7 +74,7 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
       const answer = error === "Query read timeout" ? "no answer in time" : error;
       refusals[answer] = (refusals[answer] ?? 0) + 1;
     }
-    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt), ...(tenancy !== undefined && { tenancy }) };
+    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt), singleCopies: single?.tables ?? [], ...(tenancy !== undefined && { tenancy }) };
   } catch (error) {
     return unknown(reason(error));
   } finally {

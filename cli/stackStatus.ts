@@ -1,12 +1,14 @@
 import type { GuardState } from "../agents/guard/state";
+import { isGuarded } from "../config/guarded";
 import { objectiveProblems } from "../config/objectives";
 import { cutOffMembers } from "../topology/cutOff";
+import { toMebibytes } from "../config/size";
 import { containersOf, holderName, patroniGroups, type ContainerPlan, type PatroniPlan } from "../topology/plan";
 import type { CitusStatus, RegisteredNode } from "./citusStatus";
 import { fencerWarning } from "./fencerWarning";
 import type { LiveContainer } from "./live";
 import { isInService, isLeader, type PatroniMember } from "./patroniCluster";
-import { listed } from "./print";
+import { listed, size } from "./print";
 import type { Stack } from "./stack";
 
 /** A node as `status` shows it. */
@@ -84,6 +86,8 @@ export function stackStatus(stack: Stack, findings: Findings): StackStatus {
   const warnings = [
     ...(findings.paused ?? []).map((group) => `${group} is in maintenance mode: nobody takes over if its leader fails, and Patroni starts no PostgreSQL that ends. npm run ha -- resume ${stack.name} ends it.`),
     ...(findings.fencersOff === undefined || findings.fencersOff.length === 0 ? [] : [fencerWarning(findings.fencersOff)]),
+    ...lagWarnings(stack, nodes.map(({ status }) => status)),
+    ...findings.clusters.flatMap((cluster) => copyWarnings(stack, cluster)),
     ...findings.clusters.flatMap((cluster) => tenancyWarnings(stack, cluster)),
   ];
   const objectives = objectivesStatus(stack);
@@ -101,9 +105,24 @@ function nodeStatus(plan: ContainerPlan, container: LiveContainer | undefined, i
     name: plan.name,
     role: member === undefined ? plan.role : member.role.replaceAll("_", " "),
     state: stateOf(container, isCutOff),
-    ...(typeof member?.lag === "number" && !isLeader(member) && { lagBytes: member.lag }),
+    ...lagOf(member),
     ...(plan.role === "worker" && node !== undefined && { placements: node.placements }),
   };
+}
+
+/** How far a standby's readers are behind, which may be more than what it has received. */
+function lagOf(member: PatroniMember | undefined): Pick<NodeStatus, "lagBytes"> {
+  if (member === undefined || isLeader(member)) return {};
+  const lag = member.replay_lag ?? member.lag;
+  return typeof lag === "number" ? { lagBytes: lag } : {};
+}
+
+/** Standbys of the coordinator that are not read from, because they are too far behind. */
+function lagWarnings({ plan, settings }: Stack, nodes: readonly NodeStatus[]): string[] {
+  if (settings.topology !== "active-passive") return [];
+  const members = plan.coordinators?.members.map(({ name }) => name) ?? [];
+  const far = nodes.filter(({ name, lagBytes = 0 }) => members.includes(name) && lagBytes > toMebibytes(settings.standbyLag) * 1024 ** 2);
+  return far.map(({ name, lagBytes = 0 }) => `${name} is ${size(lagBytes)} behind: it is not read from on port ${settings.ports.standbys} until it is within standbyLag, ${settings.standbyLag}.`);
 }
 
 function stateOf(container: LiveContainer | undefined, isCutOff: boolean): string {
@@ -196,6 +215,12 @@ function citusProblems(stack: Stack, { cluster, nodes, problem, refusals, shards
     ...workers.filter((name) => registered.get(name)?.active === false).map((name) => disabledProblem(name, up, guard)),
     ...Object.entries(refusals).map(([error, count]) => `${count} of ${shards} shards of ${cluster} take no write: ${error}.`),
   ];
+}
+
+/** Tables that keep a guard from taking a worker out of service. */
+function copyWarnings({ settings }: Stack, { cluster, singleCopies = [] }: CitusStatus): string[] {
+  if (!isGuarded(settings) || singleCopies.length === 0) return [];
+  return [`${listed(singleCopies)} of ${cluster} ${singleCopies.length === 1 ? "has" : "have"} one copy of each shard: a worker with one of them is not taken out of service when it dies, so the other tables' writes to it fail, too, until it is back.`];
 }
 
 function tenancyWarnings({ name }: Stack, { cluster, tenancy }: CitusStatus): string[] {

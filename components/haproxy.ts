@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { reachable } from "../topology/citus";
 import { authority } from "../topology/connectionUri";
 import { INSIDE, planHAProxy, type HAProxyOptions } from "../topology/haproxy";
-import { CUT_SESSIONS } from "../topology/stack";
+import { haproxyTasks } from "../topology/stack";
 import { container } from "./container";
 import { readPackageFile } from "./program";
 
@@ -32,7 +32,7 @@ export class HAProxy extends pulumi.ComponentResource {
 
   constructor(name: string, args: HAProxyArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:HAProxy", name, {}, opts);
-    const plan = planHAProxy(name, args, readPackageFile(CUT_SESSIONS));
+    const plan = planHAProxy(name, args, haproxyTasks(readPackageFile));
     const { network, image = "haproxy:3.0.11", holderImage = "debian:trixie-slim" } = args;
 
     const proxy = container(this, `${name}-proxy`, plan, { network, image, holderImage });

@@ -1,4 +1,5 @@
 import { closest } from "./closest";
+import { defaultReplicationFactor } from "./replicationFactor";
 import { ruleProblems } from "./rules";
 import { childOf, objectIn, schemaTree, takesText, type SchemaNode } from "./schemaTree";
 import { settingsSchemas, type PasswordKey, type Settings, type Topology } from "./settings";
@@ -72,7 +73,9 @@ export function parseSettings(
   if (!result.success) return fail(result.error.issues.flatMap((issue) => problemsOf(issue, topology, input)));
   const isPassword = ([key]: [string, unknown]): boolean => PASSWORDS.includes(key);
   const passwords = Object.fromEntries(Object.entries(result.data).filter(isPassword)) as ParsedSettings["passwords"];
-  const settings = Object.fromEntries(Object.entries(result.data).filter((entry) => !isPassword(entry))) as unknown as Settings;
+  // The one default that another key decides.
+  const preset = result.data.topology === "active-passive" ? { replicationFactor: defaultReplicationFactor(result.data.workers) } : {};
+  const settings = { ...preset, ...Object.fromEntries(Object.entries(result.data).filter((entry) => !isPassword(entry))) } as unknown as Settings;
   const problems = ruleProblems(settings, Object.keys(passwords) as PasswordKey[]);
   return problems.length > 0 ? fail(problems) : { settings, passwords };
 }

@@ -130,12 +130,14 @@ const password = z.string("must be a text").min(1, "must not be empty; remove it
 
 const RPO = "must be 0, or how many acknowledged writes may be lost, as a whole number";
 
+const duration = z
+  .custom<Duration>((value) => typeof value === "string" && isDuration(value), { error: 'must be a duration such as "1 s", "500 ms" or "2 min"' })
+  .meta({ type: "string", words: 'duration, such as `"1 s"`, `"500 ms"` or `"2 min"`' });
+
 const objectives = z
   .strictObject({
-    rto: z
-      .custom<Duration>((value) => typeof value === "string" && isDuration(value), { error: 'must be a duration such as "1 s", "500 ms" or "2 min"' })
+    rto: duration
       .optional()
-      .meta({ type: "string", words: 'duration, such as `"1 s"`, `"500 ms"` or `"2 min"`' })
       .describe("How long writes may wait or fail when a container dies or freezes, or the lead is handed over. Settings that cannot meet it print a warning. Not set: no objective."),
     rpo: z.int(RPO).min(0, RPO).optional().meta({ words: "whole number, 0 or more" }).describe("How many acknowledged writes may be lost by a failure. Settings that cannot meet it print a warning. Not set: no objective."),
   })
@@ -167,6 +169,9 @@ const common = {
     .prefault("/var/run/docker.sock")
     .meta({ words: "path" })
     .describe("Docker's socket on the engine's machine, for the keeper: that of the engine that runs the stack. Where Docker runs without root: `/run/user/<uid>/docker.sock`."),
+  guardPatience: duration
+    .prefault("30 s")
+    .describe("How long the guard waits for a worker that answers that it recovers from a crash. Its shards take no write meanwhile; a worker that is taken out of service is copied anew."),
   preloadLibraries: z.array(z.string(LIBRARIES).regex(IDENTIFIER, LIBRARIES).meta({ words: "name" }), LIBRARIES).prefault([]).describe("Libraries to preload beside citus and pg_stat_statements."),
   parameters: parameters.prefault({}).describe("PostgreSQL and Citus parameters of all database members, such as `work_mem`. A change is reloaded, or restarts node by node where it must."),
   coordinatorParameters: parameters.prefault({}).describe("Parameters of coordinators only; they win over `parameters`."),
@@ -254,11 +259,16 @@ const activePassive = z.strictObject({
     .union([wholeNumber(1, MAXIMUM_WORKERS, GROUPED), z.array(workerName).min(1, GROUPED).max(MAXIMUM_WORKERS, GROUPED), groupedWorkers], GROUPED)
     .prefault(3)
     .describe("Workers: a count (named `worker1`, …), a list of names, or `{ groups, members }`: as many Patroni groups (3 unless set) of as many members, use 3, which survive what kills a member."),
-  replicationFactor: wholeNumber(1, MAXIMUM_WORKERS).prefault(1).describe("Placements of each shard (`citus.shard_replication_factor`)."),
+  replicationFactor: wholeNumber(1, MAXIMUM_WORKERS)
+    .optional()
+    .describe("Placements of each shard (`citus.shard_replication_factor`). Not set: 2, so that one worker may die; 1 where workers are Patroni groups, whose standbys are the copies, or where there is one worker."),
+  standbyLag: size
+    .prefault("16 MB")
+    .describe("How far behind the leader, in bytes of its log, a standby may be to be read from on `ports.standbys`. The leader's position that it is compared with is up to 1 s old."),
   ports: z
     .strictObject({
       leader: port.prefault(5000).describe("SQL to the leader."),
-      standbys: port.prefault(5001).describe("Reads from standbys; from the leader while there is no standby."),
+      standbys: port.prefault(5001).describe("Reads from standbys that are at most `standbyLag` behind; from the leader while there is none."),
       nodes: port.prefault(5002).describe("Queries on any node that takes writes: the coordinator's leader, and workers."),
       statistics: port.prefault(7000).describe("HAProxy's statistics page."),
       pooler: port.prefault(6432).describe("SQL to the leader through the pooler; published with `pooler` only."),
@@ -297,7 +307,7 @@ export type PasswordKey = "superuserPassword" | "replicationPassword" | "rewindP
 export type ActiveActiveSettings = Omit<z.output<typeof activeActive>, PasswordKey>;
 
 /** Settings of the active-passive topology, every default applied, without passwords. */
-export type ActivePassiveSettings = Omit<z.output<typeof activePassive>, PasswordKey>;
+export type ActivePassiveSettings = Omit<z.output<typeof activePassive>, PasswordKey | "replicationFactor"> & { readonly replicationFactor: number };
 
 /** What a user set, every default applied, without passwords: plain data. */
 export type Settings = ActiveActiveSettings | ActivePassiveSettings;

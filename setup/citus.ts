@@ -12,6 +12,7 @@ import { ensureExtensions, waitForCoordinator, waitForNodes } from "./readiness"
 import { rebalance } from "./rebalance";
 import { ensureCoordinatorHost, refuseLostCoordinator, refuseUsedWorkers, registerWorkers, syncMetadata } from "./registration";
 import { drainWorkers, removeDeadWorkers } from "./removal";
+import { reconcileReplicationFactor } from "./replicationFactor";
 import type { Report } from "./report";
 import { applySchema } from "./schema";
 import { waitForGroupLeaders } from "./workerGroups";
@@ -42,12 +43,13 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
     await registerWorkers(coordinator, workers, report);
     await applySchema(coordinator, spec.schema.sql, deadline, report);
     await distributeTables(coordinator, spec, report);
+    await reconcileReplicationFactor(coordinator, spec, report);
     await reconcileFence(coordinator, spec, deadline, report);
     const [table] = Object.keys(spec.schema.tables);
     if (table !== undefined) await ensureProbe(coordinator, table, report);
-    await drainWorkers(coordinator, spec, report);
-    await replicateShards(coordinator, report);
-    await rebalance(coordinator, report);
+    await drainWorkers(coordinator, spec, deadline, report);
+    await replicateShards(coordinator, deadline, report);
+    await rebalance(coordinator, deadline, report);
     if (!report.changed) report.found(spec.cluster, "nothing had to change");
     if (table !== undefined) await proveWritable(coordinator, spec.cluster, report);
   } finally {

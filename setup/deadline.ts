@@ -1,12 +1,17 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { SetupError } from "./setupError";
 
-/** The moment by which a whole set-up has to be done; everything that waits polls against it. */
+/** The moment by which a set-up has to have got further; everything that waits polls against it. */
 export class Deadline {
-  private readonly endsAt: number;
+  private endsAt: number;
 
   constructor(readonly seconds: number) {
     this.endsAt = performance.now() + seconds * 1000;
+  }
+
+  /** Begins anew: what takes long has got further. */
+  renew(): void {
+    this.endsAt = performance.now() + this.seconds * 1000;
   }
 
   get remainingMs(): number {

@@ -14,7 +14,6 @@ interface Table {
   readonly distributedBy: string | null;
   readonly colocationId: number | null;
   readonly shards: number;
-  readonly placements: number;
 }
 
 /**
@@ -30,15 +29,10 @@ export async function distributeTables(coordinator: Coordinator, spec: CitusSpec
   const tables = await tablesOf(coordinator, spec);
   for (const table of tables) refuse(table, tables);
   let anchor = tables.find(({ distributedBy }) => distributedBy !== null)?.name;
-  for (const { name, column, distributedBy, shards, placements } of tables) {
+  for (const { name, column, distributedBy, shards } of tables) {
     if (distributedBy !== null) {
-      const kept = [
-        ...(shards === spec.shardCount ? [] : [`keeps its ${shards} shards: shardCount ${spec.shardCount} is for new tables`]),
-        ...(placements === spec.replicationFactor
-          ? []
-          : [`keeps ${count(placements, "placement")} of each shard: replicationFactor ${spec.replicationFactor} is for new tables`]),
-      ];
-      report.found(name, [`distributed by ${column} already`, ...kept].join("; "));
+      const kept = shards === spec.shardCount ? "" : `; keeps its ${shards} shards: shardCount ${spec.shardCount} is for new tables`;
+      report.found(name, `distributed by ${column} already${kept}`);
       continue;
     }
     await distribute(coordinator, name, column, anchor, spec.shardCount);
@@ -62,7 +56,7 @@ function tablesOf(coordinator: Coordinator, { schema }: CitusSpec): Promise<Tabl
   return coordinator.query<Table>(
     `SELECT name, "column", oid IS NOT NULL AS exists, EXISTS (SELECT FROM pg_attribute WHERE attrelid = oid AND attname = "column" AND NOT attisdropped) AS "hasColumn",
        CASE WHEN partmethod = 'h' THEN column_to_column_name(d.logicalrelid, partkey) WHEN d.colocationid <> 0 THEN '' END AS "distributedBy",
-       d.colocationid AS "colocationId", coalesce(shardcount, 0) AS shards, coalesce(replicationfactor, 0) AS placements
+       d.colocationid AS "colocationId", coalesce(shardcount, 0) AS shards
      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS planned (name, "column", position), LATERAL (SELECT to_regclass(quote_ident(name)) AS oid) AS found
        LEFT JOIN pg_dist_partition d ON d.logicalrelid = oid LEFT JOIN pg_dist_colocation c ON c.colocationid = d.colocationid
      ORDER BY position`,

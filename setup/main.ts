@@ -20,13 +20,20 @@ const GRACE_MS = 1000;
 async function main(): Promise<void> {
   const spec = JSON.parse(await text(process.stdin)) as SetupSpec;
   const report = new Report();
-  const late = (): never => fail(`The set-up was not done within ${spec.timeoutSeconds} s while ${report.activity}. Run the update again; it goes on where it was`);
-  setTimeout(late, spec.timeoutSeconds * 1000 + GRACE_MS).unref();
+  const deadline = new Deadline(spec.timeoutSeconds);
+  watchOver(deadline, report);
   try {
-    await reconcile(spec, new Deadline(spec.timeoutSeconds), report);
+    await reconcile(spec, deadline, report);
   } catch (error) {
     fail(error instanceof SetupError ? error.message : `The set-up failed while ${report.activity}: ${reason(error)}. Mend that and run the update again`);
   }
+}
+
+/** Ends the set-up some time after its deadline, which may be renewed until then. */
+function watchOver(deadline: Deadline, report: Report, overdue = false): void {
+  const { remainingMs, seconds } = deadline;
+  if (overdue && remainingMs === 0) fail(`The set-up got no further within ${seconds} s while ${report.activity}. Run the update again; it goes on where it was`);
+  setTimeout(() => watchOver(deadline, report, remainingMs === 0), remainingMs + GRACE_MS).unref();
 }
 
 function reconcile(spec: SetupSpec, deadline: Deadline, report: Report): Promise<void> {

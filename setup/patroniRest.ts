@@ -11,6 +11,8 @@ export interface PatroniMember {
   readonly timeline?: number;
   /** How far it is behind the leader, in bytes; a text if Patroni does not know. */
   readonly lag?: number | string;
+  /** How far what it shows to readers is behind, in bytes; a text if Patroni does not know. */
+  readonly replay_lag?: number | string;
   /** Parameters whose change waits for a restart, by name. */
   readonly pending_restart_reason?: Readonly<Record<string, { readonly old_value: string; readonly new_value: string }>>;
   readonly pending_restart?: boolean;

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
+import { COPY_PROGRESS } from "../topology/copyProgress";
 import type { Coordinator } from "./coordinator";
+import type { Deadline } from "./deadline";
 import { SPREAD } from "./registry";
 import type { Report } from "./report";
 import { reason, SetupError } from "./setupError";
@@ -80,7 +82,7 @@ export function plannedCopies(sparse: readonly SparseShardGroup[], targets: read
 }
 
 /** Gives shards that have fewer placements than their tables were created with the missing ones. */
-export async function replicateShards(coordinator: Coordinator, report: Report): Promise<void> {
+export async function replicateShards(coordinator: Coordinator, deadline: Deadline, report: Report): Promise<void> {
   report.activity = "looking for shards with missing placements";
   const sparse = await coordinator.query<SparseShardGroup>(
     `SELECT "shardId", tables, replicable, replicationfactor - cardinality(places) AS missing, to_json(places) AS places
@@ -95,7 +97,7 @@ export async function replicateShards(coordinator: Coordinator, report: Report):
        SELECT count(*)::int FROM (${SHARD_GROUPS}) AS shard_group JOIN pg_dist_placement p ON shardid = "shardId" WHERE p.groupid = n.groupid) AS groups
      FROM pg_dist_node n WHERE noderole = 'primary' AND isactive AND shouldhaveshards ORDER BY nodename`,
   );
-  await transfer(coordinator, "replication", plannedCopies(sparse, targets), report);
+  await transfer(coordinator, "replication", plannedCopies(sparse, targets), deadline, report);
 }
 
 /** How many transfers run at once: each takes one of `max_logical_replication_workers`, 4 by default, on its target. */
@@ -105,6 +107,8 @@ const PROGRESS_LINES = 8;
 /** How often a transfer is tried, and how long it waits in between, while what an earlier one left behind is being dropped. */
 const TRIES = 40;
 const RETRY_MS = 250;
+/** How often workers are asked how far the transfers have got. */
+const LOOK_MS = 5000;
 
 /**
  * Moves and copies shards while they are written to, by logical replication: writes to a shard wait at the end only, up
@@ -112,8 +116,9 @@ const RETRY_MS = 250;
  *
  * @throws {@link SetupError} that names the shard and the workers; what was transferred before stays so.
  */
-export async function transfer(coordinator: Coordinator, purpose: string, transfers: readonly Transfer[], report: Report): Promise<void> {
+export async function transfer(coordinator: Coordinator, purpose: string, transfers: readonly Transfer[], deadline: Deadline, report: Report): Promise<void> {
   if (transfers.length === 0) return;
+  deadline.renew();
   // Citus moves no shard while a worker lacks a reference table.
   await coordinator.query("SELECT replicate_reference_tables('block_writes')");
   const unfit = new Set(transfers.filter(({ replicable }) => !replicable).flatMap(({ tables }) => tables));
@@ -124,6 +129,7 @@ export async function transfer(coordinator: Coordinator, purpose: string, transf
   let done = 0;
   const count = (): void => {
     done += 1;
+    deadline.renew();
     const lines = (transferred: number): number => Math.floor((transferred * PROGRESS_LINES) / transfers.length);
     if (lines(done) > lines(done - 1)) report.did(purpose, `${done} of ${transfers.length} shards, ${((performance.now() - started) / 1000).toFixed(1)} s`);
   };
@@ -144,9 +150,29 @@ export async function transfer(coordinator: Coordinator, purpose: string, transf
       await session.end().catch(() => undefined);
     }
   };
+  const observer = await coordinator.open();
+  const watching = new AbortController();
+  void renewWhileBytesMove(observer, deadline, watching.signal);
   const results = await Promise.allSettled(Array.from({ length: Math.min(unfit.size > 0 ? 1 : TRANSFERS_AT_ONCE, lanes.length) }, work));
+  watching.abort();
+  // Not waited for: a worker that is frozen holds up what it was asked.
+  void observer.end().catch(() => undefined);
   const failure = results.find((result) => result.status === "rejected");
   if (failure !== undefined) throw failure.reason;
+}
+
+/** Begins the deadline anew whenever a copy on some worker has got further: a large shard takes as long as it takes. */
+async function renewWhileBytesMove(observer: Client, deadline: Deadline, signal: AbortSignal): Promise<void> {
+  let seen = "";
+  while (!signal.aborted) {
+    await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    const { rows } = await observer
+      .query<{ steps: string | null }>("SELECT string_agg(nodename || ': ' || result, '; ' ORDER BY nodename) AS steps FROM run_command_on_workers($1) WHERE success", [COPY_PROGRESS])
+      .catch(() => ({ rows: [] }));
+    const steps = rows[0]?.steps ?? seen;
+    if (steps !== seen) deadline.renew();
+    seen = steps;
+  }
 }
 
 async function transferOne(session: Client, { kind, shardId, tables, replicable, from, to }: Transfer): Promise<void> {

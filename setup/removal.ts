@@ -1,5 +1,6 @@
 import { FIRST_GROUP, type CitusSpec, type NodeAddress } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
+import type { Deadline } from "./deadline";
 import { describeLost, lostShards } from "./lostShards";
 import { plannedMoves, transfer } from "./placements";
 import { registeredWorkers, sameNode, type RegisteredWorker } from "./registry";
@@ -48,7 +49,7 @@ export async function removeDeadWorkers(coordinator: Coordinator, spec: CitusSpe
  *
  * @throws {@link SetupError} that names the worker, if a shard stays on it; it is then still part of the cluster.
  */
-export async function drainWorkers(coordinator: Coordinator, spec: CitusSpec, report: Report): Promise<void> {
+export async function drainWorkers(coordinator: Coordinator, spec: CitusSpec, deadline: Deadline, report: Report): Promise<void> {
   const surplus = await surplusWorkers(coordinator, spec);
   if (surplus.length === 0) return;
   for (const { host, port } of surplus.filter(({ takesShards }) => takesShards)) {
@@ -59,7 +60,7 @@ export async function drainWorkers(coordinator: Coordinator, spec: CitusSpec, re
   const moves = await plannedMoves(coordinator, "drain").catch((error: unknown) => {
     throw new SetupError(`${names} cannot be drained: ${reason(error)}. Nothing was moved`);
   });
-  await transfer(coordinator, `draining ${names}`, moves, report);
+  await transfer(coordinator, `draining ${names}`, moves, deadline, report);
   const left = (await surplusWorkers(coordinator, spec)).filter(({ placements }) => placements > 0);
   const [stuck] = left;
   if (stuck !== undefined) {

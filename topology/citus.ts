@@ -1,3 +1,4 @@
+import type { Duration } from "../config/duration";
 import { clusterWorkerNames, workerPorts } from "../config/names";
 import type { Limits } from "../config/settings";
 import { dataDirectory } from "./dataDirectory";
@@ -31,6 +32,8 @@ export interface CitusOptions {
   readonly replicationFactor?: number;
   /** Whether a guard beside the coordinator takes dead workers out of service and brings them back, where shards have several placements. @default true */
   readonly guard?: boolean;
+  /** How long the guard waits for a worker that answers that it recovers from a crash, before it takes it out of service. @default 30 s */
+  readonly guardPatience?: Duration;
   /** PostgreSQL and Citus parameters of all nodes. @default none beside the product's */
   readonly parameters?: Parameters;
   /** Parameters of the cluster's own coordinator, winning over `parameters`. @default none */
@@ -81,7 +84,7 @@ export function planCitus(name: string, options: CitusOptions = {}): CitusCluste
     name,
     ...(coordinator !== undefined && { coordinator }),
     workers: workerPlans,
-    guards: options.guard === false || replicationFactor === 1 ? [] : guardPlans(name, prefix, coordinator?.name, options.coordinator?.members),
+    guards: options.guard === false || replicationFactor === 1 ? [] : guardPlans(options.guardPatience ?? "30 s", name, prefix, coordinator?.name, options.coordinator?.members),
     setup: {
       kind: "citus",
       cluster: `${prefix}${name}`,
@@ -108,9 +111,9 @@ export function reachable(bindAddress: string): string {
 }
 
 /** A cluster with a coordinator of its own has one guard, one with a group of them has a guard for each. */
-function guardPlans(name: string, prefix: string, own: string | undefined, members: readonly string[] = []): ContainerPlan[] {
-  if (own !== undefined) return [planGuard(`${prefix}guard_${name}`, own)];
-  return members.map((member, index) => planGuard(`${prefix}guard-${index + 1}`, member));
+function guardPlans(patience: Duration, name: string, prefix: string, own: string | undefined, members: readonly string[] = []): ContainerPlan[] {
+  if (own !== undefined) return [planGuard(`${prefix}guard_${name}`, own, patience)];
+  return members.map((member, index) => planGuard(`${prefix}guard-${index + 1}`, member, patience));
 }
 
 function address({ name }: Pick<ContainerPlan, "name">): NodeAddress {

@@ -1,10 +1,13 @@
 import type { Limits } from "../config/settings";
+import { toMebibytes, type Size } from "../config/size";
 import { REST_PORT } from "./patroni";
 import type { ContainerPlan } from "./plan";
 
 /** Workers of a Citus cluster, by their names on the network. */
 export interface HAProxyWorkers {
   readonly plain: readonly string[];
+  /** Whether a guard tells which of the plain ones are in step: the others are not served. @default false */
+  readonly guarded?: boolean;
   /** Workers that are Patroni groups, each with its members. */
   readonly groups: readonly { readonly name: string; readonly members: readonly string[] }[];
 }
@@ -15,6 +18,8 @@ export interface HAProxyOptions {
   readonly members: readonly string[];
   /** Workers of the Citus cluster that the members coordinate, for the port that leads to any node. @default none: no such port */
   readonly workers?: HAProxyWorkers;
+  /** How far behind its leader a standby may be to be read from. @default 16 MB */
+  readonly standbyLag?: Size;
   /** Port on the machine for SQL to the leader. @default 5000 */
   readonly leaderPort?: number;
   /** Port on the machine for reads from standbys. @default 5001 */
@@ -33,10 +38,17 @@ export interface HAProxyOptions {
 
 /** The ports that an HAProxy listens on inside the network. */
 export const INSIDE = { leader: 5000, standbys: 5001, nodes: 5002, statistics: 7000 } as const;
+const STANDBY_LAG: Size = "16 MB";
 const DIRECTORY = "/usr/local/etc/haproxy";
 
-/** Plans an HAProxy that follows the leader of a Patroni group; `cutSessions` is the text of `assets/haproxy/cut.lua`. */
-export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: string): ContainerPlan {
+/** The texts of HAProxy's Lua tasks, `assets/haproxy/cut.lua` and `assets/haproxy/instep.lua`. */
+export interface HAProxyTasks {
+  readonly cutSessions: string;
+  readonly followGuard: string;
+}
+
+/** Plans an HAProxy that follows the leader of a Patroni group. */
+export function planHAProxy(name: string, options: HAProxyOptions, { cutSessions, followGuard }: HAProxyTasks): ContainerPlan {
   const { members, workers, leaderPort = 5000, standbysPort = 5001, nodesPort = 5002, statisticsPort = 7000, bindAddress = "127.0.0.1", prefix = "", limits = {} } = options;
   if (members.length === 0) throw new Error(`HAProxy ${name}: members is empty; it must name at least one member of a Patroni group`);
   return {
@@ -45,8 +57,9 @@ export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: 
     held: true,
     environment: {},
     files: [
-      { path: `${DIRECTORY}/haproxy.cfg`, content: haproxyConfiguration(members, workers) },
+      { path: `${DIRECTORY}/haproxy.cfg`, content: haproxyConfiguration(members, workers, options.standbyLag) },
       { path: `${DIRECTORY}/cut.lua`, content: cutSessions },
+      ...(followsGuard(workers) ? [{ path: `${DIRECTORY}/instep.lua`, content: `WORKERS = { ${workers.plain.map((worker) => `["${worker}"] = true`).join(", ")} }\n${followGuard}` }] : []),
     ],
     ports: [
       { internal: INSIDE.leader, external: leaderPort, ip: bindAddress },
@@ -66,12 +79,12 @@ export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: 
  * haproxy.cfg. Checks ask Patroni over REST who leads. There is no `on-marked-down shutdown-sessions`: it leaves a
  * session whose connect is in flight without any timer, so that its client hangs; cut.lua closes sessions later.
  */
-export function haproxyConfiguration(members: readonly string[], workers?: HAProxyWorkers): string {
+export function haproxyConfiguration(members: readonly string[], workers?: HAProxyWorkers, standbyLag: Size = STANDBY_LAG): string {
   const servers = checked(members);
   return `global
     maxconn 2000
     log stdout format raw local0 notice
-    lua-load ${DIRECTORY}/cut.lua
+    lua-load ${DIRECTORY}/cut.lua${followsGuard(workers) ? `\n    lua-load ${DIRECTORY}/instep.lua` : ""}
 
 defaults
     mode tcp
@@ -79,8 +92,8 @@ defaults
     retries 0
     timeout connect 250ms
     timeout check 250ms
-    timeout client 1h
-    timeout server 1h
+    timeout client 24h
+    timeout server 24h
     option clitcpka
     option srvtcpka
 
@@ -106,7 +119,7 @@ ${primaries(members)}
 ${workers === undefined ? "" : anyNode(members, workers)}backend standbys
     balance leastconn
     option httpchk
-    http-check send meth OPTIONS uri /replica
+    http-check send meth OPTIONS uri /replica?lag=${toMebibytes(standbyLag)}MB
     http-check expect status 200
     default-server inter 1s fastinter 250ms downinter 500ms fall 1 rise 1
 ${servers}
@@ -120,6 +133,11 @@ frontend statistics
     stats refresh 5s
     timeout client 30s
 `;
+}
+
+/** Whether a guard decides which workers are served. */
+function followsGuard(workers: HAProxyWorkers | undefined): workers is HAProxyWorkers {
+  return workers?.guarded === true && workers.plain.length > 0;
 }
 
 const RESOLVED = "resolvers docker init-addr last,libc,none";
@@ -139,9 +157,9 @@ ${checked(members)}`;
 }
 
 /** The port that leads to any node which takes writes; whoever leads a group is known from its own backend. */
-function anyNode(members: readonly string[], { plain, groups }: HAProxyWorkers): string {
+function anyNode(members: readonly string[], { plain, groups, guarded = false }: HAProxyWorkers): string {
   const tracked = [{ name: "leader", members }, ...groups].flatMap((group) => group.members.map((member) => `    server ${member} ${member}:5432 track ${group.name}/${member} ${RESOLVED}`));
-  const asked = plain.map((worker) => `    server ${worker} ${worker}:5432 check inter 1s fastinter 250ms downinter 500ms fall 1 rise 1 ${RESOLVED}`);
+  const asked = plain.map((worker) => `    server ${worker} ${worker}:5432 check inter 1s fastinter 250ms downinter 500ms fall 1 rise 1 ${RESOLVED}${guarded ? " disabled" : ""}`);
   return `frontend nodes
     bind *:${INSIDE.nodes}
     default_backend nodes

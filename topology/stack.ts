@@ -1,10 +1,11 @@
 import { isFenced } from "../config/fenced";
+import { isGuarded } from "../config/guarded";
 import { areGroups, clusterPorts, workerNames } from "../config/names";
 import { postgresMajorOf } from "../config/image";
 import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "../config/settings";
 import { planCitus, reachable, type CitusOptions } from "./citus";
 import { planEtcd, type EtcdOptions } from "./etcd";
-import { INSIDE, planHAProxy, type HAProxyOptions } from "./haproxy";
+import { INSIDE, planHAProxy, type HAProxyOptions, type HAProxyTasks } from "./haproxy";
 import { planKeeper } from "./keeper";
 import { patroniPath, planPatroni, PROMOTED, type PatroniOptions } from "./patroni";
 import { FIRST_GROUP, type CitusClusterPlan, type StackPlan, type TenancySpec } from "./plan";
@@ -13,8 +14,10 @@ import { planPooler, POOLER_PAUSE, POOLER_START, type PoolerOptions } from "./po
 /** Files that a plan is made with: their text, by their path relative to the project. */
 export type ReadFile = (path: string) => string;
 
-/** The path of the Lua task that HAProxy loads. */
-export const CUT_SESSIONS = "assets/haproxy/cut.lua";
+/** The Lua tasks that HAProxy loads. */
+export function haproxyTasks(read: ReadFile): HAProxyTasks {
+  return { cutSessions: read("assets/haproxy/cut.lua"), followGuard: read("assets/haproxy/instep.lua") };
+}
 
 /** The Citus clusters of an active-active stack, by name: what the component and the plan are made from. */
 export function activeActiveParts(settings: ActiveActiveSettings, read: ReadFile): { network: string; clusters: Record<string, CitusOptions> } {
@@ -46,7 +49,7 @@ export interface ActivePassiveParts {
 
 /** The parts of an active-passive stack: what the components and the plan are made from. */
 export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFile): ActivePassiveParts {
-  const { prefix, scope, bindAddress, shardCount, replicationFactor, fencer, limits, ports, pooler, workers } = settings;
+  const { prefix, scope, bindAddress, shardCount, replicationFactor, fencer, limits, ports, pooler, standbyLag, workers } = settings;
   const shared = { scope, prefix, fencer, preloadLibraries: settings.preloadLibraries, postgresMajor: postgresMajor(settings) };
   const membersOf = (name: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${name}-${index + 1}`);
   const groups = areGroups(workers) ? workerNames(workers.groups, "worker").map((name, index) => ({ name, group: FIRST_GROUP + index, count: workers.members })) : [];
@@ -77,7 +80,8 @@ export function activePassiveParts(settings: ActivePassiveSettings, read: ReadFi
     haproxy: {
       name: "haproxy",
       options: {
-        workers: { plain: plain.map((name) => `${prefix}${name}`), groups: groups.map(({ name, count }) => ({ name, members: membersOf(name, count) })) },
+        workers: { plain: plain.map((name) => `${prefix}${name}`), guarded: isGuarded(settings), groups: groups.map(({ name, count }) => ({ name, members: membersOf(name, count) })) },
+        standbyLag,
         leaderPort: ports.leader,
         standbysPort: ports.standbys,
         nodesPort: ports.nodes,
@@ -124,7 +128,7 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
     etcd,
     coordinators,
     ...(parts.workerGroups.length > 0 && { workerGroups: parts.workerGroups.map(({ name, options }) => planPatroni(name, etcd.hosts, options, promoted)) }),
-    haproxy: planHAProxy(parts.haproxy.name, { ...parts.haproxy.options, members }, read(CUT_SESSIONS)),
+    haproxy: planHAProxy(parts.haproxy.name, { ...parts.haproxy.options, members }, haproxyTasks(read)),
     ...(parts.pooler !== undefined && { pooler: planPooler(parts.pooler.name, parts.pooler.options, { start: read(POOLER_START), pause: read(POOLER_PAUSE) }) }),
     clusters: [planCitus(parts.cluster.name, parts.cluster.options)],
     ...keeperOf(settings),
@@ -136,13 +140,14 @@ function keeperOf(settings: Settings): Pick<StackPlan, "keeper"> {
 }
 
 function citusOptions(settings: Settings, read: ReadFile): CitusOptions {
-  const { prefix, bindAddress, shardCount, replicationFactor, guard, parameters, coordinatorParameters, workerParameters, preloadLibraries, schema, limits } = settings;
+  const { prefix, bindAddress, shardCount, replicationFactor, guard, guardPatience, parameters, coordinatorParameters, workerParameters, preloadLibraries, schema, limits } = settings;
   return {
     prefix,
     bindAddress,
     shardCount,
     replicationFactor,
     guard,
+    guardPatience,
     parameters,
     coordinatorParameters,
     workerParameters,

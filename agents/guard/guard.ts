@@ -2,12 +2,12 @@ import { networkInterfaces } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
 import { disable, endEarlierWrites, onlyCopies, readRegistry, sparseTables, type RegisteredWorker, type Registry } from "./coordinator";
-import { breakConnections, connectedPorts } from "./fence";
-import { judge, retryMs, type Judgement, type Ward } from "./judgement";
+import { breakConnections, canBreakConnections, connectedPorts } from "./fence";
+import { judge, retryMs, stalledRetryMs, type Judgement, type Ward } from "./judgement";
 import { Poller } from "./poller";
 import { abandon, openCoordinator, reason } from "./session";
 import { writeState, type GuardedWorker, type GuardState } from "./state";
-import { bringBack, Busy } from "./wayBack";
+import { bringBack, Busy, Stalled } from "./wayBack";
 
 const REFRESH_MS = 500;
 const CONTROL_TIMEOUT_MS = 5000;
@@ -30,30 +30,54 @@ export class Guard {
   private readonly pollers = new Map<string, Poller>();
   private readonly since = new Map<string, GuardedWorker>();
   private readonly empty = new Set<string>();
+  /** Workers that are gone and cannot be disabled. */
+  private readonly irreplaceable = new Set<string>();
   private coordinator: GuardState["coordinator"] = "silent";
   private missing = 0;
   private countedAt = -Infinity;
   private disabling = false;
+  /** The worker that is being taken out of service. */
+  private leaving: string | undefined;
   private returning: readonly string[] | undefined;
   private copying: GuardState["copying"];
   private returnFailures = 0;
   private returnAt = 0;
   private note: string | undefined;
+  /** What the guard cannot do on this machine. */
+  private inability: string | undefined;
   private homelessSince: number | undefined;
   private writtenAt = -Infinity;
   private written = "";
 
-  /** @param log takes one line for each decision. */
-  constructor(private readonly log: (line: string) => void) {}
+  /**
+   * @param log takes one line for each decision.
+   * @param patienceMs how long a worker that answers that it recovers is waited for.
+   * @param stallMs how long a copy may stand still.
+   */
+  constructor(
+    private readonly log: (line: string) => void,
+    private readonly patienceMs: number,
+    private readonly stallMs: number,
+  ) {}
 
   /** Guards until the network namespace is gone. */
   async run(): Promise<void> {
+    if (!(await canBreakConnections().catch(() => false))) {
+      this.inability = "connections to a frozen worker cannot be broken on this machine (ss -K needs a kernel with CONFIG_INET_DIAG_DESTROY): writes that wait for it wait until it ends";
+      this.log(this.inability);
+    }
     while (!this.isHomeless()) {
       await this.refresh();
       this.consider();
       await delay(REFRESH_MS);
     }
     this.log("the network namespace is gone with its holder: ending, to be started in the new one");
+  }
+
+  /** The workers that have every write, for as long as their coordinator says so; undefined where another guard knows. */
+  inStep(): readonly string[] | undefined {
+    if (this.coordinator !== "primary") return undefined;
+    return this.registry.workers.filter(({ host, active }) => active && host !== this.leaving).map(({ host }) => host);
   }
 
   /** Learns which workers there are, and watches exactly those. */
@@ -106,13 +130,14 @@ export class Guard {
       const poller = this.pollers.get(keyOf(worker));
       if (poller === undefined) return [];
       if (poller.pulse.failures > 0 || worker.active) this.empty.delete(worker.host);
-      return [{ name: worker.host, active: worker.active, pulse: poller.pulse, empty: this.empty.has(worker.host) }];
+      if (poller.pulse.failures === 0) this.irreplaceable.delete(worker.host);
+      return [{ name: worker.host, active: worker.active, pulse: poller.pulse, empty: this.empty.has(worker.host), irreplaceable: this.irreplaceable.has(worker.host) }];
     });
   }
 
   /** Judges what is known now, and begins what there is to do. */
   private consider(): void {
-    if (this.coordinator === "primary") this.act(judge(this.wards(), this.missing, performance.now()));
+    if (this.coordinator === "primary") this.act(judge(this.wards(), this.missing, performance.now(), this.patienceMs));
     this.tell();
   }
 
@@ -145,10 +170,15 @@ export class Guard {
       const worker = this.registry.workers.find(({ host }) => host === name);
       if (this.registry.recovering || worker?.active !== true) return;
       const only = await onlyCopies(control, worker.groupId);
+      if (only === 0) this.irreplaceable.delete(name);
+      else this.irreplaceable.add(name);
       if (only > 0) return this.remark(`${name} is not disabled (${problem}): it has the only usable copy of ${only} shards`);
 
       const failingForMs = decidedAt - (poller.pulse.failingSince ?? decidedAt);
-      const fence = (): Promise<number> => (poller.address === undefined ? Promise.resolve(0) : breakConnections(poller.address));
+      this.leaving = name;
+      // An address that another worker has by now is not this one's any more.
+      const isTaken = (): boolean => [...this.pollers.values()].some((other) => other !== poller && other.address === poller.address);
+      const fence = (): Promise<number> => (poller.address === undefined || isTaken() ? Promise.resolve(0) : breakConnections(poller.address));
       const [first, disabledAt] = await Promise.all([fence(), disable(control, worker)]);
       const disabledMs = performance.now() - decidedAt;
       let broken = first + (await fence());
@@ -170,6 +200,7 @@ export class Guard {
       this.remark(`${name} could not be disabled (${problem}): ${reason(error)}; trying again`);
     } finally {
       this.disabling = false;
+      this.leaving = undefined;
     }
   }
 
@@ -182,13 +213,11 @@ export class Guard {
       const workers = this.registry.workers.filter(({ host, active }) => names.includes(host) && !active);
       for (const worker of workers) if (!(await this.isItself(worker))) return;
       await this.endOrphans();
-      await bringBack(workers, {
-        did: (what) => this.log(`${subject}: ${what}`),
-        copied: (done, total) => {
-          this.copying = { done, total };
-          this.tell();
-        },
-      });
+      const copied = (done: number, total: number): void => {
+        this.copying = { done, total };
+        this.tell();
+      };
+      await bringBack(workers, { did: (what) => this.log(`${subject}: ${what}`), copied }, this.stallMs);
       this.returnFailures = 0;
       this.returnAt = 0;
       if (this.control !== undefined) {
@@ -199,9 +228,10 @@ export class Guard {
       this.log(`${subject}: back in service in ${seconds(performance.now() - startedAt)}, every shard has its placements`);
     } catch (error) {
       this.returnFailures = error instanceof Busy ? 1 : this.returnFailures + 1;
-      this.returnAt = performance.now() + retryMs(this.returnFailures);
+      const waitMs = error instanceof Stalled ? stalledRetryMs(this.returnFailures) : retryMs(this.returnFailures);
+      this.returnAt = performance.now() + waitMs;
       this.countedAt = -Infinity;
-      this.remark(`${subject}: not back yet: ${reason(error)}; trying again`);
+      this.remark(`${subject}: not back yet: ${reason(error)}; trying again${error instanceof Stalled ? ` in ${waitMs / 1000} s` : ""}`);
     } finally {
       this.returning = undefined;
       this.copying = undefined;
@@ -268,7 +298,8 @@ export class Guard {
       this.since.set(ward.name, worker);
       return worker;
     });
-    const state = { coordinator: this.coordinator, workers, ...(this.copying && { copying: this.copying }), ...(this.note !== undefined && { note: this.note }) };
+    const notes = [this.inability, this.note].filter((note) => note !== undefined);
+    const state = { coordinator: this.coordinator, workers, ...(this.copying && { copying: this.copying }), ...(notes.length > 0 && { note: notes.join("; ") }) };
     const text = JSON.stringify(state);
     if (text === this.written && performance.now() - this.writtenAt < HEARTBEAT_MS) return;
     writeState({ at: new Date().toISOString(), ...state });

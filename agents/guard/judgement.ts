@@ -23,6 +23,8 @@ const FAILURES = 2;
 const PROMPT_MS = 100;
 /** How long a worker may be silent on a machine that is slow. One that refuses is gone however slow the machine is. */
 const PATIENCE_MS = 5000;
+/** How long a worker that answers that it recovers is waited for unless it is set, in milliseconds. */
+export const RECOVERY_PATIENCE_MS = 30_000;
 /** Answers whose times are remembered: those of the last second. */
 const REMEMBERED = 4;
 /** Answers in a row that a disabled worker has to give before it is brought back. */
@@ -44,6 +46,8 @@ export interface Pulse {
   readonly problem?: string;
   /** Whether the worker was silent at the last poll, instead of refusing. */
   readonly silent?: boolean;
+  /** Whether the worker answered at the last poll that it is starting up or recovering: it is alive, and has all its data. */
+  readonly recovering?: boolean;
 }
 
 /** One poll. */
@@ -54,13 +58,15 @@ export interface Poll {
   readonly problem?: string;
   /** Whether it failed because no answer came in time. */
   readonly silent?: boolean;
+  /** Whether it failed because the worker is starting up or recovering, as it says. */
+  readonly recovering?: boolean;
 }
 
 /** A worker that was never asked. */
 export const UNKNOWN: Pulse = { failures: 0, answers: 0, tookMs: [] };
 
 /** A worker's pulse after one more poll. */
-export function polled(pulse: Pulse, { startedAt, endedAt, problem, silent = false }: Poll): Pulse {
+export function polled(pulse: Pulse, { startedAt, endedAt, problem, silent = false, recovering = false }: Poll): Pulse {
   if (problem === undefined) return { failures: 0, answers: pulse.answers + 1, answeredAt: startedAt, tookMs: [...pulse.tookMs, endedAt - startedAt].slice(-REMEMBERED) };
   return {
     failures: pulse.failures + 1,
@@ -70,13 +76,14 @@ export function polled(pulse: Pulse, { startedAt, endedAt, problem, silent = fal
     tookMs: pulse.tookMs,
     problem,
     silent,
+    ...(recovering && { recovering }),
   };
 }
 
 /** How long to wait before a worker is asked again. */
-export function pause({ failures }: Pulse): number {
+export function pause({ failures, recovering }: Pulse): number {
   if (failures === 0) return PACE.poll;
-  return failures < FAILURES ? PACE.again : PACE.gone;
+  return failures < FAILURES || recovering === true ? PACE.again : PACE.gone;
 }
 
 /** How long an answer to the next question is waited for. */
@@ -93,6 +100,8 @@ export interface Ward {
   readonly pulse: Pulse;
   /** Whether its data directory is another one than the coordinator knows: its volume is new. */
   readonly empty?: boolean;
+  /** Whether it has the only usable copy of shards, and so cannot be disabled. */
+  readonly irreplaceable?: boolean;
 }
 
 /** What there is to do. */
@@ -108,32 +117,47 @@ export type Judgement =
   /** Workers that are disabled answer again, or shards lack placements, while all active workers answer. */
   | { readonly kind: "bringBack"; readonly workers: readonly string[] };
 
+/** Whether a worker is alive without serving yet: it says so, and has not said so for longer than anybody wants to wait. */
+function isRecovering({ pulse }: Ward, now: number, patienceMs: number): boolean {
+  return pulse.recovering === true && now - (pulse.failingSince ?? now) < patienceMs;
+}
+
 /** Whether a worker failed often enough to count as dead, or as frozen where the others show that the machine is not just slow. */
-function isGone({ pulse }: Ward, active: readonly Ward[], now: number): boolean {
-  if (pulse.failures < FAILURES) return false;
+function isGone(ward: Ward, active: readonly Ward[], now: number, patienceMs: number): boolean {
+  const { pulse } = ward;
+  if (pulse.failures < FAILURES || isRecovering(ward, now, patienceMs)) return false;
   if (pulse.silent !== true || now - (pulse.failingSince ?? now) >= PATIENCE_MS) return true;
   return active.filter((other) => other.pulse.failures === 0).every((other) => Math.max(...other.pulse.tookMs) <= PROMPT_MS);
 }
 
 /**
  * What to do about the workers of a cluster. A worker is given up only if every other active one has answered a poll
- * that began later than the first one that failed: otherwise it may be the guard's own network that is gone.
+ * that began later than the first one that failed: otherwise it may be the guard's own network that is gone. One that
+ * answers that it recovers is waited for: a disabled worker's shards are all copied anew, and meanwhile there is one copy.
  *
  * @param missing shards that have fewer placements than they should, as far as is known.
+ * @param patienceMs how long a worker that recovers is waited for.
  */
-export function judge(wards: readonly Ward[], missing: number, now: number): Judgement {
+export function judge(wards: readonly Ward[], missing: number, now: number, patienceMs = RECOVERY_PATIENCE_MS): Judgement {
   const active = wards.filter((ward) => ward.active);
-  const gone = active.filter((ward) => isGone(ward, active, now));
+  const gone = active.filter((ward) => isGone(ward, active, now, patienceMs));
+  const back = wards.filter((ward) => !ward.active && ward.empty !== true && ward.pulse.answers >= ANSWERS).map(({ name }) => name);
   const [first] = gone;
   if (first === undefined) {
     const suspects = active.filter(({ pulse }) => pulse.failures > 0);
+    const recovering = suspects.filter((ward) => ward.pulse.failures >= FAILURES && isRecovering(ward, now, patienceMs));
+    if (recovering.length > 0) {
+      const said = recovering.map(({ name, pulse }) => `${name} recovers (${pulse.problem})`).join(", ");
+      return { kind: "hold", because: `${said}; it is waited for up to ${patienceMs / 1000} s` };
+    }
     if (suspects.length > 0) return { kind: "suspect", ask: askedBefore(active, suspects) };
-    const back = wards.filter((ward) => !ward.active && ward.empty !== true && ward.pulse.answers >= ANSWERS).map(({ name }) => name);
     const known = active.every(({ pulse }) => pulse.answers > 0);
     // While a worker is disabled its shards are not copied elsewhere: it is mostly back sooner than they are.
     const sparse = missing > 0 && active.length === wards.length;
     return known && (back.length > 0 || sparse) ? { kind: "bringBack", workers: back } : { kind: "watch" };
   }
+  // Nothing can be done about those that cannot be disabled; what can be brought back beside them is.
+  if (back.length > 0 && gone.every(({ irreplaceable }) => irreplaceable === true)) return { kind: "bringBack", workers: back };
   if (gone.length > 1) return { kind: "hold", because: `${gone.map(({ name }) => name).join(", ")} do not answer: more than one at once may be the network, or everything` };
   const ask = askedBefore(active, [first]);
   if (ask.length > 0 || active.some((ward) => ward !== first && ward.pulse.failures > 0)) return { kind: "suspect", ask };
@@ -147,8 +171,16 @@ function askedBefore(active: readonly Ward[], suspects: readonly Ward[]): string
 }
 
 const LONGEST_RETRY_MS = 10_000;
+/** The same for a copy that stood still, of which a part is copied again each time. */
+const FIRST_STALLED_RETRY_MS = 30_000;
+const LONGEST_STALLED_RETRY_MS = 3_600_000;
 
 /** How long to wait before something that failed is tried again: 0.5 s, 1 s, 2 s, … 10 s. */
 export function retryMs(failures: number): number {
   return Math.min(LONGEST_RETRY_MS, 500 * 2 ** (failures - 1));
+}
+
+/** How long to wait before a copy that stood still is tried again: 30 s, 1 min, 2 min, … 1 h. */
+export function stalledRetryMs(failures: number): number {
+  return Math.min(LONGEST_STALLED_RETRY_MS, FIRST_STALLED_RETRY_MS * 2 ** (failures - 1));
 }

@@ -6,6 +6,15 @@ import { abandon, openSession, reason } from "./session";
 
 /** SQLSTATEs of a server that answers only to say that it goes, is gone or is not there yet. */
 const NOT_SERVING = /^57P0/;
+/** Of these, what it says when it comes: after another process of it has crashed (57P02), or before it serves (57P03), which it says as well when it goes. */
+const COMING = /^57P0[23]/;
+const GOING = /shutting down/;
+
+/** Why a worker does not serve. */
+interface Shortcoming {
+  readonly problem: string;
+  readonly recovering?: boolean;
+}
 const NAME_TIMEOUT_MS = 1000;
 
 /** Asks one worker again and again, over a connection that is kept open: a new one takes longer than the answer. */
@@ -50,32 +59,33 @@ export class Poller {
     this.asking = true;
     const startedAt = performance.now();
     const limitMs = timeout(this.pulse);
-    const problem = await this.problem(limitMs);
+    const shortcoming = await this.shortcoming(limitMs);
     this.asking = false;
     if (this.stopped) return this.drop();
     const endedAt = performance.now();
-    const failure = problem !== undefined && { problem, silent: endedAt - startedAt > limitMs - 10 };
+    const failure = shortcoming !== undefined && { ...shortcoming, silent: endedAt - startedAt > limitMs - 10 };
     this.pulse = polled(this.pulse, { startedAt, endedAt, ...failure });
     this.timer = setTimeout(() => void this.poll(), pause(this.pulse));
     this.onPoll();
   }
 
   /** Why the worker does not serve; undefined if it does. */
-  private async problem(limitMs: number): Promise<string | undefined> {
+  private async shortcoming(limitMs: number): Promise<Shortcoming | undefined> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<string>((resolve) => {
+    const late = new Promise<Shortcoming>((resolve) => {
       // An answer that came while this process was held up is read before time is called.
-      timer = setTimeout(() => setImmediate(() => resolve(`no answer within ${limitMs} ms`)), limitMs);
+      timer = setTimeout(() => setImmediate(() => resolve({ problem: `no answer within ${limitMs} ms` })), limitMs);
     });
     try {
-      const problem = await Promise.race([this.ask(limitMs), late]);
-      if (problem !== undefined) this.drop();
-      return problem;
+      const shortcoming = await Promise.race([this.ask(limitMs), late]);
+      if (shortcoming !== undefined) this.drop();
+      return shortcoming;
     } catch (error) {
       this.drop();
-      const { code = "", severity } = error as { code?: string; severity?: string };
+      const { code = "", severity, message = "" } = error as { code?: string; severity?: string; message?: string };
       // A server that refuses, because it is full, for example, is alive.
-      return severity !== undefined && !NOT_SERVING.test(code) ? undefined : reason(error);
+      if (severity !== undefined && !NOT_SERVING.test(code)) return undefined;
+      return { problem: reason(error), ...(severity !== undefined && COMING.test(code) && !GOING.test(message) && { recovering: true }) };
     } finally {
       clearTimeout(timer);
     }

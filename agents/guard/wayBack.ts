@@ -1,10 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
+import { COPY_PROGRESS } from "../../topology/copyProgress";
 import { sparseTables, type RegisteredWorker, type SparseTables } from "./coordinator";
-import { abandon, openCoordinator } from "./session";
+import { abandon, openCoordinator, reason } from "./session";
 
 /** Something else changes the cluster: the way back waits for it. */
 export class Busy extends Error {}
+
+/** A copy stood still, and was given up: what it had copied of a shard that was not done is copied again. */
+export class Stalled extends Error {}
 
 /** What the way back tells while it is under way. */
 export interface Progress {
@@ -18,16 +22,21 @@ const CONNECT_TIMEOUT_MS = 2000;
 const WATCH_MS = 200;
 /** Bytes of a shard, with those colocated with it, up to which writes may wait for its copy: some 0.3 s. */
 const BLOCKING_BYTES = 32 * 1024 ** 2;
-/** How long a copy may go on without a shard being done, in milliseconds. While writes wait, a lock that is not had soon is given up. */
-const STALL_MS = { block_writes: 10_000, force_logical: 600_000 } as const;
+/** How long a copy may stand still, without a byte that moves, unless it is set, in milliseconds. */
+export const STALL_MS = 600_000;
+/** The same while writes wait for the copy: a lock that is not had soon is given up. */
+const BLOCKING_STALL_MS = 10_000;
+/** How often workers are asked how far a copy has got. */
+const LOOK_MS = 1000;
 
 /**
  * Takes workers back into service and gives every shard its placements again. Nothing of it is lost or doubled when it
  * fails in between: it is begun again.
  *
- * @throws {@link Busy} if a set-up of the cluster runs; the server's error, if a step fails.
+ * @param stallMs how long a copy may stand still.
+ * @throws {@link Busy} if a set-up of the cluster runs; {@link Stalled} if a copy stands still; the server's error, if a step fails.
  */
-export async function bringBack(workers: readonly RegisteredWorker[], progress: Progress): Promise<void> {
+export async function bringBack(workers: readonly RegisteredWorker[], progress: Progress, stallMs: number): Promise<void> {
   const session = await openCoordinator(CONNECT_TIMEOUT_MS, ["lock_timeout=2s", "statement_timeout=30s"]);
   try {
     // A set-up restarts, activates and copies on purpose; it takes the same lock.
@@ -40,7 +49,7 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
     await timed(progress, "resolved prepared transactions", () => session.query("SELECT recover_prepared_transactions()"));
     await session.query("SELECT replicate_reference_tables('block_writes')");
     await session.query("SET statement_timeout = 0");
-    for (const tables of await sparseTables(session)) await copy(session, tables, progress);
+    for (const tables of await sparseTables(session)) await copy(session, tables, progress, stallMs);
     const [left] = await sparseTables(session);
     if (left !== undefined) throw new Error(`${left.missing} shards of ${left.table} still have fewer than ${left.factor} placements`);
   } finally {
@@ -49,8 +58,9 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
 }
 
 /** Gives every shard of a table, and those colocated with it, the placements that it lacks. */
-async function copy(session: Client, { table, factor, missing }: SparseTables, progress: Progress): Promise<void> {
+async function copy(session: Client, { table, factor, missing }: SparseTables, progress: Progress, stallMs: number): Promise<void> {
   const mode = await transferMode(session, table);
+  const limitMs = mode === "block_writes" ? Math.min(BLOCKING_STALL_MS, stallMs) : stallMs;
   progress.copied(0, missing);
   const observer = await openCoordinator(CONNECT_TIMEOUT_MS, ["statement_timeout=5s"]);
   try {
@@ -61,16 +71,26 @@ async function copy(session: Client, { table, factor, missing }: SparseTables, p
       // Its failure is taken where it is awaited.
       statement.catch(() => undefined);
       let left = missing;
+      let seen = "";
       let movedAt = performance.now();
+      let lookedAt = -Infinity;
       while (copying) {
         await Promise.race([delay(WATCH_MS), statement.catch(() => undefined)]);
         const now = (await sparseTables(observer)).find((sparse) => sparse.table === table)?.missing ?? 0;
         if (now !== left) movedAt = performance.now();
         left = now;
+        if (copying && performance.now() - lookedAt > LOOK_MS) {
+          const steps = await copyProgress(observer);
+          if (steps !== undefined && steps !== seen) movedAt = performance.now();
+          seen = steps ?? seen;
+          lookedAt = performance.now();
+        }
         progress.copied(missing - left, missing);
-        if (copying && performance.now() - movedAt > STALL_MS[mode]) {
+        if (copying && performance.now() - movedAt > limitMs) {
           await observer.query("SELECT pg_cancel_backend($1::int)", [rows[0]?.pid]);
-          await statement;
+          await statement.catch((error: unknown) => {
+            throw new Stalled(`the copy of ${table} stood still for ${limitMs / 1000} s with ${left} of ${missing} shards to go: ${reason(error)}`);
+          });
         }
       }
       await statement;
@@ -81,8 +101,16 @@ async function copy(session: Client, { table, factor, missing }: SparseTables, p
   }
 }
 
+/** Where the copies on all workers have got to; undefined if one of them cannot be asked. */
+async function copyProgress(observer: Client): Promise<string | undefined> {
+  const { rows } = await observer
+    .query<{ steps: string }>("SELECT string_agg(nodename || ': ' || result, '; ' ORDER BY nodename) AS steps FROM run_command_on_workers($1) WHERE success", [COPY_PROGRESS])
+    .catch(() => ({ rows: [] }));
+  return rows[0]?.steps;
+}
+
 /** Small shards are copied fast while their writes wait; large ones by logical replication, which asks for primary keys. */
-async function transferMode(session: Client, table: string): Promise<keyof typeof STALL_MS> {
+async function transferMode(session: Client, table: string): Promise<"block_writes" | "force_logical"> {
   const { rows } = await session.query<{ large: boolean; replicable: boolean }>(
     `SELECT (SELECT coalesce(max(bytes), 0) > $2 FROM (
          SELECT sum(shard_size) AS bytes FROM citus_shards JOIN pg_dist_shard USING (shardid)

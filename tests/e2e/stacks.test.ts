@@ -39,7 +39,7 @@ const cases: Case[] = [
     workers: (count) => ({ workers: count }),
     uri: "leader",
     fourthWorker: "e2e-ap-worker4",
-    replicationFactor: 1,
+    replicationFactor: 2,
   },
 ];
 

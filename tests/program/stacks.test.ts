@@ -7,6 +7,8 @@ import { underMocks, valueOf, type Registered, type Registration } from "./mocks
 
 const CONTAINER = "docker:index/container:Container";
 const COMMAND = "command:local:Command";
+/** The warning of what copies of shards are not. */
+const COPIES = /^replicationFactor: .*until the guard has disabled it/;
 
 /** The configuration of a committed stack file, as the engine hands it to the program. */
 function stackConfig(stack: string): Record<string, string> {
@@ -232,7 +234,7 @@ describe("Pulumi.active-active.yaml", () => {
       // Its coordinator's, so that it sees workers as the coordinator does.
       networkMode: "container:b-coord_b-holder-id",
       capabilities: { adds: ["CAP_NET_ADMIN"] },
-      envs: ["PGDATABASE=postgres", "PGPASSWORD=output of superuser-password", "PGUSER=postgres"],
+      envs: ["GUARD_PATIENCE_MS=30000", "PGDATABASE=postgres", "PGPASSWORD=output of superuser-password", "PGUSER=postgres"],
       uploads: [],
       healthcheck: { tests: ["CMD", "sh", "-c", 'test -n "$(find /run/guard.json -newermt "-10 seconds")"'], interval: "5s", timeout: "3s", retries: 3, startPeriod: "30s" },
       stopSignal: "SIGTERM",
@@ -328,7 +330,7 @@ describe("Pulumi.active-active.yaml", () => {
   });
 
   test("warns of what replication factor 2 is not", () => {
-    expect(stack.warnings).toEqual([expect.stringMatching(/^replicationFactor: .*until the guard has disabled it/)]);
+    expect(stack.warnings).toEqual([expect.stringMatching(COPIES)]);
   });
 
   test("one line adds a cluster or a worker", async () => {
@@ -355,7 +357,7 @@ describe("Pulumi.active-passive.yaml", () => {
       "docker:index/network:Network": 1,
       "docker:index/remoteImage:RemoteImage": 4,
       "docker:index/volume:Volume": 9,
-      [CONTAINER]: 18,
+      [CONTAINER]: 21,
       [COMMAND]: 8,
     });
   });
@@ -395,10 +397,10 @@ describe("Pulumi.active-passive.yaml", () => {
 
   test("Citus is set up through HAProxy, with the coordinator left to Patroni", () => {
     const spec = JSON.parse(named(stack.resources, "citusap-setup").inputs["stdin"] as string) as Record<string, unknown>;
-    expect(spec).toMatchObject({ kind: "citus", endpoint: { host: "127.0.0.1", port: 5000 }, workers: [{ host: "worker1" }, { host: "worker2" }, { host: "worker3" }], replicationFactor: 1, coordinatorParameters: {} });
+    expect(spec).toMatchObject({ kind: "citus", endpoint: { host: "127.0.0.1", port: 5000 }, workers: [{ host: "worker1" }, { host: "worker2" }, { host: "worker3" }], replicationFactor: 2, coordinatorParameters: {} });
     expect(spec).not.toHaveProperty("coordinator");
     const patroni = JSON.parse(named(stack.resources, "coord-setup").inputs["stdin"] as string) as Record<string, unknown>;
-    expect(patroni).toMatchObject({ kind: "patroni", scope: "citusap", citusGroup: 0, parameters: { "citus.shard_count": "32", "citus.shard_replication_factor": "1", max_connections: "300" } });
+    expect(patroni).toMatchObject({ kind: "patroni", scope: "citusap", citusGroup: 0, parameters: { "citus.shard_count": "32", "citus.shard_replication_factor": "2", max_connections: "300" } });
   });
 
   test("tells URIs, endpoints, the statistics page and nodes", async () => {
@@ -409,20 +411,28 @@ describe("Pulumi.active-passive.yaml", () => {
     });
     expect(stack.outputs["statisticsUrl"]).toBe("http://127.0.0.1:7000/");
     expect(stack.outputs["nodes"]).toEqual({ coordinators: ["coord-1", "coord-2", "coord-3"], workers: ["worker1", "worker2", "worker3"], etcd: ["etcd-1", "etcd-2", "etcd-3"] });
-    expect(stack.warnings).toEqual([]);
+    expect(stack.warnings).toEqual([expect.stringMatching(COPIES)]);
   });
 
-  test("with copies of shards, a guard beside each coordinator", async () => {
-    const { resources } = await run("active-passive", { "citus-sharding:replicationFactor": "2" });
-    const guards = ofType(resources, CONTAINER).filter(({ inputs }) => (inputs["name"] as string).startsWith("guard-"));
+  test("with copies of shards, a guard beside each coordinator", () => {
+    const guards = ofType(stack.resources, CONTAINER).filter(({ inputs }) => (inputs["name"] as string).startsWith("guard-"));
     expect(guards.map(({ inputs }) => [inputs["name"], inputs["networkMode"]])).toEqual([1, 2, 3].map((number) => [`guard-${number}`, `container:coord-${number}-holder-id`]));
+  });
+
+  test.each<[string, Record<string, string>]>([
+    ["worker groups", { "citus-sharding:workers": '{"members":3}' }],
+    ["one copy", { "citus-sharding:replicationFactor": "1" }],
+  ])("with %s, no guard and no warning", async (_, config) => {
+    const { resources, warnings } = await run("active-passive", config);
+    expect(ofType(resources, CONTAINER).filter(({ inputs }) => (inputs["name"] as string).startsWith("guard-"))).toEqual([]);
+    expect(warnings).toEqual([]);
   });
 
   test("passwords that were given are used, are secret, and replace the generated ones", async () => {
     const given = { superuserPassword: "s p", replicationPassword: "123", rewindPassword: "w" };
     const config = Object.fromEntries(Object.entries(given).map(([key, value]) => [`citus-sharding:${key}`, value]));
     const { resources, warnings } = await run("active-passive", config, Object.keys(config));
-    expect(warnings).toEqual([]);
+    expect(warnings).toEqual([expect.stringMatching(COPIES)]);
     expect(ofType(resources, COMMAND)).toHaveLength(5);
     const { inputs, secrets } = named(resources, "coord-1");
     const envs = inputs["envs"] as string[];
@@ -432,11 +442,11 @@ describe("Pulumi.active-passive.yaml", () => {
 
   test("a password in plain text is a warning", async () => {
     const { warnings } = await run("active-passive", { "citus-sharding:superuserPassword": "plain" });
-    expect(warnings).toEqual([expect.stringMatching(/^superuserPassword: .*plain text.*--secret superuserPassword/)]);
+    expect(warnings).toEqual([expect.stringMatching(COPIES), expect.stringMatching(/^superuserPassword: .*plain text.*--secret superuserPassword/)]);
   });
 
   test("an objective that the settings cannot meet is a warning", async () => {
-    const { warnings } = await run("active-passive", { "citus-sharding:objectives": JSON.stringify({ rto: "5 s", rpo: "0" }), "citus-sharding:coordinators": "2", "citus-sharding:fencer": "false" });
+    const { warnings } = await run("active-passive", { "citus-sharding:objectives": JSON.stringify({ rto: "5 s", rpo: "0" }), "citus-sharding:coordinators": "2", "citus-sharding:fencer": "false", "citus-sharding:replicationFactor": "1" });
     expect(warnings).toEqual([
       expect.stringMatching(/^coordinators: /),
       expect.stringMatching(/^objectives\.rto: 5 s cannot be met: coordinators is 2.*Set coordinators to 3\.$/),
@@ -467,7 +477,7 @@ describe("Pulumi.active-passive.yaml with the pooler", () => {
 
   test("is the stack without it, its image, one container and its holder", async () => {
     const without = count((await run("active-passive")).resources);
-    expect(count(stack.resources)).toEqual({ ...without, "citus:index:Pooler": 1, "citus:index:BuiltImage": 3, [CONTAINER]: 20, [COMMAND]: 9 });
+    expect(count(stack.resources)).toEqual({ ...without, "citus:index:Pooler": 1, "citus:index:BuiltImage": 4, [CONTAINER]: 23, [COMMAND]: 9 });
   });
 
   test("the pooler is exactly this", () => {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { judge, pause, polled, retryMs, timeout, UNKNOWN, type Judgement, type Poll, type Pulse, type Ward } from "../../../agents/guard/judgement";
+import { judge, pause, polled, retryMs, stalledRetryMs, timeout, UNKNOWN, type Judgement, type Poll, type Pulse, type Ward } from "../../../agents/guard/judgement";
 
 const answer = (startedAt: number, tookMs = 2): Poll => ({ startedAt, endedAt: startedAt + tookMs });
 const failure = (startedAt: number): Poll => ({ startedAt, endedAt: startedAt + 1, problem: "refused" });
 const silence = (startedAt: number): Poll => ({ startedAt, endedAt: startedAt + 400, problem: "no answer", silent: true });
+const recovery = (startedAt: number): Poll => ({ startedAt, endedAt: startedAt + 1, problem: "the database system is in recovery mode", recovering: true });
 const pulse = (...polls: Poll[]): Pulse => polls.reduce(polled, UNKNOWN);
 const active = (name: string, ...polls: Poll[]): Ward => ({ name, active: true, pulse: pulse(...polls) });
 const disabled = (name: string, ...polls: Poll[]): Ward => ({ name, active: false, pulse: pulse(...polls) });
@@ -62,6 +63,23 @@ describe("the judgement", () => {
     expect(judge(wards, 0, now).kind).toBe(kind);
   });
 
+  test.each<[string, Ward[], number, Judgement]>([
+    ["is waited for", [well("w1"), active("w2", answer(0), failure(250), recovery(300))], 1000, { kind: "hold", because: "w2 recovers (the database system is in recovery mode); it is waited for up to 30 s" }],
+    ["is given up when nobody wants to wait for longer", [active("w1", answer(31_000)), active("w2", answer(0), failure(250), recovery(30_900))], 31_000, { kind: "disable", worker: "w2", problem: "the database system is in recovery mode" }],
+    ["is given up when it refuses after all", [well("w1"), active("w2", answer(0), recovery(100), recovery(150), failure(200))], 1000, { kind: "disable", worker: "w2", problem: "refused" }],
+    ["keeps another from being disabled, which would fail", [active("w1", answer(0), failure(250), failure(300)), active("w2", answer(0), recovery(250), recovery(300))], 1000, { kind: "suspect", ask: [] }],
+    ["keeps none from being brought back but by its turn", [active("w1", answer(0), recovery(250), recovery(300)), disabled("w2", answer(0), answer(250))], 1000, { kind: "hold", because: "w1 recovers (the database system is in recovery mode); it is waited for up to 30 s" }],
+  ])("a worker that recovers %s", (_, wards, now, expected) => {
+    expect(judge(wards, 0, now)).toEqual(expected);
+  });
+
+  test("brings back what answers beside a dead worker that cannot be disabled", () => {
+    const dead: Ward = { ...active("w2", failure(0), failure(100)), irreplaceable: true };
+    expect(judge([disabled("w1", answer(0), answer(250)), dead, well("w3")], 0, 1000)).toEqual({ kind: "bringBack", workers: ["w1"] });
+    expect(judge([disabled("w1", failure(0)), dead, well("w3")], 0, 1000).kind).toBe("disable");
+    expect(judge([disabled("w1", answer(0), answer(250)), { ...dead, irreplaceable: false }, well("w3")], 0, 1000).kind).toBe("disable");
+  });
+
   test("never gives up two at once", () => {
     const gone = (name: string): Ward => active(name, failure(0), failure(100));
     expect(judge([gone("w1"), gone("w2"), well("w3")], 0, 1000)).toMatchObject({ kind: "hold", because: expect.stringContaining("w1, w2 do not answer") as string });
@@ -84,4 +102,8 @@ describe("the judgement", () => {
 
 test("what fails is tried again less and less often", () => {
   expect([1, 2, 3, 4, 5, 6, 20].map(retryMs)).toEqual([500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+});
+
+test("a copy that stood still is tried again hours apart in the end", () => {
+  expect([1, 2, 3, 7, 8, 30].map(stalledRetryMs)).toEqual([30_000, 60_000, 120_000, 1_920_000, 3_600_000, 3_600_000]);
 });

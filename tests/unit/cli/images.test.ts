@@ -11,11 +11,12 @@ test.each([
   ["active-active", { topology: "active-active" }, [guard, keeper]],
   ["active-active without the guard", { topology: "active-active", guard: false }, [keeper]],
   ["active-active without guard and keeper", { topology: "active-active", guard: false, keeper: false }, []],
-  ["active-passive", { topology: "active-passive" }, [keeper, patroni]],
-  ["a pooler", { topology: "active-passive", pooler: true }, [keeper, patroni, pgbouncer]],
-  ["another base", { topology: "active-passive", images: { citus: "citusdata/citus:13.1.0" } }, [keeper, { ...patroni, base: "citusdata/citus:13.1.0" }]],
-  ["images that the user names", { topology: "active-passive", pooler: true, images: { patroni: "ours:1", pgbouncer: "ours:2" } }, [keeper]],
-  ["an image of a pooler that there is not", { topology: "active-passive", images: { pgbouncer: "ours:2" } }, [keeper, patroni]],
+  ["active-passive", { topology: "active-passive" }, [guard, keeper, patroni]],
+  ["worker groups", { topology: "active-passive", workers: { members: 3 } }, [keeper, patroni]],
+  ["a pooler", { topology: "active-passive", pooler: true }, [guard, keeper, patroni, pgbouncer]],
+  ["another base", { topology: "active-passive", images: { citus: "citusdata/citus:13.1.0" } }, [guard, keeper, { ...patroni, base: "citusdata/citus:13.1.0" }]],
+  ["images that the user names", { topology: "active-passive", pooler: true, images: { patroni: "ours:1", pgbouncer: "ours:2" } }, [guard, keeper]],
+  ["an image of a pooler that there is not", { topology: "active-passive", images: { pgbouncer: "ours:2" } }, [guard, keeper, patroni]],
 ])("what is built: %s", (_, input, built) => {
   expect(builtImages(parseSettings(input).settings)).toEqual(built);
 });

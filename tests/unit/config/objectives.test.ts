@@ -89,7 +89,7 @@ test("without objectives nothing is unmet", () => {
 });
 
 test("what is unmet is among the dangers", () => {
-  expect(dangersOf(parseSettings({ topology: "active-passive", objectives: { rto: "100 ms" } }).settings).map(({ key }) => key)).toEqual(["objectives.rto", "objectives.rto"]);
+  expect(dangersOf(parseSettings({ topology: "active-passive", replicationFactor: 1, objectives: { rto: "100 ms" } }).settings).map(({ key }) => key)).toEqual(["objectives.rto", "objectives.rto"]);
 });
 
 test.each<[string, Record<string, unknown>, string]>([

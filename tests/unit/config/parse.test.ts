@@ -350,6 +350,7 @@ describe("defaults", () => {
       topology: "active-active",
       clusters: { a: { workers: 3 }, b: { workers: 3 } },
       replicationFactor: 2,
+      guardPatience: "30 s",
       tenantFence: true,
       guard: true,
       keeper: true,
@@ -378,12 +379,27 @@ describe("defaults", () => {
       etcdMembers: 3,
       fencer: true,
       workers: 3,
-      replicationFactor: 1,
+      replicationFactor: 2,
+      standbyLag: "16 MB",
+      guardPatience: "30 s",
       pooler: false,
       ports: { leader: 5000, standbys: 5001, statistics: 7000, nodes: 5002, pooler: 6432 },
       images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim", node: "node:20-trixie-slim", etcd: "quay.io/coreos/etcd:v3.5.16", haproxy: "haproxy:3.0.11" },
       limits: { coordinator: {}, worker: {}, etcd: {}, haproxy: {}, pooler: {} },
     });
+  });
+
+  test.each<[unknown, number]>([
+    [undefined, 2],
+    [5, 2],
+    [["one", "two"], 2],
+    [1, 1],
+    [["one"], 1],
+    [{ members: 3 }, 1],
+    [{ groups: 2, members: 2 }, 1],
+  ])("active-passive with workers set to %j has %i placements of each shard unless they are set", (workers, replicationFactor) => {
+    expect(parseSettings(ap({ workers })).settings).toMatchObject({ replicationFactor });
+    expect(parseSettings(ap({ workers, replicationFactor: 1 })).settings).toMatchObject({ replicationFactor: 1 });
   });
 
   test.each([

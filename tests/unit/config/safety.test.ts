@@ -6,7 +6,7 @@ import { decodeConfig, parseSettings } from "../../../config/parse";
 import { dangersOf, secretDangers } from "../../../config/safety";
 
 const aa = (settings: Record<string, unknown>): Record<string, unknown> => ({ topology: "active-active", replicationFactor: 1, ...settings });
-const ap = (settings: Record<string, unknown>): Record<string, unknown> => ({ topology: "active-passive", ...settings });
+const ap = (settings: Record<string, unknown>): Record<string, unknown> => ({ topology: "active-passive", replicationFactor: 1, ...settings });
 
 describe("a choice that is legal and dangerous", () => {
   test.each<[string, Record<string, unknown>, string, string]>([
@@ -42,7 +42,8 @@ describe("a choice that is legal and dangerous", () => {
 
 describe("no danger", () => {
   test.each<[string, Record<string, unknown>]>([
-    ["the defaults of active-passive", ap({})],
+    ["active-passive without replicas", ap({})],
+    ["worker groups", { topology: "active-passive", workers: { members: 3 } }],
     ["active-active without replicas", aa({})],
     ["as many shards as workers", aa({ shardCount: 3 })],
     ["another address of this machine alone", aa({ bindAddress: "127.0.0.2" })],
@@ -67,8 +68,8 @@ describe("the stacks of this project", () => {
     expect(dangersOf(stackSettings("active-active")).map(({ key }) => key)).toEqual(["replicationFactor"]);
   });
 
-  test("active-passive warns of nothing", () => {
-    expect(dangersOf(stackSettings("active-passive"))).toEqual([]);
+  test("active-passive warns of what replication factor 2 is not", () => {
+    expect(dangersOf(stackSettings("active-passive")).map(({ key }) => key)).toEqual(["replicationFactor"]);
   });
 
   test.each(["active-active", "active-passive"] as const)("%s holds the schema's defaults", (stack) => {

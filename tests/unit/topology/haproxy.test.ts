@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { haproxyConfiguration, planHAProxy } from "../../../topology/haproxy";
 
+const TASKS = { cutSessions: "-- lua", followGuard: "-- guard" };
 const MEMBERS = ["coord-1", "coord-2", "coord-3"];
 
 /** The sections of haproxy.cfg, each with its lines. */
@@ -29,7 +30,7 @@ describe("haproxy.cfg", () => {
   });
 
   test("spreads reads over the standbys", () => {
-    expect(configuration["backend standbys"]).toEqual(expect.arrayContaining(["balance leastconn", "http-check send meth OPTIONS uri /replica", "http-check expect status 200", ...servers]));
+    expect(configuration["backend standbys"]).toEqual(expect.arrayContaining(["balance leastconn", "http-check send meth OPTIONS uri /replica?lag=16MB", "http-check expect status 200", ...servers]));
   });
 
   test("reads go to the leader while there is no standby", () => {
@@ -54,7 +55,7 @@ describe("haproxy.cfg", () => {
 
 describe("an HAProxy", () => {
   test("has its files and the three ports on this machine only", () => {
-    const plan = planHAProxy("haproxy", { members: MEMBERS }, "-- lua");
+    const plan = planHAProxy("haproxy", { members: MEMBERS }, TASKS);
     expect(plan).toMatchObject({ name: "haproxy", role: "haproxy", held: true, environment: {}, limits: {}, stopSignal: "SIGTERM", stopGraceSeconds: 10 });
     expect(plan).not.toHaveProperty("volume");
     expect(plan.healthCheck).toEqual({ command: ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/7000"], intervalSeconds: 10, timeoutSeconds: 3, retries: 3, startPeriodSeconds: 5 });
@@ -73,7 +74,7 @@ describe("an HAProxy", () => {
     const { name, ports, limits } = planHAProxy(
       "proxy",
       { members: MEMBERS, leaderPort: 15000, standbysPort: 15001, statisticsPort: 17000, bindAddress: "0.0.0.0", prefix: "test-", limits: { cpus: 0.5 } },
-      "",
+      TASKS,
     );
     expect({ name, limits }).toEqual({ name: "test-proxy", limits: { cpus: 0.5 } });
     expect(ports).toEqual([
@@ -83,7 +84,22 @@ describe("an HAProxy", () => {
     ]);
   });
 
+  test("serves a plain worker only while a guard says that it is in step, where there is a guard", () => {
+    const workers = { plain: ["worker1", "worker2"], groups: [] };
+    const guarded = planHAProxy("haproxy", { members: MEMBERS, workers: { ...workers, guarded: true } }, TASKS).files;
+    expect(guarded[0]?.content).toContain("lua-load /usr/local/etc/haproxy/cut.lua\n    lua-load /usr/local/etc/haproxy/instep.lua\n");
+    expect(guarded[0]?.content.match(/server worker\d .* disabled$/gm)).toHaveLength(2);
+    expect(guarded[2]).toEqual({ path: "/usr/local/etc/haproxy/instep.lua", content: 'WORKERS = { ["worker1"] = true, ["worker2"] = true }\n-- guard' });
+    const alone = planHAProxy("haproxy", { members: MEMBERS, workers }, TASKS).files;
+    expect(alone).toHaveLength(2);
+    expect(alone[0]?.content).not.toMatch(/disabled|instep/);
+  });
+
+  test("reads from standbys within a bound", () => {
+    expect(planHAProxy("haproxy", { members: MEMBERS, standbyLag: "2 GB" }, TASKS).files[0]?.content).toContain("uri /replica?lag=2048MB\n");
+  });
+
   test("without members is refused", () => {
-    expect(() => planHAProxy("haproxy", { members: [] }, "")).toThrow("HAProxy haproxy: members is empty");
+    expect(() => planHAProxy("haproxy", { members: [] }, TASKS)).toThrow("HAProxy haproxy: members is empty");
   });
 });

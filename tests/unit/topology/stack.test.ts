@@ -55,14 +55,14 @@ describe("active-passive", () => {
 
   test("by default", () => {
     expect(stack).toMatchObject({ topology: "active-passive", network: "citus-active-passive" });
-    expect(names(stack)).toEqual(["etcd-1", "etcd-2", "etcd-3", "coord-1", "coord-2", "coord-3", "worker1", "worker2", "worker3", "haproxy", "keeper"]);
+    expect(names(stack)).toEqual(["etcd-1", "etcd-2", "etcd-3", "coord-1", "coord-2", "coord-3", "worker1", "worker2", "worker3", "guard-1", "guard-2", "guard-3", "haproxy", "keeper"]);
     expect(containersOf(stack).flatMap(({ ports }) => ports.map(({ external }) => external))).toEqual([5000, 5001, 5002, 7000]);
   });
 
   test("the coordinator is the Patroni group, which the set-up reaches through HAProxy", () => {
     expect(stack.coordinators?.setup).toMatchObject({ scope: "citusap", citusGroup: 0 });
     expect(stack.clusters).toHaveLength(1);
-    expect(stack.clusters[0]).toMatchObject({ name: "citusap", setup: { endpoint: { host: "127.0.0.1", port: 5000 }, coordinatorParameters: {}, replicationFactor: 1 } });
+    expect(stack.clusters[0]).toMatchObject({ name: "citusap", setup: { endpoint: { host: "127.0.0.1", port: 5000 }, coordinatorParameters: {}, replicationFactor: 2 } });
     expect(stack.clusters[0]?.coordinator).toBeUndefined();
     expect(stack.clusters[0]?.setup.coordinator).toBeUndefined();
   });
@@ -184,7 +184,8 @@ describe("any stack that the rules let pass", () => {
           ...(stack.coordinators?.setup.members ?? []).map(({ container }) => container),
           ...stack.clusters.flatMap(({ setup }) => [...(setup.coordinator === undefined ? [] : [setup.coordinator.container]), ...setup.workers.map(({ container }) => container)]),
         ];
-        expect(setUp).toEqual(names(stack).filter((name) => ![stack.haproxy?.name, stack.pooler?.name, stack.keeper?.name].includes(name)));
+        const withoutSetup = [stack.haproxy, stack.pooler, stack.keeper, ...stack.clusters.flatMap(({ guards }) => guards)].map((container) => container?.name);
+        expect(setUp).toEqual(names(stack).filter((name) => !withoutSetup.includes(name)));
       }),
     );
   });

@@ -1,0 +1,51 @@
+-- Serves a plain worker on the port that leads to any node only while it is in step with the cluster: a worker that was
+-- disabled has missed writes. The guard beside the coordinator knows; it is asked at the address of the coordinator that
+-- leads. While it does not answer, everything stays as it is. Workers begin in maintenance.
+local PERIOD_MS, TIMEOUT_S, PORT = 250, 1, 8010
+
+local function ask(address)
+  local socket = core.tcp()
+  socket:settimeout(TIMEOUT_S)
+  if not socket:connect(address, PORT) then return nil end
+  socket:send("GET / HTTP/1.0\r\n\r\n")
+  local answer = socket:receive("*a")
+  socket:close()
+  local body = answer and answer:match("^HTTP/1%.%d 200.-\r\n\r\n(.*)$")
+  if not body then return nil end
+  local in_step = {}
+  for name in body:gmatch("[^\n]+") do in_step[name] = true end
+  return in_step
+end
+
+local function in_step_workers()
+  for _, server in pairs(core.backends["leader"].servers) do
+    local status = server:get_stats()["status"]
+    local address = server:get_addr():match("^(%d+%.%d+%.%d+%.%d+)")
+    if address and status and status:sub(1, 2) == "UP" then
+      local asked, answer = pcall(ask, address)
+      if asked and answer then return answer end
+    end
+  end
+end
+
+core.register_task(function()
+  local served = {}
+  while true do
+    local in_step = in_step_workers()
+    if in_step then
+      for name, server in pairs(core.backends["nodes"].servers) do
+        if WORKERS[name] and served[name] ~= (in_step[name] or false) then
+          served[name] = in_step[name] or false
+          if served[name] then
+            server:set_ready()
+          else
+            server:set_maint()
+          end
+        end
+        -- Again and again, for a session whose connect was in flight.
+        if WORKERS[name] and not served[name] then server:shut_sess() end
+      end
+    end
+    core.msleep(PERIOD_MS)
+  end
+end)

@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isLeader, patroniCluster } from "../../cli/patroniCluster";
+import { docker, eventually, hasImage, Project, query } from "./project";
+
+const PREFIX = "e2e-gu-";
+const SHARDS = 6;
+const ROOMS = 60;
+
+/** Inserts one message after the other, each over a session that it opens anew after an error. */
+class Writer {
+  acknowledged = 0;
+  failed = 0;
+  /** The longest time between two answers that were good, in milliseconds. */
+  longestGapMs = 0;
+  private stopped = false;
+  private readonly done: Promise<void>;
+
+  constructor(private readonly uri: string) {
+    this.done = this.write();
+  }
+
+  async stop(): Promise<this> {
+    this.stopped = true;
+    await this.done;
+    return this;
+  }
+
+  private async write(): Promise<void> {
+    let lastAt = performance.now();
+    for (let turn = 0; !this.stopped; turn += 1) {
+      const room = (turn % ROOMS) + 1;
+      await query(this.uri, `insert into messages (room_id, user_id, body) values (${room}, 9, 'written meanwhile')`).then(
+        () => {
+          this.acknowledged += 1;
+          this.longestGapMs = Math.max(this.longestGapMs, performance.now() - lastAt);
+          lastAt = performance.now();
+        },
+        () => (this.failed += 1),
+      );
+    }
+  }
+}
+
+describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("copies of shards and the guard", () => {
+  const project = new Project("active-passive");
+  let uris: Record<string, string>;
+
+  beforeAll(async () => {
+    project.configure({ prefix: PREFIX, shardCount: SHARDS, coordinators: 2, etcdMembers: 1, replicationFactor: 1, standbyLag: "1 MB", ports: { leader: 18200, standbys: 18201, nodes: 18202, statistics: 18203 } });
+    await project.create();
+    await project.up();
+    ({ uris } = await project.outputs<{ uris: Record<string, string> }>());
+    await sql(`insert into rooms (room_id, name) select n, 'first' from generate_series(1, ${ROOMS}) n`);
+  });
+  afterAll(() => project.dispose(PREFIX));
+
+  const uri = (name: string): string => uris[name] as string;
+  const sql = async (statement: string, name = "leader"): Promise<Record<string, unknown>[]> => (await query(uri(name), statement))[0] ?? [];
+  const placements = async (): Promise<unknown> => (await sql("select count(*)::int as placed from citus_shards where table_name = 'messages'::regclass"))[0]?.["placed"];
+  const workers = async (): Promise<Record<string, unknown>> => Object.fromEntries((await sql("select nodename, isactive from pg_dist_node where groupid > 0")).map(({ nodename, isactive }) => [nodename as string, isactive]));
+  const whole = { [`${PREFIX}worker1`]: true, [`${PREFIX}worker2`]: true, [`${PREFIX}worker3`]: true };
+  const isWhole = (): Promise<void> =>
+    eventually(90_000, async () => {
+      expect(await workers()).toEqual(whole);
+      expect(await placements()).toBe(2 * SHARDS);
+    });
+  const differing = (): Promise<Record<string, unknown>[]> =>
+    sql("select shardid from run_command_on_placements('messages', 'select count(*) from %s') group by 1 having count(distinct result) > 1");
+  const members = [`${PREFIX}coord-1`, `${PREFIX}coord-2`];
+  /** What the guard beside the leader has logged. */
+  const guardLog = async (): Promise<string> => {
+    const leader = (await patroniCluster(members))?.find(isLeader)?.name ?? "";
+    return docker("logs", leader.replace("coord", "guard"));
+  };
+  const inPostgres = (worker: string, command: string): string => docker("exec", `${PREFIX}${worker}`, "bash", "-c", command);
+
+  test("a changed replication factor gives tables that exist more copies, and takes them away, while they are written to", async () => {
+    const before = (await sql("select count(*)::int as count from messages"))[0]?.["count"] as number;
+    let acknowledged = 0;
+    for (const replicationFactor of [2, 1, undefined]) {
+      const writer = new Writer(uri("leader"));
+      project.configure({ replicationFactor });
+      await project.up();
+      const { failed } = await writer.stop();
+      acknowledged += writer.acknowledged;
+      expect(failed, `to ${replicationFactor}`).toBe(0);
+      expect(await placements()).toBe((replicationFactor ?? 2) * SHARDS);
+      expect(await differing()).toEqual([]);
+    }
+    expect((await sql("select count(*)::int as count from messages"))[0]?.["count"]).toBe(before + acknowledged);
+    expect((await project.up())["update"] ?? 0).toBe(0);
+  });
+
+  test("a worker that recovers from a crash is waited for, and not copied", async () => {
+    await isWhole();
+    const writer = new Writer(uri("leader"));
+    const known = await sql("select max(placementid)::int as last from pg_dist_placement");
+    inPostgres("worker1", `kill -9 "$(pgrep -f 'postgres: .*checkpointer')"`);
+    await eventually(30_000, async () => expect(await sql("select count(*)::int as count from rooms")).toEqual([{ count: ROOMS }]));
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await writer.stop();
+    expect(await workers()).toEqual(whole);
+    expect(await guardLog()).not.toContain(`${PREFIX}worker1 disabled`);
+    expect(await sql("select max(placementid)::int as last from pg_dist_placement")).toEqual(known);
+    expect(writer.longestGapMs).toBeLessThan(20_000);
+    console.log(`crash of a worker's process: longest gap ${Math.round(writer.longestGapMs)} ms, ${writer.failed} failed`);
+  });
+
+  test("a worker that was disabled is no node of the cluster before it is back in step", async () => {
+    await isWhole();
+    const [room] = await sql(`select room_id from rooms where get_shard_id_for_distribution_column('rooms', room_id) = any (select shardid from citus_shards where nodename = '${PREFIX}worker1') order by 1 limit 1`);
+    const value = `select name from rooms where room_id = ${String(room?.["room_id"])}`;
+    const nodes = async (): Promise<Set<unknown>> => new Set((await Promise.all(Array.from({ length: 12 }, () => sql("select inet_server_addr()::text as node", "nodes").catch(() => [])))).flat().map(({ node }) => node));
+    await eventually(30_000, async () => expect((await nodes()).size).toBe(4));
+    docker("pause", `${PREFIX}worker1`);
+    await eventually(30_000, async () => expect(await workers()).toMatchObject({ [`${PREFIX}worker1`]: false }));
+    await sql(`update rooms set name = 'second' where room_id = ${String(room?.["room_id"])}`);
+    docker("unpause", `${PREFIX}worker1`);
+    const read: unknown[] = [];
+    for (const endsAt = Date.now() + 8000; Date.now() < endsAt; ) read.push(...(await sql(value, "nodes").catch(() => [])).map(({ name }) => name));
+    expect(read.length).toBeGreaterThan(50);
+    expect(new Set(read)).toEqual(new Set(["second"]));
+    await isWhole();
+    await eventually(30_000, async () => expect((await nodes()).size).toBe(4));
+    expect(await differing()).toEqual([]);
+  });
+
+  test("a standby that is too far behind is not read from, and status says so", async () => {
+    const standby = (await patroniCluster(members))?.find((member) => !isLeader(member))?.name as string;
+    docker("exec", standby, "psql", "-U", "postgres", "-c", "select pg_wal_replay_pause()");
+    try {
+      await sql("create table if not exists filler (text text)");
+      await sql("insert into filler select repeat(md5(n::text), 20) from generate_series(1, 20000) n");
+      await sql("update rooms set name = 'third' where room_id = 1");
+      // The leader's position that a standby compares with is up to 1 s old, and HAProxy asks every second.
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      expect(await sql("select pg_is_in_recovery() as standby, count(*)::int as count from filler", "standbys")).toEqual([{ standby: false, count: 20_000 }]);
+      const { stdout } = await project.command("status", "active-passive");
+      expect(stdout).toMatch(new RegExp(`${standby} is .* behind: it is not read from on port 18201 until it is within standbyLag, 1 MB`));
+    } finally {
+      docker("exec", standby, "psql", "-U", "postgres", "-c", "select pg_wal_replay_resume()");
+    }
+    await eventually(30_000, async () => expect(await sql("select pg_is_in_recovery() as standby", "standbys")).toEqual([{ standby: true }]));
+    await sql("drop table filler");
+  });
+
+  test("a table with one copy is named by status and by up", async () => {
+    await sql("create table alone (id int primary key)");
+    await query(uri("leader"), "set citus.shard_replication_factor = 1", "select create_distributed_table('alone', 'id', colocate_with := 'none', shard_count := 3)");
+    const { stdout } = await project.command("status", "active-passive");
+    expect(stdout).toMatch(/alone of .* has one copy of each shard: a worker with one of them is not taken out of service/);
+    await sql("drop table alone");
+  });
+});
