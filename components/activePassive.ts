@@ -62,11 +62,18 @@ export class ActivePassive extends pulumi.ComponentResource {
     const coordinators = new PatroniGroup(parts.coordinators.name, { ...parts.coordinators.options, ...patroni, ...given }, child);
     const workerGroups = parts.workerGroups.map(
       ({ name: group, options }) =>
-        new PatroniGroup(group, { ...options, ...patroni, replicationPassword: coordinators.replicationPassword, rewindPassword: coordinators.rewindPassword }, child),
+        new PatroniGroup(group, { ...options, ...patroni, replaceAfter: coordinators.containers.slice(-1), replicationPassword: coordinators.replicationPassword, rewindPassword: coordinators.rewindPassword }, child),
     );
     const haproxy = new HAProxy(
       parts.haproxy.name,
-      { ...parts.haproxy.options, members: coordinators.members, network: shared.network, image: image(this, "haproxy-image", images.haproxy), holderImage: shared.holderImage },
+      {
+        ...parts.haproxy.options,
+        members: coordinators.members,
+        network: shared.network,
+        image: image(this, "haproxy-image", images.haproxy),
+        holderImage: shared.holderImage,
+        replaceAfter: coordinators.containers.slice(-1),
+      },
       child,
     );
     const pooler =
@@ -79,6 +86,7 @@ export class ActivePassive extends pulumi.ComponentResource {
           holderImage: shared.holderImage,
           image: images.pgbouncer === undefined ? new PgBouncerImage("pgbouncer-image", {}, child).image : image(this, "pgbouncer-image", images.pgbouncer),
           superuserPassword: shared.superuserPassword,
+          replaceAfter: [haproxy],
         },
         child,
       );

@@ -22,17 +22,19 @@ export interface ProgramInputs {
   /** Environment variables: secrets, and values whose change makes the program run again. */
   readonly environment?: Readonly<Record<string, pulumi.Input<string>>>;
   readonly dependsOn: pulumi.Input<pulumi.Resource>[];
+  /** A shell command: where it fails, there is nothing to run the program for. @default the program runs */
+  readonly onlyIf?: string;
 }
 
 /**
  * A command resource that runs a program of `setup/` after deployment, and again whenever its spec or its environment
  * changes. The programs are idempotent, and secrets reach them in the environment only.
  */
-export function program(parent: pulumi.ComponentResource, resourceName: string, file: string, { spec, environment = {}, dependsOn }: ProgramInputs): command.local.Command {
+export function program(parent: pulumi.ComponentResource, resourceName: string, file: string, { spec, environment = {}, dependsOn, onlyIf }: ProgramInputs): command.local.Command {
   return new command.local.Command(
     resourceName,
     {
-      create: programCommand(file),
+      create: onlyIf === undefined ? programCommand(file) : `${onlyIf} || exit 0; exec ${programCommand(file)}`,
       // Relative to the program that runs, so that the state holds no path of this machine.
       dir: path.relative(process.cwd(), PACKAGE_DIRECTORY) || ".",
       stdin: JSON.stringify(spec),

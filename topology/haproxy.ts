@@ -1,6 +1,7 @@
+import { createHash } from "node:crypto";
 import type { Limits } from "../config/settings";
 import { REST_PORT } from "./patroni";
-import type { ContainerPlan } from "./plan";
+import type { FilePlan, HAProxyPlan } from "./plan";
 
 /** Workers of a Citus cluster, by their names on the network. */
 export interface HAProxyWorkers {
@@ -36,18 +37,22 @@ export const INSIDE = { leader: 5000, standbys: 5001, nodes: 5002, statistics: 7
 const DIRECTORY = "/usr/local/etc/haproxy";
 
 /** Plans an HAProxy that follows the leader of a Patroni group; `cutSessions` is the text of `assets/haproxy/cut.lua`. */
-export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: string): ContainerPlan {
+export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: string): HAProxyPlan {
   const { members, workers, leaderPort = 5000, standbysPort = 5001, nodesPort = 5002, statisticsPort = 7000, bindAddress = "127.0.0.1", prefix = "", limits = {} } = options;
   if (members.length === 0) throw new Error(`HAProxy ${name}: members is empty; it must name at least one member of a Patroni group`);
+  const configuration = haproxyConfiguration(members, workers);
+  const digest = createHash("sha256").update(configuration).update("\0").update(cutSessions).digest("hex").slice(0, 12);
+  const files: FilePlan[] = [
+    // A section of its own, so that what is digested does not hold its digest.
+    { path: `${DIRECTORY}/haproxy.cfg`, content: `global\n    set-var proc.configuration str(${digest})\n\n${configuration}`, live: true },
+    { path: `${DIRECTORY}/cut.lua`, content: cutSessions, live: true },
+  ];
   return {
     name: `${prefix}${name}`,
     role: "haproxy",
     held: true,
     environment: {},
-    files: [
-      { path: `${DIRECTORY}/haproxy.cfg`, content: haproxyConfiguration(members, workers) },
-      { path: `${DIRECTORY}/cut.lua`, content: cutSessions },
-    ],
+    files,
     ports: [
       { internal: INSIDE.leader, external: leaderPort, ip: bindAddress },
       { internal: INSIDE.standbys, external: standbysPort, ip: bindAddress },
@@ -59,6 +64,7 @@ export function planHAProxy(name: string, options: HAProxyOptions, cutSessions: 
     // SIGUSR1, the image's own, waits until the last client has left.
     stopSignal: "SIGTERM",
     stopGraceSeconds: 10,
+    setup: { kind: "haproxy", container: `${prefix}${name}`, files, digest, timeoutSeconds: 60 },
   };
 }
 
@@ -70,8 +76,9 @@ export function haproxyConfiguration(members: readonly string[], workers?: HAPro
   const servers = checked(members);
   return `global
     maxconn 2000
+    default-path config
     log stdout format raw local0 notice
-    lua-load ${DIRECTORY}/cut.lua
+    lua-load cut.lua
 
 defaults
     mode tcp
@@ -115,6 +122,7 @@ frontend statistics
     mode http
     bind *:${INSIDE.statistics}
     http-request return status 200 content-type text/plain string "ok" if { path /health }
+    http-request return status 200 content-type text/plain lf-string "%[var(proc.configuration)]" if { path /configuration }
     stats enable
     stats uri /
     stats refresh 5s
