@@ -26,7 +26,7 @@ export function groupTarget(name: string, { members, etcd, haproxy, held, networ
     plan === undefined ? [] : [{ ...plan, name: container, held: held.includes(container), ...(plan.volume !== undefined && { volume: { ...plan.volume, name: `${container}-data` } }) }];
   const etcdPlan = planEtcd("etcd", { members: etcd.length });
   const group = planPatroni(name, etcdPlan.hosts, { members: members.length });
-  const proxy = planHAProxy("haproxy", { members }, "");
+  const proxy = planHAProxy("haproxy", { members }, { cutSessions: "", followGuard: "" });
   const cluster = { name, workers: [], guards: [], setup: withoutCitus(name) };
   return {
     stack: name,

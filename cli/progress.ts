@@ -78,7 +78,7 @@ export class Progress {
       return { lines: [], warnings: [text] };
     }
     // Everything that a program of the set-up prints; `debug` holds secrets, and is not for a reader.
-    const setup = severity === "info" && urn !== undefined && text !== "" ? /::([^:]+?)(?:-setup|-build)$/.exec(urn)?.[1] : undefined;
+    const setup = severity === "info" && urn !== undefined && text !== "" ? /::([^:]+?)(?:-setup|-build|-turn)$/.exec(urn)?.[1] : undefined;
     return { lines: setup === undefined ? [] : text.split("\n").map((line) => `${setup} | ${line}`), warnings: [] };
   }
 }
@@ -89,6 +89,7 @@ function subjectOf(urn: string, step?: StepMetadata): string | undefined {
   const kind = type.split("$").at(-1);
   if (kind === COMMAND) {
     if (resource.endsWith("-setup")) return `set-up of ${resource.slice(0, -"-setup".length)}`;
+    if (resource.endsWith("-turn")) return `turn of ${resource.slice(0, -"-turn".length)}`;
     return resource.endsWith("-build") ? "build of the Patroni image" : undefined;
   }
   if (kind !== CONTAINER && kind !== NETWORK) return undefined;

@@ -72,10 +72,11 @@ export class ActivePassive extends pulumi.ComponentResource {
     const etcd = new EtcdCluster(parts.etcd.name, { ...parts.etcd.options, network: shared.network, image: image(this, "etcd-image", images.etcd) }, child);
     const patroni = { ...shared, ...secrets, etcdHosts: etcd.hosts, startAfter: [etcd.ready], image: patroniImage };
     const coordinators = new PatroniGroup(parts.coordinators.name, { ...parts.coordinators.options, ...patroni }, child);
-    const workerGroups = parts.workerGroups.map(({ name: group, options }) => new PatroniGroup(group, { ...options, ...patroni }, child));
+    const lastCoordinator = coordinators.containers.slice(-1);
+    const workerGroups = parts.workerGroups.map(({ name: group, options }) => new PatroniGroup(group, { ...options, ...patroni, replaceAfter: lastCoordinator }, child));
     const haproxy = new HAProxy(
       parts.haproxy.name,
-      { ...parts.haproxy.options, members: coordinators.members, network: shared.network, image: image(this, "haproxy-image", images.haproxy), holderImage },
+      { ...parts.haproxy.options, members: coordinators.members, network: shared.network, image: image(this, "haproxy-image", images.haproxy), holderImage, replaceAfter: lastCoordinator },
       child,
     );
     const pooler =
@@ -88,6 +89,7 @@ export class ActivePassive extends pulumi.ComponentResource {
           holderImage,
           image: images.pgbouncer === undefined ? new PgBouncerImage("pgbouncer-image", {}, own).image : image(this, "pgbouncer-image", images.pgbouncer),
           superuserPassword: shared.superuserPassword,
+          replaceAfter: [haproxy],
         },
         child,
       );

@@ -2,10 +2,12 @@ import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { planCitus, type CitusOptions } from "../topology/citus";
 import { authority, connectionUri } from "../topology/connectionUri";
+import type { ContainerPlan, TurnGroup } from "../topology/plan";
 import { container } from "./container";
 import { GuardImage } from "./guardImage";
 import { password } from "./password";
 import { identities, program } from "./program";
+import type { Turn } from "./turn";
 
 export interface CitusClusterArgs extends CitusOptions {
   /** Name of the Docker network that the nodes join. */
@@ -47,14 +49,32 @@ export class CitusCluster extends pulumi.ComponentResource {
     // PGPASSWORD lets nodes reach each other after a restart: the image itself keeps it on the first boot only.
     const secrets = { POSTGRES_PASSWORD: superuserPassword, PGPASSWORD: superuserPassword };
 
-    const own = [...(plan.coordinator === undefined ? [] : [plan.coordinator]), ...plan.workers];
-    const nodes = own.map((node) => container(this, `${name}-${node.name.slice(args.prefix?.length ?? 0)}`, node, { network, image, holderImage, secrets, ...(dataOnDestroy && { dataOnDestroy }) }));
-    const coordinators = plan.coordinator === undefined ? (args.coordinatorContainers ?? []) : nodes.slice(0, 1);
+    const group: TurnGroup = {
+      kind: "citus",
+      cluster: plan.setup.cluster,
+      coordinators: plan.coordinator === undefined ? (args.coordinator?.members ?? []) : [plan.coordinator.name],
+      workers: plan.setup.workers,
+      guarded: plan.guards.length > 0,
+    };
+    const replaced: docker.Container[] = [];
+    const inTurn = (node: ContainerPlan): docker.Container => {
+      const turn: Turn = { group, after: replaced.slice(-1) };
+      replaced.push(container(this, resourceName(node), node, { network, image, holderImage, secrets, ...(dataOnDestroy && { dataOnDestroy }), turn }));
+      return replaced.at(-1) as docker.Container;
+    };
+    const resourceName = (node: ContainerPlan): string => `${name}-${node.name.slice(args.prefix?.length ?? 0)}`;
+    const workers = plan.workers.map(inTurn);
+    // Last: what a worker does not come up with would take the whole cluster down here.
+    const coordinator = plan.coordinator === undefined ? [] : [inTurn(plan.coordinator)];
+    const nodes = [...coordinator, ...workers];
+    const coordinators = plan.coordinator === undefined ? (args.coordinatorContainers ?? []) : coordinator;
     const guardImage = plan.guards.length === 0 ? "" : (args.guardImage ?? new GuardImage(`${name}-guard-image`, {}, { parent: this }).image);
-    plan.guards.forEach((guard, index) => {
+    const guards: docker.Container[] = [];
+    for (const [index, guard] of plan.guards.entries()) {
       const joins = coordinators[index];
-      container(this, `${name}-${guard.name.slice(args.prefix?.length ?? 0)}`, guard, { network, image: guardImage, secrets: { PGPASSWORD: superuserPassword }, ...(joins && { joins }) });
-    });
+      const turn: Turn = { group: { kind: "containers", containers: plan.guards.map((each) => each.name) }, after: [...coordinators, ...guards.slice(-1)] };
+      guards.push(container(this, resourceName(guard), guard, { network, image: guardImage, secrets: { PGPASSWORD: superuserPassword }, turn, ...(joins && { joins }) }));
+    }
     this.containers = identities(nodes);
     const setup = program(this, `${name}-setup`, "main", {
       spec: plan.setup,
@@ -66,7 +86,7 @@ export class CitusCluster extends pulumi.ComponentResource {
       dependsOn: [...nodes, ...(args.setupAfter ?? [])],
     });
 
-    this.nodes = own.map((node) => node.name);
+    this.nodes = [...(plan.coordinator === undefined ? [] : [plan.coordinator]), ...plan.workers].map((node) => node.name);
     this.endpoint = authority(plan.setup.endpoint);
     this.uri = pulumi.secret(pulumi.all([superuserPassword, setup.stdout]).apply(([secret]) => connectionUri(plan.setup.endpoint, secret)));
     this.registerOutputs({ uri: this.uri });

@@ -1,9 +1,11 @@
+import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { toMebibytes } from "../config/size";
 import { DOCKER_SOCKET } from "../topology/keeper";
-import { holderName, ROLE_LABEL, STACK_LABEL, type ContainerPlan, type FencerPlan } from "../topology/plan";
+import { holderName, MADE_OF_LABEL, ROLE_LABEL, STACK_LABEL, type ContainerPlan, type FencerPlan, type FilePlan } from "../topology/plan";
 import { readPackageFile } from "./program";
+import { turn, type Turn } from "./turn";
 
 /** What a container needs beside its plan: things that exist only while Pulumi runs. */
 export interface ContainerInputs {
@@ -23,6 +25,8 @@ export interface ContainerInputs {
   readonly joins?: docker.Container;
   /** What has to exist before the container starts. */
   readonly dependsOn?: pulumi.Input<pulumi.Resource>[];
+  /** When it is the container's turn to be replaced. @default at once */
+  readonly turn?: Turn;
 }
 
 /** The paths of the holder's programs in its container. */
@@ -44,7 +48,7 @@ const REPLACEMENT = {
  * refuses connections at once instead of being silent, and the holder sees the member's processes end.
  */
 export function container(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, inputs: ContainerInputs): docker.Container {
-  const { image, variables: more = {}, secrets = {}, dataOnDestroy = "keep", dependsOn = [] } = inputs;
+  const { image, variables: more = {}, secrets = {}, dataOnDestroy = "keep" } = inputs;
   const volume =
     plan.volume &&
     new docker.Volume(
@@ -54,39 +58,28 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
       { parent, retainOnDelete: dataOnDestroy === "keep", ignoreChanges: ["labels"] },
     );
   const variables: [string, pulumi.Input<string>][] = [...Object.entries(plan.environment), ...Object.entries(more), ...Object.entries(secrets)];
+  const own = ownArguments(plan);
+  const madeOf = inputs.turn && digestOf(plan, own, inputs);
+  const waits = inputs.turn && madeOf && turn(parent, `${resourceName}-turn`, { container: plan.name, madeOf, ...inputs.turn });
+  const dependsOn = [...(inputs.dependsOn ?? []), ...(waits ? [waits] : [])];
   return new docker.Container(
     resourceName,
     {
-      ...runtime(plan.name, plan.role),
-      ...home(parent, resourceName, plan, inputs),
+      ...own,
+      ...(madeOf && { labels: [{ label: MADE_OF_LABEL, value: madeOf }, ...own.labels] }),
+      ...home(parent, resourceName, plan, inputs, dependsOn),
       image,
-      ...(plan.entrypoint && { entrypoints: [...plan.entrypoint] }),
-      ...(plan.command && { command: [...plan.command] }),
-      ...(plan.user !== undefined && { user: plan.user }),
       envs: variables.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => pulumi.interpolate`${name}=${value}`),
       uploads: plan.files.map(({ path, content }) => ({ file: path, content })),
       ...(volume && plan.volume && { volumes: [{ volumeName: volume.name, containerPath: plan.volume.path }] }),
-      ...limited(plan),
-      ...(plan.capabilities && { capabilities: { adds: [...plan.capabilities] } }),
       ...(plan.dockerSocket !== undefined && confined(plan.dockerSocket)),
-      healthcheck: {
-        tests: ["CMD", ...plan.healthCheck.command],
-        interval: duration(plan.healthCheck.intervalSeconds),
-        timeout: duration(plan.healthCheck.timeoutSeconds),
-        retries: plan.healthCheck.retries,
-        startPeriod: duration(plan.healthCheck.startPeriodSeconds),
-      },
-      stopSignal: plan.stopSignal,
-      stopTimeout: plan.stopGraceSeconds,
-      // Unset, the provider kills on delete and replace, whatever stopTimeout says.
-      destroyGraceSeconds: plan.stopGraceSeconds,
     },
     {
       parent,
       dependsOn,
       ...REPLACEMENT,
       ignoreChanges: [
-        ...plan.files.flatMap(({ firstBoot }, index) => (firstBoot === true ? [`uploads[${index}].content`] : [])),
+        ...plan.files.flatMap((file, index) => (isKeptBySetup(file) ? [`uploads[${index}].content`] : [])),
         // An engine that cannot limit memory drops the limit, which would be a change at every update.
         ...(plan.dockerSocket === undefined ? [] : ["memory", "memorySwap"]),
       ],
@@ -94,10 +87,49 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
   );
 }
 
+/** Whether a change of a file leaves its container alone. */
+function isKeptBySetup({ firstBoot, live }: FilePlan): boolean {
+  return firstBoot === true || live === true;
+}
+
+/** What a container has that comes of its plan alone. */
+function ownArguments(plan: ContainerPlan) {
+  return {
+    ...runtime(plan.name, plan.role),
+    ...(plan.entrypoint && { entrypoints: [...plan.entrypoint] }),
+    ...(plan.command && { command: [...plan.command] }),
+    ...(plan.user !== undefined && { user: plan.user }),
+    ...limited(plan),
+    ...(plan.capabilities && { capabilities: { adds: [...plan.capabilities] } }),
+    healthcheck: {
+      tests: ["CMD", ...plan.healthCheck.command],
+      interval: duration(plan.healthCheck.intervalSeconds),
+      timeout: duration(plan.healthCheck.timeoutSeconds),
+      retries: plan.healthCheck.retries,
+      startPeriod: duration(plan.healthCheck.startPeriodSeconds),
+    },
+    stopSignal: plan.stopSignal,
+    stopTimeout: plan.stopGraceSeconds,
+    // Unset, the provider kills on delete and replace, whatever stopTimeout says.
+    destroyGraceSeconds: plan.stopGraceSeconds,
+  };
+}
+
+/** A digest of all that a container and its holder are replaced for: another one means that they are about to be. */
+function digestOf(plan: ContainerPlan, own: ReturnType<typeof ownArguments>, inputs: ContainerInputs): pulumi.Output<string> {
+  const { environment, files, volume } = plan;
+  const uploads = files.map((file) => (isKeptBySetup(file) ? { path: file.path } : file));
+  // A container beside another one's holder is replaced with it.
+  const holds = plan.held ? holderArguments(plan, inputs) : (inputs.joins?.networkMode ?? addressed(plan, inputs.network));
+  return pulumi
+    .output({ own, environment, uploads, volume, image: inputs.image, holds })
+    .apply((all) => createHash("sha256").update(JSON.stringify(all)).digest("hex").slice(0, 12));
+}
+
 /** The namespaces that a container lives in: those of its holder, the network of another's holder, or its own. */
-function home(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, inputs: ContainerInputs): Partial<docker.ContainerArgs> {
+function home(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, inputs: ContainerInputs, dependsOn: pulumi.Input<pulumi.Resource>[]): Partial<docker.ContainerArgs> {
   if (plan.held) {
-    const { id } = holder(parent, resourceName, plan, inputs);
+    const { id } = new docker.Container(`${resourceName}-holder`, holderArguments(plan, inputs), { parent, dependsOn, ...REPLACEMENT });
     return { networkMode: pulumi.interpolate`container:${id}`, pidMode: pulumi.interpolate`container:${id}` };
   }
   if (plan.dockerSocket !== undefined) return { networkMode: "none" };
@@ -107,24 +139,20 @@ function home(parent: pulumi.ComponentResource, resourceName: string, plan: Cont
   return { networkMode: host.apply((mode) => mode ?? "") };
 }
 
-function holder(parent: pulumi.ComponentResource, resourceName: string, plan: ContainerPlan, { network, image, holderImage }: ContainerInputs): docker.Container {
+function holderArguments(plan: ContainerPlan, { network, image, holderImage }: ContainerInputs): docker.ContainerArgs {
   const { fencer } = plan;
   if (holderImage === undefined) throw new Error(`${plan.name}: holderImage is not set; it needs one, for example debian:trixie-slim`);
   const hold = ["sh", HOLD, plan.stopSignal.replace("SIG", "")];
-  return new docker.Container(
-    `${resourceName}-holder`,
-    {
-      ...runtime(holderName(plan.name), "holder"),
-      ...addressed(plan, network),
-      // With `init` the holder reaps what the member's processes leave behind in the PID namespace that they share.
-      init: true,
-      ...(fencer === undefined ? { image: holderImage, entrypoints: hold, uploads: [{ file: HOLD, content: readPackageFile("assets/holder/hold.sh") }] } : fencing(plan, fencer, image, hold)),
-      // Longer than its member, which it lets stop first; alone it ends at once.
-      stopTimeout: plan.stopGraceSeconds + 5,
-      destroyGraceSeconds: plan.stopGraceSeconds + 5,
-    },
-    { parent, ...REPLACEMENT },
-  );
+  return {
+    ...runtime(holderName(plan.name), "holder"),
+    ...addressed(plan, network),
+    // With `init` the holder reaps what the member's processes leave behind in the PID namespace that they share.
+    init: true,
+    ...(fencer === undefined ? { image: holderImage, entrypoints: hold, uploads: [{ file: HOLD, content: readPackageFile("assets/holder/hold.sh") }] } : fencing(plan, fencer, image, hold)),
+    // Longer than its member, which it lets stop first; alone it ends at once.
+    stopTimeout: plan.stopGraceSeconds + 5,
+    destroyGraceSeconds: plan.stopGraceSeconds + 5,
+  };
 }
 
 /** What a holder has that fences its member: it runs the member's image, which has Python and `ss`. */
@@ -151,7 +179,7 @@ function fencing(
 }
 
 /** What every container has. */
-function runtime(name: string, role: string): { name: string } & Pick<docker.ContainerArgs, "restart" | "logDriver" | "logOpts" | "labels"> {
+function runtime(name: string, role: string): { name: string; labels: { label: string; value: string }[] } & Pick<docker.ContainerArgs, "restart" | "logDriver" | "logOpts"> {
   return {
     name,
     restart: "unless-stopped",

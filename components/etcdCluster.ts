@@ -1,7 +1,9 @@
+import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { planEtcd, type EtcdOptions } from "../topology/etcd";
 import { container } from "./container";
 import { identities, program } from "./program";
+import type { Turn } from "./turn";
 
 export interface EtcdClusterArgs extends EtcdOptions {
   /** Name of the Docker network that the members join. */
@@ -28,7 +30,12 @@ export class EtcdCluster extends pulumi.ComponentResource {
     const plan = planEtcd(name, args);
     const { network, image = "quay.io/coreos/etcd:v3.5.16", dataOnDestroy } = args;
 
-    const members = plan.members.map((member, index) => container(this, `${name}-${index + 1}`, member, { network, image, ...(dataOnDestroy && { dataOnDestroy }) }));
+    const { cluster, members: entries } = plan.setup;
+    const members: docker.Container[] = [];
+    for (const [index, member] of plan.members.entries()) {
+      const turn: Turn = { group: { kind: "etcd", cluster, members: entries }, after: members.slice(-1) };
+      members.push(container(this, `${name}-${index + 1}`, member, { network, image, ...(dataOnDestroy && { dataOnDestroy }), turn }));
+    }
     const setup = program(this, `${name}-setup`, "main", {
       spec: plan.setup,
       environment: { CITUS_CONTAINERS: identities(members) },

@@ -4,11 +4,13 @@ import { authority } from "../topology/connectionUri";
 import { INSIDE, planHAProxy, type HAProxyOptions } from "../topology/haproxy";
 import { haproxyTasks } from "../topology/stack";
 import { container } from "./container";
-import { readPackageFile } from "./program";
+import { identities, program, readPackageFile } from "./program";
 
 export interface HAProxyArgs extends HAProxyOptions {
   /** Name of the Docker network that the members are on. */
   readonly network: pulumi.Input<string>;
+  /** What is replaced before it, where both change. @default none */
+  readonly replaceAfter?: pulumi.Input<pulumi.Resource>[];
   /** Image of HAProxy. @default haproxy:3.0.11 */
   readonly image?: pulumi.Input<string>;
   /** Image of its holder; any small one with a shell. @default debian:trixie-slim */
@@ -35,7 +37,8 @@ export class HAProxy extends pulumi.ComponentResource {
     const plan = planHAProxy(name, args, haproxyTasks(readPackageFile));
     const { network, image = "haproxy:3.0.11", holderImage = "debian:trixie-slim" } = args;
 
-    const proxy = container(this, `${name}-proxy`, plan, { network, image, holderImage });
+    const proxy = container(this, `${name}-proxy`, plan, { network, image, holderImage, ...(args.replaceAfter && { dependsOn: args.replaceAfter }) });
+    program(this, `${name}-setup`, "main", { spec: plan.setup, environment: { CITUS_CONTAINERS: identities([proxy]) }, dependsOn: [proxy] });
 
     const host = reachable(args.bindAddress ?? "127.0.0.1");
     const { leaderPort = 5000, standbysPort = 5001, nodesPort = 5002, statisticsPort = 7000 } = args;

@@ -4,6 +4,7 @@ import { planPatroni, PROMOTED, type PatroniOptions } from "../topology/patroni"
 import { container } from "./container";
 import { password } from "./password";
 import { identities, program, readPackageFile } from "./program";
+import type { Turn } from "./turn";
 
 export interface PatroniGroupArgs extends PatroniOptions {
   /** Name of the Docker network that the members join; etcd has to be on it. */
@@ -12,6 +13,8 @@ export interface PatroniGroupArgs extends PatroniOptions {
   readonly etcdHosts: readonly string[];
   /** What the members wait for, such as `EtcdCluster.ready`: Patroni that starts before etcd waits 5 s. @default none */
   readonly startAfter?: pulumi.Input<pulumi.Resource>[];
+  /** What is replaced before the members, where both change. @default none */
+  readonly replaceAfter?: pulumi.Input<pulumi.Resource>[];
   /** Image with `patroni` on the PATH and PostgreSQL in Debian's place, such as `PatroniImage.image`. */
   readonly image: pulumi.Input<string>;
   /** Image of each member's holder; any small one with a shell. @default debian:trixie-slim */
@@ -54,9 +57,12 @@ export class PatroniGroup extends pulumi.ComponentResource {
       PATRONI_REWIND_PASSWORD: this.rewindPassword,
     };
 
-    const members = plan.members.map((member, index) =>
-      container(this, `${name}-${index + 1}`, member, { network, image, holderImage, secrets, ...(dataOnDestroy && { dataOnDestroy }), ...(args.startAfter && { dependsOn: args.startAfter }) }),
-    );
+    const { scope, members: addresses } = plan.setup;
+    const members: docker.Container[] = [];
+    for (const [index, member] of plan.members.entries()) {
+      const turn: Turn = { group: { kind: "patroni", scope, members: addresses }, after: [...(args.startAfter ?? []), ...(args.replaceAfter ?? []), ...members.slice(-1)] };
+      members.push(container(this, `${name}-${index + 1}`, member, { network, image, holderImage, secrets, ...(dataOnDestroy && { dataOnDestroy }), turn }));
+    }
     const setup = program(this, `${name}-setup`, "main", {
       spec: plan.setup,
       environment: { CITUS_CONTAINERS: identities(members) },

@@ -11,6 +11,8 @@ export interface PoolerArgs extends PoolerOptions {
   readonly image: pulumi.Input<string>;
   /** Image of its holder; any small one with a shell. @default debian:trixie-slim */
   readonly holderImage?: pulumi.Input<string>;
+  /** What is replaced before it, where both change, such as the HAProxy that it leads to. @default none */
+  readonly replaceAfter?: pulumi.Input<pulumi.Resource>[];
   /** Password of `postgres` on the server, such as `PatroniGroup.superuserPassword`. */
   readonly superuserPassword: pulumi.Input<string>;
 }
@@ -27,7 +29,7 @@ export class Pooler extends pulumi.ComponentResource {
     const plan = planPooler(name, args, { start: readPackageFile(POOLER_START), pause: readPackageFile(POOLER_PAUSE) });
     const { network, image, holderImage = "debian:trixie-slim", superuserPassword } = args;
 
-    const pooler = container(this, `${name}-pgbouncer`, plan, { network, image, holderImage, secrets: { PGPASSWORD: pulumi.secret(superuserPassword) } });
+    const pooler = container(this, `${name}-pgbouncer`, plan, { network, image, holderImage, secrets: { PGPASSWORD: pulumi.secret(superuserPassword) }, ...(args.replaceAfter && { dependsOn: args.replaceAfter }) });
 
     this.endpoint = { host: reachable(args.bindAddress ?? "127.0.0.1"), port: plan.ports[0]?.external as number };
     this.containerId = pooler.id;

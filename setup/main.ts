@@ -4,10 +4,12 @@ import { acceptedLosses } from "./acceptedLosses";
 import { reconcileCitus } from "./citus";
 import { Deadline } from "./deadline";
 import { reconcileEtcd } from "./etcd";
+import { reconcileHAProxy } from "./haproxy";
 import { reconcilePatroni } from "./patroni";
 import { Report } from "./report";
 import { reason, SetupError } from "./setupError";
 import { reconcileTenancy } from "./tenancy";
+import { takeTurn } from "./turn/takeTurn";
 
 /** Time for what is being done to end with a reason of its own before the set-up as a whole is called overdue. */
 const GRACE_MS = 1000;
@@ -46,6 +48,10 @@ function reconcile(spec: SetupSpec, deadline: Deadline, report: Report): Promise
       return reconcilePatroni(spec, deadline, report);
     case "tenancy":
       return reconcileTenancy(spec, acceptedLosses(), deadline, report);
+    case "haproxy":
+      return reconcileHAProxy(spec, deadline, report);
+    case "turn":
+      return takeTurn(spec, report);
     default:
       throw new SetupError(`There is no set-up for ${JSON.stringify((spec as { kind?: unknown }).kind)}`);
   }

@@ -1,7 +1,8 @@
+import { createHash } from "node:crypto";
 import type { Limits } from "../config/settings";
 import { toMebibytes, type Size } from "../config/size";
 import { REST_PORT } from "./patroni";
-import type { ContainerPlan } from "./plan";
+import type { FilePlan, HAProxyPlan } from "./plan";
 
 /** Workers of a Citus cluster, by their names on the network. */
 export interface HAProxyWorkers {
@@ -48,19 +49,23 @@ export interface HAProxyTasks {
 }
 
 /** Plans an HAProxy that follows the leader of a Patroni group. */
-export function planHAProxy(name: string, options: HAProxyOptions, { cutSessions, followGuard }: HAProxyTasks): ContainerPlan {
+export function planHAProxy(name: string, options: HAProxyOptions, { cutSessions, followGuard }: HAProxyTasks): HAProxyPlan {
   const { members, workers, leaderPort = 5000, standbysPort = 5001, nodesPort = 5002, statisticsPort = 7000, bindAddress = "127.0.0.1", prefix = "", limits = {} } = options;
   if (members.length === 0) throw new Error(`HAProxy ${name}: members is empty; it must name at least one member of a Patroni group`);
+  const configuration = haproxyConfiguration(members, workers, options.standbyLag);
+  const tasks: FilePlan[] = [
+    { path: `${DIRECTORY}/cut.lua`, content: cutSessions, live: true },
+    ...(followsGuard(workers) ? [{ path: `${DIRECTORY}/instep.lua`, content: `WORKERS = { ${workers.plain.map((worker) => `["${worker}"] = true`).join(", ")} }\n${followGuard}`, live: true }] : []),
+  ];
+  const digest = [configuration, ...tasks.map(({ content }) => content)].reduce((hash, text) => hash.update(text).update("\0"), createHash("sha256")).digest("hex").slice(0, 12);
+  // A section of its own, so that what is digested does not hold its digest.
+  const files: FilePlan[] = [{ path: `${DIRECTORY}/haproxy.cfg`, content: `global\n    set-var proc.configuration str(${digest})\n\n${configuration}`, live: true }, ...tasks];
   return {
     name: `${prefix}${name}`,
     role: "haproxy",
     held: true,
     environment: {},
-    files: [
-      { path: `${DIRECTORY}/haproxy.cfg`, content: haproxyConfiguration(members, workers, options.standbyLag) },
-      { path: `${DIRECTORY}/cut.lua`, content: cutSessions },
-      ...(followsGuard(workers) ? [{ path: `${DIRECTORY}/instep.lua`, content: `WORKERS = { ${workers.plain.map((worker) => `["${worker}"] = true`).join(", ")} }\n${followGuard}` }] : []),
-    ],
+    files,
     ports: [
       { internal: INSIDE.leader, external: leaderPort, ip: bindAddress },
       { internal: INSIDE.standbys, external: standbysPort, ip: bindAddress },
@@ -72,6 +77,7 @@ export function planHAProxy(name: string, options: HAProxyOptions, { cutSessions
     // SIGUSR1, the image's own, waits until the last client has left.
     stopSignal: "SIGTERM",
     stopGraceSeconds: 10,
+    setup: { kind: "haproxy", container: `${prefix}${name}`, files, digest, timeoutSeconds: 60 },
   };
 }
 
@@ -83,8 +89,9 @@ export function haproxyConfiguration(members: readonly string[], workers?: HAPro
   const servers = checked(members);
   return `global
     maxconn 2000
+    default-path config
     log stdout format raw local0 notice
-    lua-load ${DIRECTORY}/cut.lua${followsGuard(workers) ? `\n    lua-load ${DIRECTORY}/instep.lua` : ""}
+    lua-load cut.lua${followsGuard(workers) ? `\n    lua-load instep.lua` : ""}
 
 defaults
     mode tcp
@@ -128,6 +135,7 @@ frontend statistics
     mode http
     bind *:${INSIDE.statistics}
     http-request return status 200 content-type text/plain string "ok" if { path /health }
+    http-request return status 200 content-type text/plain lf-string "%[var(proc.configuration)]" if { path /configuration }
     stats enable
     stats uri /
     stats refresh 5s

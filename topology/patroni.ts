@@ -38,6 +38,9 @@ const POSTGRES_PORT = 5432;
 const DIRECTORY = "/etc/patroni";
 const NAMESPACE = "/service";
 
+/** A standby that is away for long keeps no more of the leader's disk than this, and is copied anew when it comes back later; without it, the log that waits for it would fill the disk. */
+const SLOT_PARAMETERS: Parameters = { max_slot_wal_keep_size: "8GB" };
+
 /** The path in etcd under which Patroni keeps a scope; with Citus, each group has a path of its own under it. */
 export function patroniPath(scope: string): string {
   return `${NAMESPACE}/${scope}`;
@@ -60,7 +63,7 @@ export function planPatroni(name: string, etcdHosts: readonly string[], options:
     parameters: databaseParameters({
       ...(citus !== undefined && { citus }),
       ...(options.preloadLibraries !== undefined && { preloadLibraries: options.preloadLibraries }),
-      overrides: [options.parameters ?? {}],
+      overrides: [SLOT_PARAMETERS, options.parameters ?? {}],
     }),
     timeoutSeconds: 300,
   };

@@ -28,6 +28,8 @@ export interface FilePlan {
    * A change of such a file leaves the container alone.
    */
   readonly firstBoot?: boolean;
+  /** The set-up puts a change of the file into the running container, and has it read. A change of it leaves the container alone. */
+  readonly live?: boolean;
 }
 
 /** A check that Docker runs inside a container. */
@@ -192,8 +194,46 @@ export interface EtcdMember {
   readonly configuration: Readonly<Record<string, string | boolean>>;
 }
 
+/** What the set-up of an HAProxy brings about: the process that takes connections has this configuration. */
+export interface HAProxySpec {
+  readonly kind: "haproxy";
+  readonly container: string;
+  /** The configuration and what it loads, all in one folder. */
+  readonly files: readonly FilePlan[];
+  /** What the process answers on the statistics' port for the path `/configuration` once it has read them. */
+  readonly digest: string;
+  readonly timeoutSeconds: number;
+}
+
+/** The containers of which one at a time may be away, and how it is known that the others are whole. */
+export type TurnGroup =
+  | { readonly kind: "patroni"; readonly scope: string; readonly members: readonly NodeAddress[] }
+  | { readonly kind: "etcd"; readonly cluster: string; readonly members: readonly EtcdMember[] }
+  | {
+      /** Nodes of a Citus cluster that are in no Patroni group. */
+      readonly kind: "citus";
+      readonly cluster: string;
+      /** The containers of which one is the coordinator; empty where it is not known. */
+      readonly coordinators: readonly string[];
+      readonly workers: readonly NodeAddress[];
+      /** Shards have copies, and a guard brings a worker back that is taken out of service. */
+      readonly guarded: boolean;
+    }
+  /** Containers that need each other in nothing: each has to be healthy, as Docker sees it. */
+  | { readonly kind: "containers"; readonly containers: readonly string[] };
+
+/** What is waited for, and done, before one container of a group is replaced. */
+export interface TurnSpec {
+  readonly kind: "turn";
+  /** The container that is about to be replaced. */
+  readonly container: string;
+  readonly group: TurnGroup;
+  /** How long all of it may take. */
+  readonly timeoutSeconds: number;
+}
+
 /** What a set-up program reads on its standard input. */
-export type SetupSpec = EtcdSpec | PatroniSpec | CitusSpec | TenancySpec;
+export type SetupSpec = EtcdSpec | PatroniSpec | CitusSpec | TenancySpec | HAProxySpec | TurnSpec;
 
 /** One Citus cluster of a stack. */
 export interface CitusClusterPlan {
@@ -212,6 +252,11 @@ export interface PatroniPlan {
   readonly name: string;
   readonly members: readonly ContainerPlan[];
   readonly setup: PatroniSpec;
+}
+
+/** An HAProxy. */
+export interface HAProxyPlan extends ContainerPlan {
+  readonly setup: HAProxySpec;
 }
 
 /** An etcd cluster. */
@@ -237,7 +282,7 @@ export interface StackPlan {
   /** The worker groups that are Patroni groups; absent where workers are plain. */
   readonly workerGroups?: readonly PatroniPlan[];
   /** Absent in active-active. */
-  readonly haproxy?: ContainerPlan;
+  readonly haproxy?: HAProxyPlan;
   /** Absent in active-active, and unless the settings ask for it. */
   readonly pooler?: ContainerPlan;
   /** Absent where nobody wants it. */
@@ -268,6 +313,9 @@ export function holderName(member: string): string {
 
 /** The label that carries a container's stack, `organization/project/stack` as Pulumi names it. */
 export const STACK_LABEL = "io.citus-sharding.stack";
+
+/** The label that carries a digest of what a container and its holder are made of, secrets left out. */
+export const MADE_OF_LABEL = "io.citus-sharding.made-of";
 
 /** The label that carries what a container is for: a {@link Role} or `holder`. */
 export const ROLE_LABEL = "io.citus-sharding.role";

@@ -49,7 +49,7 @@ describe("haproxy.cfg", () => {
 
   test("leaves no client hanging: sessions of a dead server are closed later, by the Lua task", () => {
     expect(text).not.toMatch(/on-marked-down|redispatch/);
-    expect(configuration["global"]).toContain("lua-load /usr/local/etc/haproxy/cut.lua");
+    expect(configuration["global"]).toContain("lua-load cut.lua");
   });
 });
 
@@ -59,15 +59,23 @@ describe("an HAProxy", () => {
     expect(plan).toMatchObject({ name: "haproxy", role: "haproxy", held: true, environment: {}, limits: {}, stopSignal: "SIGTERM", stopGraceSeconds: 10 });
     expect(plan).not.toHaveProperty("volume");
     expect(plan.healthCheck).toEqual({ command: ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/7000"], intervalSeconds: 10, timeoutSeconds: 3, retries: 3, startPeriodSeconds: 5 });
+    const { digest } = plan.setup;
     expect(plan.files).toEqual([
-      { path: "/usr/local/etc/haproxy/haproxy.cfg", content: haproxyConfiguration(MEMBERS) },
-      { path: "/usr/local/etc/haproxy/cut.lua", content: "-- lua" },
+      { path: "/usr/local/etc/haproxy/haproxy.cfg", content: `global\n    set-var proc.configuration str(${digest})\n\n${haproxyConfiguration(MEMBERS)}`, live: true },
+      { path: "/usr/local/etc/haproxy/cut.lua", content: "-- lua", live: true },
     ]);
+    expect(plan.setup).toEqual({ kind: "haproxy", container: "haproxy", files: plan.files, digest: expect.stringMatching(/^[0-9a-f]{12}$/) as string, timeoutSeconds: 60 });
     expect(plan.ports).toEqual([
       { internal: 5000, external: 5000, ip: "127.0.0.1" },
       { internal: 5001, external: 5001, ip: "127.0.0.1" },
       { internal: 7000, external: 7000, ip: "127.0.0.1" },
     ]);
+  });
+
+  test("tells one configuration from another, and the Lua task with it", () => {
+    const digest = (members: string[], cutSessions: string): string => planHAProxy("haproxy", { members }, { ...TASKS, cutSessions }).setup.digest;
+    expect(digest(MEMBERS, "-- lua")).toBe(digest(MEMBERS, "-- lua"));
+    expect(new Set([digest(MEMBERS, "-- lua"), digest(["coord-1"], "-- lua"), digest(MEMBERS, "-- other")]).size).toBe(3);
   });
 
   test("publishes where it is told to", () => {

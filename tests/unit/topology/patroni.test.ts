@@ -163,6 +163,8 @@ describe("options of a Patroni group", () => {
 
   test.each<[string, PatroniOptions, object]>([
     ["parameters", { parameters: { work_mem: "8MB" } }, { work_mem: "8MB" }],
+    ["a bound on what a standby that is away keeps of the leader's disk", {}, { max_slot_wal_keep_size: "8GB" }],
+    ["another bound", { parameters: { max_slot_wal_keep_size: "100GB" } }, { max_slot_wal_keep_size: "100GB" }],
     ["libraries", { preloadLibraries: ["pg_cron"] }, { shared_preload_libraries: "pg_stat_statements,pg_cron" }],
   ])("%s reach the dynamic configuration, where a failover keeps them", (_, options, parameters) => {
     const { members, setup } = planPatroni("ha", HOSTS, options);

@@ -1,0 +1,40 @@
+import type * as pulumi from "@pulumi/pulumi";
+import { MADE_OF_LABEL, type TurnGroup, type TurnSpec } from "../topology/plan";
+import { program } from "./program";
+
+/** A copy of a large worker takes hours, and ends by its own measure when it does not go on. */
+const TIMEOUT_SECONDS = 86_400;
+
+/** When it is a container's turn to be replaced. */
+export interface Turn {
+  /** The containers of which one at a time may be away. */
+  readonly group: TurnGroup;
+  /** What is replaced before it, where both change. */
+  readonly after: readonly pulumi.Input<pulumi.Resource>[];
+}
+
+/** What decides the resource of a turn. */
+export interface TurnInputs extends Turn {
+  /** The container's name. */
+  readonly container: string;
+  /** A digest of what the container is made of. */
+  readonly madeOf: pulumi.Output<string>;
+}
+
+/**
+ * A command resource that a container depends on, and that depends on the container before it: where the container is
+ * about to be replaced it waits until the rest of its group is whole, and hands over what the container leads.
+ *
+ * Its environment changes when the container is about to be another one. Where there is no such container, or it is as it
+ * should be, the command costs one call of docker.
+ */
+export function turn(parent: pulumi.ComponentResource, resourceName: string, { container, madeOf, group, after }: TurnInputs): pulumi.Resource {
+  const spec: TurnSpec = { kind: "turn", container, group, timeoutSeconds: TIMEOUT_SECONDS };
+  const made = `docker container inspect --format '{{index .Config.Labels "${MADE_OF_LABEL}"}}' '${container}'`;
+  return program(parent, resourceName, "main", {
+    spec,
+    environment: { CITUS_MADE_OF: madeOf },
+    dependsOn: [...after],
+    onlyIf: `made=$(${made} 2>/dev/null) && [ "$made" != "$CITUS_MADE_OF" ]`,
+  });
+}

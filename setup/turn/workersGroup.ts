@@ -1,0 +1,154 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { NodeAddress, TurnGroup } from "../../topology/plan";
+import { Deadline } from "../deadline";
+import { docker, EXEC_TIMEOUT_MS } from "../docker";
+import type { Report } from "../report";
+import { reason, SetupError } from "../setupError";
+import { existing } from "./existing";
+import { BROKEN_SECONDS, DOWN_SECONDS, PATIENCE_SECONDS, type Group, type Verdict } from "./group";
+import { PsqlSession } from "./psqlSession";
+
+/** What the coordinator has registered. */
+export interface Registered {
+  /** Those with the fewest placements first. */
+  readonly workers: readonly { readonly host: string; readonly port: number; readonly active: boolean }[];
+  /** Shards that have fewer usable placements than they should, and than there are workers for. */
+  readonly missing: number;
+}
+
+/** A Citus cluster's nodes that are in no Patroni group, with the one that is about to be replaced. */
+export interface WorkersView {
+  readonly member: string;
+  /** The planned workers that there are. */
+  readonly workers: readonly string[];
+  /** Nodes that take statements. */
+  readonly answering: ReadonlySet<string>;
+  /** Shards have copies, and a guard brings workers back. */
+  readonly guarded: boolean;
+  /** Undefined if no coordinator answers; not asked for where there is no guard. */
+  readonly registered?: Registered | undefined;
+  /** Bytes of the databases of all workers: grows while shards are copied. */
+  readonly bytes: number;
+}
+
+/**
+ * Whether a node may be replaced: every worker but itself takes statements and, where shards have copies, is in service with
+ * all of its placements.
+ */
+export function judgeWorkers({ member, workers, answering, guarded, registered, bytes }: WorkersView): Verdict {
+  const others = workers.filter((name) => name !== member);
+  const isWorker = workers.includes(member);
+  const isBroken = !answering.has(member);
+  const wait = (name: string, because: string, progress?: string): Verdict =>
+    isBroken
+      ? { kind: "repair", because: "it takes no statements", afterSeconds: BROKEN_SECONDS }
+      : { kind: "wait", member: name, because, limitSeconds: PATIENCE_SECONDS, ...(progress !== undefined && { progress }) };
+  const silent = others.find((name) => !answering.has(name));
+  if (silent !== undefined) return wait(silent, "takes no statements");
+  if (!guarded) return { kind: "go" };
+  if (registered === undefined) return { kind: "repair", because: "no coordinator of its cluster answers", afterSeconds: isWorker ? DOWN_SECONDS : BROKEN_SECONDS };
+  const away = registered.workers.find(({ host, active }) => !active && others.includes(host));
+  if (away !== undefined) return wait(away.host, "is out of service, and its guard has not brought it back");
+  const [sparsest] = registered.workers.filter(({ host }) => workers.includes(host));
+  if (registered.missing > 0 && sparsest !== undefined) return wait(sparsest.host, `is being given ${registered.missing} shards anew`, `${registered.missing} ${bytes}`);
+  return { kind: "go" };
+}
+
+/** How long what a worker has begun may take before it is stopped, in milliseconds. */
+const DRAIN_MS = 5000;
+/** How long PostgreSQL may take to stop before Docker kills it, in seconds. */
+const STOP_SECONDS = 60;
+/** How long a guard takes to see that a worker is gone, in milliseconds. */
+const GUARD_SEES_MS = 700;
+
+const REGISTERED = `
+  SELECT json_build_object(
+    'workers', (
+      SELECT coalesce(json_agg(json_build_object('host', nodename, 'port', nodeport, 'active', isactive) ORDER BY placements, nodename), '[]') FROM (
+        SELECT *, (SELECT count(*) FROM pg_dist_placement p WHERE p.groupid = n.groupid) AS placements FROM pg_dist_node n WHERE groupid <> 0 AND noderole = 'primary') AS node),
+    'missing', (
+      SELECT count(*) FROM (
+        SELECT replicationfactor, (
+          SELECT count(*) FROM pg_dist_placement p JOIN pg_dist_node n ON n.groupid = p.groupid AND noderole = 'primary' AND isactive WHERE p.shardid = s.shardid) AS placed
+        FROM pg_dist_shard s JOIN pg_dist_partition d USING (logicalrelid) JOIN pg_dist_colocation USING (colocationid) WHERE partmethod = 'h') AS shard
+      WHERE replicationfactor > 1 AND placed < least(replicationfactor, (SELECT count(*) FROM pg_dist_node WHERE noderole = 'primary' AND isactive AND shouldhaveshards))))`;
+
+/** The live nodes of a Citus cluster that are in no Patroni group, of which `member` is about to be replaced. */
+export function workersGroup(member: string, { cluster, coordinators, workers, guarded }: Extract<TurnGroup, { kind: "citus" }>, report: Report): Group {
+  let session: PsqlSession | undefined;
+  const drop = (): undefined => {
+    session?.close();
+    session = undefined;
+  };
+  const address = (name: string): NodeAddress => workers.find(({ container }) => container === name) ?? { host: name, port: 5432, container: name };
+  const view = async (): Promise<WorkersView> => {
+    const there = await existing(workers.map(({ container }) => container));
+    const nodes = [...new Set([...there, member])];
+    const sizes = await Promise.all(nodes.map(databaseBytes));
+    session ??= guarded ? await openCoordinator(coordinators) : undefined;
+    const registered = await session?.ask(REGISTERED).catch(drop);
+    return {
+      member,
+      workers: there,
+      answering: new Set(nodes.filter((_, index) => sizes[index] !== undefined)),
+      guarded,
+      ...(registered !== undefined && { registered: JSON.parse(registered) as Registered }),
+      bytes: sizes.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0),
+    };
+  };
+  return {
+    async look() {
+      return judgeWorkers(await view());
+    },
+    async leave() {
+      const registered = session && (JSON.parse(await session.ask(REGISTERED)) as Registered);
+      const { host, port } = address(member);
+      if (session === undefined || registered?.workers.some((worker) => worker.host === host && worker.active) !== true) return;
+      report.activity = `waiting until the guard or another set-up of ${cluster} is done`;
+      const lock = session;
+      await new Deadline(PATIENCE_SECONDS).poll(
+        async () => ((await lock.ask("SELECT pg_try_advisory_lock(hashtext('citus-sharding set-up'))")) === "t" ? true : undefined),
+        () => `The guard, or another set-up of ${cluster}, was still at work after ${PATIENCE_SECONDS} s. ${member} and those after it were not touched; run the update again`,
+      );
+      report.activity = `taking ${member} out of service`;
+      try {
+        await lock.ask(`SET statement_timeout = '10s'; SELECT citus_disable_node('${host}', ${port}, true)`, 2 * EXEC_TIMEOUT_MS);
+      } catch (error) {
+        report.found(member, `is replaced without being taken out of service before: ${reason(error)}`);
+        return;
+      }
+      await drained(member);
+      // Stopped while the lock keeps the guard away: it would bring back at once what answers it.
+      const { code, stderr } = await docker(["stop", "--time", String(STOP_SECONDS), member]);
+      if (code !== 0) throw new SetupError(`Docker could not stop ${member}, which the guard brings back now: ${stderr}. Run the update again`);
+      await delay(GUARD_SEES_MS);
+      report.did(member, "out of service; its guard brings it back when it is another one");
+    },
+    close: drop,
+  };
+}
+
+/** A session of the coordinator: of the container whose PostgreSQL is no standby. */
+async function openCoordinator(coordinators: readonly string[]): Promise<PsqlSession | undefined> {
+  for (const container of coordinators) {
+    const session = new PsqlSession(container);
+    if ((await session.ask("SELECT pg_is_in_recovery()").catch(() => undefined)) === "f") return session;
+    session.close();
+  }
+  return undefined;
+}
+
+/** How large a node's database is; undefined if it takes no statements. */
+async function databaseBytes(container: string): Promise<number | undefined> {
+  const { code, stdout } = await docker(["exec", container, "psql", "-U", "postgres", "-XqAt", "-c", "SELECT pg_database_size(current_database()) WHERE NOT pg_is_in_recovery()"], "", EXEC_TIMEOUT_MS);
+  return code === 0 && stdout !== "" ? Number(stdout) : undefined;
+}
+
+/** Waits, but not for long, until a worker is done with what it was asked before it was taken out of service. */
+async function drained(worker: string): Promise<void> {
+  const statement = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'citus_internal%' AND state <> 'idle'";
+  for (const endsAt = performance.now() + DRAIN_MS; performance.now() < endsAt; await delay(100)) {
+    const { code, stdout } = await docker(["exec", worker, "psql", "-U", "postgres", "-XqAt", "-c", statement], "", EXEC_TIMEOUT_MS);
+    if (code !== 0 || stdout === "0") return;
+  }
+}

@@ -1,0 +1,159 @@
+import { Client } from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isLeader, patroniCluster } from "../../cli/patroniCluster";
+import { docker, eventually, hasImage, Project, query } from "./project";
+
+/** Clients that insert without a pause, and how long the longest of them was without an acknowledgement. */
+class Writers {
+  private longestMs = 0;
+  private stopped = false;
+  private readonly done: Promise<unknown>;
+
+  constructor(
+    private readonly uri: string,
+    rooms: readonly number[],
+  ) {
+    this.done = Promise.all(rooms.map((room) => this.write(room)));
+  }
+
+  /** The longest time without an acknowledgement, in milliseconds. */
+  async stop(): Promise<number> {
+    this.stopped = true;
+    await this.done;
+    return this.longestMs;
+  }
+
+  private async write(room: number): Promise<void> {
+    let client: Client | undefined;
+    let acknowledgedAt = performance.now();
+    const note = (): void => void (this.longestMs = Math.max(this.longestMs, performance.now() - acknowledgedAt));
+    while (!this.stopped) {
+      try {
+        client ??= await connected(this.uri);
+        await client.query("INSERT INTO rooms (room_id, name) VALUES ($1, 'rolling') ON CONFLICT (room_id) DO UPDATE SET name = rooms.name", [room]);
+        note();
+        acknowledgedAt = performance.now();
+        await delay(10);
+      } catch {
+        void client?.end().catch(() => undefined);
+        client = undefined;
+        await delay(20);
+      }
+    }
+    note();
+    await client?.end().catch(() => undefined);
+  }
+}
+
+async function connected(uri: string): Promise<Client> {
+  const client = new Client({ connectionString: uri, connectionTimeoutMillis: 2000, query_timeout: 10_000 });
+  client.on("error", () => undefined); // The next statement reports it.
+  await client.connect();
+  return client;
+}
+
+const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+/** What a client may be without an answer; a machine that runs tests is slower than one that is measured. */
+const LONGEST_GAP_MS = 3000;
+
+/** When containers were created, the earliest first. */
+function inOrderOfCreation(names: readonly string[]): string[] {
+  const created = new Map(names.map((name) => [name, docker("inspect", "--format", "{{.Created}}", name)]));
+  return [...names].sort((one, other) => ((created.get(one) as string) < (created.get(other) as string) ? -1 : 1));
+}
+
+const ids = (names: readonly string[]): string[] => names.map((name) => docker("inspect", "--format", "{{.Id}}", name));
+const shm = (name: string): number => Number(docker("inspect", "--format", "{{.HostConfig.ShmSize}}", name)) / 1024 ** 2;
+
+describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("active-passive, one member after the other", () => {
+  const PREFIX = "e2e-ro-";
+  const SETTINGS = { prefix: PREFIX, shardCount: 4, workers: 1, etcdMembers: 1, ports: { leader: 16610, standbys: 16611, nodes: 16612, statistics: 16613, pooler: 16614 } };
+  const COORDINATORS = [1, 2, 3].map((number) => `${PREFIX}coord-${number}`);
+  const project = new Project("active-passive");
+  let uris: Record<string, string>;
+  const leader = async (): Promise<string | undefined> => (await patroniCluster(COORDINATORS))?.find(isLeader)?.name;
+
+  beforeAll(async () => {
+    project.configure(SETTINGS);
+    await project.create();
+    await project.up();
+    ({ uris } = await project.outputs<{ uris: Record<string, string> }>());
+  });
+  afterAll(() => project.dispose(PREFIX));
+
+  test("a limit reaches one coordinator after the other, the lead is handed over, and writes go on", async () => {
+    const before = await leader();
+    const writers = new Writers(uris["leader"] as string, [1, 2, 3, 4]);
+    project.configure({ limits: { coordinator: { shm: "300 MB" } } });
+    const out = await project.pulumi("up", "--yes", "--skip-preview");
+    expect(await writers.stop()).toBeLessThan(LONGEST_GAP_MS);
+    expect(COORDINATORS.map(shm)).toEqual([300, 300, 300]);
+    expect(inOrderOfCreation(COORDINATORS)).toEqual(COORDINATORS);
+    expect(out).toContain(`leads now, after ${before}`);
+  });
+
+  test("a value that does not start stops after the first member, and the others serve", async () => {
+    const [first, ...others] = COORDINATORS as [string, ...string[]];
+    const before = ids(others);
+    project.configure({ images: { patroni: "debian:trixie-slim" } });
+    await expect(project.pulumi("up", "--yes", "--skip-preview")).rejects.toThrow();
+    expect(ids(others)).toEqual(before);
+    expect(await query(uris["leader"] as string, "SELECT count(*)::int AS rooms FROM rooms")).toEqual([[{ rooms: 4 }]]);
+    const writers = new Writers(uris["leader"] as string, [5, 6]);
+    project.configure({ images: undefined });
+    await project.up();
+    expect(await writers.stop()).toBeLessThan(LONGEST_GAP_MS);
+    expect(ids(others)).toEqual(before);
+    await eventually(30_000, async () => expect((await patroniCluster(COORDINATORS))?.find(({ name }) => name === first)?.state).toBe("streaming"));
+  });
+
+  test("sessions stay open while a worker is added and taken away", async () => {
+    const proxy = ids([`${PREFIX}haproxy`]);
+    const [toLeader, ...toNodes] = await Promise.all([uris["leader"], uris["nodes"], uris["nodes"]].map((uri) => connected(uri as string)));
+    const backend = async (client: Client): Promise<unknown> => (await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid")).rows;
+    const sessions = [toLeader as Client, ...toNodes];
+    const before = await Promise.all(sessions.map(backend));
+    const serversOfNodes = async (): Promise<string> => (await (await fetch("http://127.0.0.1:16613/;csv")).text()).split("\n").filter((line) => line.startsWith("nodes,")).join();
+
+    project.configure({ workers: 2 });
+    await project.up();
+    expect(await serversOfNodes()).toContain(`${PREFIX}worker2`);
+    project.configure({ workers: 1 });
+    await project.up();
+    expect(await serversOfNodes()).not.toContain(`${PREFIX}worker2`);
+
+    expect(await Promise.all(sessions.map(backend))).toEqual(before);
+    expect(ids([`${PREFIX}haproxy`])).toEqual(proxy);
+    docker("restart", `${PREFIX}haproxy`);
+    await eventually(20_000, async () => expect(await serversOfNodes()).not.toContain(`${PREFIX}worker2`));
+    await Promise.all(sessions.map((session) => session.end().catch(() => undefined)));
+  });
+});
+
+describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("workers with copies, one after the other", () => {
+  const PREFIX = "e2e-rw-";
+  const WORKERS = [1, 2].map((number) => `${PREFIX}worker_a${number}`);
+  const project = new Project("active-active");
+
+  beforeAll(async () => {
+    project.configure({ prefix: PREFIX, shardCount: 4, clusters: { a: { workers: 2, port: 16620 } } });
+    await project.create();
+    await project.up();
+  });
+  afterAll(() => project.dispose(PREFIX));
+
+  test("are taken out of service before they are replaced, brought back by the guard, and writes go on", async () => {
+    const { uris } = await project.outputs<{ uris: Record<string, string> }>();
+    const uri = uris["a"] as string;
+    const writers = new Writers(uri, [1, 2, 3, 4, 5, 6]);
+    project.configure({ limits: { worker: { shm: "300 MB" } } });
+    const out = await project.pulumi("up", "--yes", "--skip-preview");
+    expect(await writers.stop()).toBeLessThan(LONGEST_GAP_MS);
+    expect(inOrderOfCreation(WORKERS)).toEqual(WORKERS);
+    expect(WORKERS.map(shm)).toEqual([300, 300]);
+    for (const worker of WORKERS) expect(out).toContain(`${worker}: out of service; its guard brings it back when it is another one`);
+    await eventually(60_000, async () =>
+      expect(await query(uri, "SELECT bool_and(isactive) AS active FROM pg_dist_node", "SELECT DISTINCT count(*)::int AS copies FROM pg_dist_placement GROUP BY shardid")).toEqual([[{ active: true }], [{ copies: 2 }]]),
+    );
+  });
+});
