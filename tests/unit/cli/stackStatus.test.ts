@@ -128,7 +128,7 @@ test("a group whose members are all down is not asked, and not complained about 
 test("many nodes with one ailment are one problem, and all nodes one restart", () => {
   const containers = well.containers.map((live) => (live.role === "holder" ? live : { ...live, status: "exited" }));
   const { problems } = stackStatus(stack, { ...well, containers });
-  expect(problems).toEqual([expect.stringMatching(/^etcd-1, .* and haproxy are stopped: npm run restart -- s brings them back\.$/)]);
+  expect(problems).toEqual([expect.stringMatching(/^etcd-1, .*haproxy and keeper are stopped: npm run restart -- s brings them back\.$/)]);
 });
 
 test("a pooler is a node like the others, and its absence a problem", () => {
@@ -136,7 +136,7 @@ test("a pooler is a node like the others, and its absence a problem", () => {
   const withPooler: Stack = { ...stack, settings: pooled, plan: planStack(pooled, () => "") };
   const status = stackStatus(withPooler, { ...well, containers: [...well.containers, container(holderName("pooler")), container("pooler")] });
   expect(status.problems).toEqual([]);
-  expect(status.nodes.at(-1)).toEqual({ name: "pooler", role: "pooler", state: "healthy" });
+  expect(status.nodes.at(-2)).toEqual({ name: "pooler", role: "pooler", state: "healthy" });
   expect(stackStatus(withPooler, well).problems).toEqual(["pooler has no container: npm run up -- s makes it again."]);
 });
 
