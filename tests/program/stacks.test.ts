@@ -182,7 +182,7 @@ describe("Pulumi.active-active.yaml", () => {
       "docker:index/remoteImage:RemoteImage": 2,
       "docker:index/volume:Volume": 8,
       [CONTAINER]: 19,
-      [COMMAND]: 6,
+      [COMMAND]: 17,
     });
   });
 
@@ -283,7 +283,7 @@ describe("Pulumi.active-active.yaml", () => {
     const { inputs } = named(elsewhere.resources, "keeper-container");
     expect(inputs).toMatchObject({ name: "t-keeper", mounts: [{ source: "/run/user/1000/docker.sock", target: "/var/run/docker.sock" }], envs: ["KEEPER_NETWORK=t-citus-active-active", expect.any(String) as string] });
     const without = await run("active-active", { "citus-sharding:keeper": "false" });
-    expect(count(without.resources)).toMatchObject({ [CONTAINER]: 18, [COMMAND]: 5 });
+    expect(count(without.resources)).toMatchObject({ [CONTAINER]: 18, [COMMAND]: 16 });
     expect(JSON.stringify(without.resources)).not.toContain("docker.sock");
   });
 
@@ -358,12 +358,12 @@ describe("Pulumi.active-passive.yaml", () => {
       "citus:index:HAProxy": 1,
       "citus:index:PatroniGroup": 1,
       "citus:index:Keeper": 1,
-      "citus:index:BuiltImage": 2,
+      "citus:index:BuiltImage": 3,
       "docker:index/network:Network": 1,
       "docker:index/remoteImage:RemoteImage": 4,
       "docker:index/volume:Volume": 9,
       [CONTAINER]: 21,
-      [COMMAND]: 8,
+      [COMMAND]: 23,
     });
   });
 
@@ -438,7 +438,7 @@ describe("Pulumi.active-passive.yaml", () => {
     const config = Object.fromEntries(Object.entries(given).map(([key, value]) => [`citus-sharding:${key}`, value]));
     const { resources, warnings } = await run("active-passive", config, Object.keys(config));
     expect(warnings).toEqual([expect.stringMatching(COPIES)]);
-    expect(ofType(resources, COMMAND)).toHaveLength(5);
+    expect(ofType(resources, COMMAND)).toHaveLength(20);
     const { inputs, secrets } = named(resources, "coord-1");
     const envs = inputs["envs"] as string[];
     expect(envs).toEqual(expect.arrayContaining(["PATRONI_SUPERUSER_PASSWORD=s p", "PATRONI_REPLICATION_PASSWORD=123", "PATRONI_REWIND_PASSWORD=w"]));
@@ -482,7 +482,7 @@ describe("Pulumi.active-passive.yaml with the pooler", () => {
 
   test("is the stack without it, its image, one container and its holder", async () => {
     const without = count((await run("active-passive")).resources);
-    expect(count(stack.resources)).toEqual({ ...without, "citus:index:Pooler": 1, "citus:index:BuiltImage": 4, [CONTAINER]: 23, [COMMAND]: 9 });
+    expect(count(stack.resources)).toEqual({ ...without, "citus:index:Pooler": 1, "citus:index:BuiltImage": 4, [CONTAINER]: 23, [COMMAND]: 24 });
   });
 
   test("the pooler is exactly this", () => {

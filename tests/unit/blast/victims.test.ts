@@ -24,7 +24,7 @@ test.each<[string, StackPlan, string, string[]]>([
   ["a worker", guarded, "worker:worker_a2", ["worker_a2"]],
   ["a coordinator of its own", guarded, "coordinator:b", ["coord_b"]],
   ["a cluster, with its guard", guarded, "cluster:a", ["coord_a", "worker_a1", "worker_a2", "guard_a"]],
-  ["all database members of active-passive, and neither etcd nor HAProxy", passive, "cluster", ["coord-1", "coord-2", "coord-3", "worker1", "worker2"]],
+  ["all database members of active-passive, and neither etcd nor HAProxy", passive, "cluster", ["coord-1", "coord-2", "coord-3", "worker1", "worker2", "guard-1", "guard-2", "guard-3"]],
   ["members of a group, of which the leader is killed", grouped, "worker:x-worker2", ["x-worker2-1", "x-worker2-2", "x-worker2-3"]],
 ])("the containers of %s", (_, stack, kill, containers) => {
   expect(chooseVictims(stack, kill)[0]?.containers).toEqual(containers);

@@ -28,7 +28,7 @@ test("without a choice a stack has all that its topology can have", () => {
 });
 
 test.each<[string, StackPlan, string[], string | undefined, string[]]>([
-  ["a fault", passive, ["kill"], undefined, ["kill coordinator", "kill worker"]],
+  ["a fault", passive, ["kill"], undefined, ["kill coordinator", "kill worker", "kill guard"]],
   ["a fault and a role", passive, ["kill"], "coordinator", ["kill coordinator"]],
   ["faults in the order of the choice", active, ["pause", "kill"], "worker", ["pause worker", "kill worker"]],
   ["a role on request", passive, ["kill"], "haproxy", ["kill haproxy"]],

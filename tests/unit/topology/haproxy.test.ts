@@ -95,9 +95,9 @@ describe("an HAProxy", () => {
   test("serves a plain worker only while a guard says that it is in step, where there is a guard", () => {
     const workers = { plain: ["worker1", "worker2"], groups: [] };
     const guarded = planHAProxy("haproxy", { members: MEMBERS, workers: { ...workers, guarded: true } }, TASKS).files;
-    expect(guarded[0]?.content).toContain("lua-load /usr/local/etc/haproxy/cut.lua\n    lua-load /usr/local/etc/haproxy/instep.lua\n");
+    expect(guarded[0]?.content).toContain("lua-load cut.lua\n    lua-load instep.lua\n");
     expect(guarded[0]?.content.match(/server worker\d .* disabled$/gm)).toHaveLength(2);
-    expect(guarded[2]).toEqual({ path: "/usr/local/etc/haproxy/instep.lua", content: 'WORKERS = { ["worker1"] = true, ["worker2"] = true }\n-- guard' });
+    expect(guarded[2]).toEqual({ path: "/usr/local/etc/haproxy/instep.lua", content: 'WORKERS = { ["worker1"] = true, ["worker2"] = true }\n-- guard', live: true });
     const alone = planHAProxy("haproxy", { members: MEMBERS, workers }, TASKS).files;
     expect(alone).toHaveLength(2);
     expect(alone[0]?.content).not.toMatch(/disabled|instep/);

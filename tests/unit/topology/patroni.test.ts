@@ -76,7 +76,7 @@ describe("a Patroni group that is Citus's coordinator", () => {
       synchronous_mode: "quorum",
       synchronous_node_count: 1,
       failsafe_mode: true,
-      maximum_lag_on_failover: 1_048_576,
+      maximum_lag_on_failover: 2 ** 50,
       postgresql: { use_pg_rewind: true, use_slots: true },
     });
   });
