@@ -14,10 +14,14 @@ export interface UserTable {
 /** Schemas of the product's own: the probe, the tenants' homes, and what the harnesses write to. */
 const OWN_SCHEMAS = ["sharding", "tenancy", "chaos", "bench_fence"];
 
-/** Each row that the first statement gives is a statement in its turn. */
+/**
+ * Each column of each row that the second statement gives is a statement in its turn: two lines a table. They are two because Citus takes a
+ * statement that reads a distributed table to the workers, where it would not find the functions of the other.
+ */
 const TABLES = `SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END;
-SELECT format('SELECT json_build_object(''name'', %L, ''filled'', EXISTS (SELECT FROM %s), ''estimatedRows'', (SELECT coalesce(sum(result::numeric), 0) FROM run_command_on_shards(%L, %L) WHERE success), ''bytes'', citus_total_relation_size(%L))',
-  relation, relation, relation, 'SELECT n_live_tup FROM pg_stat_all_tables WHERE relid = ''%s''::regclass', relation)
+SELECT format('SELECT count(*) FROM (SELECT 1 FROM %s LIMIT 1) AS one', relation),
+  format('SELECT json_build_object(''name'', %L, ''estimatedRows'', (SELECT coalesce(sum(result::numeric), 0) FROM run_command_on_shards(%L, %L) WHERE success), ''bytes'', citus_total_relation_size(%L))',
+  relation, relation, 'SELECT n_live_tup FROM pg_stat_all_tables WHERE relid = ''%s''::regclass', relation)
 FROM (
   SELECT format('%I.%I', nspname, relname) AS relation
   FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -38,5 +42,11 @@ export async function psqlIn(container: string, sql: string): Promise<string | u
 export async function userTables(coordinators: readonly string[]): Promise<UserTable[] | undefined> {
   const answers = await Promise.all(coordinators.map((container) => psqlIn(container, TABLES)));
   const answer = answers.find((text) => text?.startsWith("primary")) ?? answers.find((text) => text !== undefined);
-  return answer?.split("\n").slice(1).map((line) => JSON.parse(line) as UserTable);
+  return answer === undefined ? undefined : tablesIn(answer);
+}
+
+/** The tables in what {@link TABLES} printed. */
+export function tablesIn(printed: string): UserTable[] {
+  const [, ...lines] = printed.split("\n");
+  return lines.flatMap((line, index) => (index % 2 === 0 ? [] : [{ ...(JSON.parse(line) as Omit<UserTable, "filled">), filled: lines[index - 1] !== "0" }]));
 }

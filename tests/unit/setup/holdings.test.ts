@@ -3,6 +3,7 @@ import { holdingsIn } from "../../../setup/holdings";
 import { isPassword, passwordHash } from "../../../setup/passwordHash";
 import { passwordsIn } from "../../../setup/passwordsInUse";
 import { supersededIn } from "../../../setup/superseded";
+import { tablesIn } from "../../../setup/userTables";
 
 test("what volumes hold is read from where PostgreSQL, Patroni and PostgreSQL 18 keep it", () => {
   const printed = [
@@ -33,4 +34,13 @@ test("passwords are found in a container's environment", () => {
 test("a container of a stack with an address of its own is one that has no holder", () => {
   expect(supersededIn("/haproxy citus-active-passive organization/citus-sharding/s\n/coord-1 container:3f2a organization/citus-sharding/s\n/pooler bridge \n")).toEqual(["haproxy"]);
   expect(supersededIn("")).toEqual([]);
+});
+
+test("the user's tables are read from two lines each: whether there is a row, and the rest", () => {
+  const printed = ["primary", "0", '{"name" : "public.a", "estimatedRows" : 0, "bytes" : 8192}', "1", '{"name" : "public.b", "estimatedRows" : 50, "bytes" : 98304}'].join("\n");
+  expect(tablesIn(printed)).toEqual([
+    { name: "public.a", filled: false, estimatedRows: 0, bytes: 8192 },
+    { name: "public.b", filled: true, estimatedRows: 50, bytes: 98304 },
+  ]);
+  expect(tablesIn("standby")).toEqual([]);
 });
