@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 
 TICK_S = 0.25
 # All of the member without a single context switch for so long is a freeze: Patroni's threads alone wake twice a second.
@@ -169,6 +170,20 @@ class Etcd:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise OSError(f"etcd's answer makes no sense: {error!r}") from error
 
+    def others(self):
+        """Where the REST APIs of the group's other members are: host and port. Raises OSError if etcd does not answer."""
+        prefix = f"{self.path}/members/".encode()
+        bounds = {"key": base64.b64encode(prefix).decode(), "range_end": base64.b64encode(prefix[:-1] + b"0").decode(), "serializable": True}
+        found = []
+        for entry in self.ask("/v3/kv/range", bounds).get("kvs", []):
+            try:
+                if base64.b64decode(entry["key"]) != prefix + self.name.encode():
+                    address = urllib.parse.urlsplit(json.loads(base64.b64decode(entry["value"]))["api_url"])
+                    found.append((address.hostname, address.port or REST_PORT))
+            except (ValueError, TypeError, KeyError):
+                continue
+        return found
+
     def revoke(self, lease):
         self.ask("/v3/lease/revoke", {"ID": str(lease)})
 
@@ -246,6 +261,19 @@ def wake_patroni():
         connection.close()
     except (OSError, http.client.HTTPException) as error:
         log(f"PostgreSQL has ended, and Patroni could not be told: {error}")
+
+
+def ask_patroni(address, method, path, body=None):
+    """What a member's Patroni answers; None if it does not, or not with JSON."""
+    try:
+        connection = http.client.HTTPConnection(*address, timeout=ETCD_TIMEOUT_S)
+        try:
+            connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
 
 
 def kill_guests():
@@ -379,18 +407,32 @@ class Fencer:
             try:
                 lease = self.etcd.lease()
                 if lease is None:
-                    return
+                    return self.end_word()
                 # Whoever wrote the key that was read had entered this namespace by then, and is finished if nothing runs now.
                 if self.may_run():
                     return
                 self.etcd.revoke(lease)
                 log(f"revoked lease {lease:x} of {self.etcd.name}: {reason}")
-                return
+                return self.end_word()
             except OSError as error:
                 if not complained:
                     log(f"nothing of {self.etcd.name} runs, and etcd does not answer whether it holds a lease: {error}")
                 complained = True
                 time.sleep(RETRY_S)
+
+    def end_word(self):
+        """
+        Has standbys go by etcd again that go by the word of this member, which led while etcd was away: they would for the time of a lease. A word has a
+        name, and only the word of that name ends. Who gave it had entered this namespace before it was read, and is finished if nothing runs afterwards.
+        """
+        for address in self.etcd.others():
+            word = (ask_patroni(address, "GET", "/patroni") or {}).get("failsafe") or {}
+            if word.get("leader") != self.etcd.name or not word.get("token"):
+                continue
+            if self.may_run():
+                return
+            ask_patroni(address, "POST", "/failsafe", {"name": self.etcd.name, "end": word["token"]})
+            log(f"{address[0]} goes by etcd again, and not by the word of {self.etcd.name}, of which nothing runs")
 
 
 def main():
