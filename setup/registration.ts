@@ -89,7 +89,9 @@ async function add(coordinator: Coordinator, nodes: readonly NodeAddress[], repo
 
 /** Brings a disabled worker back. Its placements missed writes: Citus drops those that have copies elsewhere, to be copied anew. */
 async function activate(coordinator: Coordinator, node: NodeAddress, report: Report): Promise<void> {
-  await coordinator.query("SELECT citus_activate_node($1, $2)", [node.host, node.port]).catch((error: unknown) => {
+  const attempt = (): Promise<unknown> => coordinator.query("SELECT citus_activate_node($1, $2)", [node.host, node.port]);
+  // A connection that Citus has kept is of the time before the worker was restarted: it fails once.
+  await attempt().catch(attempt).catch((error: unknown) => {
     throw new SetupError(`${node.container} was disabled and could not be activated: ${reason(error)}. Mend that and run the update again`);
   });
   // A transaction that was prepared on the worker before it went keeps locks that the copies would wait for.
