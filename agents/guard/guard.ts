@@ -30,8 +30,6 @@ export class Guard {
   private readonly pollers = new Map<string, Poller>();
   private readonly since = new Map<string, GuardedWorker>();
   private readonly empty = new Set<string>();
-  /** Workers that are gone and cannot be disabled. */
-  private readonly irreplaceable = new Set<string>();
   private coordinator: GuardState["coordinator"] = "silent";
   private missing = 0;
   private countedAt = -Infinity;
@@ -130,8 +128,7 @@ export class Guard {
       const poller = this.pollers.get(keyOf(worker));
       if (poller === undefined) return [];
       if (poller.pulse.failures > 0 || worker.active) this.empty.delete(worker.host);
-      if (poller.pulse.failures === 0) this.irreplaceable.delete(worker.host);
-      return [{ name: worker.host, active: worker.active, pulse: poller.pulse, empty: this.empty.has(worker.host), irreplaceable: this.irreplaceable.has(worker.host) }];
+      return [{ name: worker.host, active: worker.active, pulse: poller.pulse, empty: this.empty.has(worker.host) }];
     });
   }
 
@@ -170,9 +167,7 @@ export class Guard {
       const worker = this.registry.workers.find(({ host }) => host === name);
       if (this.registry.recovering || worker?.active !== true) return;
       const only = await onlyCopies(control, worker.groupId);
-      if (only === 0) this.irreplaceable.delete(name);
-      else this.irreplaceable.add(name);
-      if (only > 0) return this.remark(`${name} is not disabled (${problem}): it has the only usable copy of ${only} shards`);
+      if (only > 0) return this.remark(`${name} is not disabled (${problem}): it has the only usable copy of ${only} shards, and Citus brings no other worker back before it answers`);
 
       const failingForMs = decidedAt - (poller.pulse.failingSince ?? decidedAt);
       this.leaving = name;

@@ -100,8 +100,6 @@ export interface Ward {
   readonly pulse: Pulse;
   /** Whether its data directory is another one than the coordinator knows: its volume is new. */
   readonly empty?: boolean;
-  /** Whether it has the only usable copy of shards, and so cannot be disabled. */
-  readonly irreplaceable?: boolean;
 }
 
 /** What there is to do. */
@@ -141,7 +139,6 @@ function isGone(ward: Ward, active: readonly Ward[], now: number, patienceMs: nu
 export function judge(wards: readonly Ward[], missing: number, now: number, patienceMs = RECOVERY_PATIENCE_MS): Judgement {
   const active = wards.filter((ward) => ward.active);
   const gone = active.filter((ward) => isGone(ward, active, now, patienceMs));
-  const back = wards.filter((ward) => !ward.active && ward.empty !== true && ward.pulse.answers >= ANSWERS).map(({ name }) => name);
   const [first] = gone;
   if (first === undefined) {
     const suspects = active.filter(({ pulse }) => pulse.failures > 0);
@@ -151,13 +148,12 @@ export function judge(wards: readonly Ward[], missing: number, now: number, pati
       return { kind: "hold", because: `${said}; it is waited for up to ${patienceMs / 1000} s` };
     }
     if (suspects.length > 0) return { kind: "suspect", ask: askedBefore(active, suspects) };
+    const back = wards.filter((ward) => !ward.active && ward.empty !== true && ward.pulse.answers >= ANSWERS).map(({ name }) => name);
     const known = active.every(({ pulse }) => pulse.answers > 0);
     // While a worker is disabled its shards are not copied elsewhere: it is mostly back sooner than they are.
     const sparse = missing > 0 && active.length === wards.length;
     return known && (back.length > 0 || sparse) ? { kind: "bringBack", workers: back } : { kind: "watch" };
   }
-  // Nothing can be done about those that cannot be disabled; what can be brought back beside them is.
-  if (back.length > 0 && gone.every(({ irreplaceable }) => irreplaceable === true)) return { kind: "bringBack", workers: back };
   if (gone.length > 1) return { kind: "hold", because: `${gone.map(({ name }) => name).join(", ")} do not answer: more than one at once may be the network, or everything` };
   const ask = askedBefore(active, [first]);
   if (ask.length > 0 || active.some((ward) => ward !== first && ward.pulse.failures > 0)) return { kind: "suspect", ask };

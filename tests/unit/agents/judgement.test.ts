@@ -73,13 +73,6 @@ describe("the judgement", () => {
     expect(judge(wards, 0, now)).toEqual(expected);
   });
 
-  test("brings back what answers beside a dead worker that cannot be disabled", () => {
-    const dead: Ward = { ...active("w2", failure(0), failure(100)), irreplaceable: true };
-    expect(judge([disabled("w1", answer(0), answer(250)), dead, well("w3")], 0, 1000)).toEqual({ kind: "bringBack", workers: ["w1"] });
-    expect(judge([disabled("w1", failure(0)), dead, well("w3")], 0, 1000).kind).toBe("disable");
-    expect(judge([disabled("w1", answer(0), answer(250)), { ...dead, irreplaceable: false }, well("w3")], 0, 1000).kind).toBe("disable");
-  });
-
   test("never gives up two at once", () => {
     const gone = (name: string): Ward => active(name, failure(0), failure(100));
     expect(judge([gone("w1"), gone("w2"), well("w3")], 0, 1000)).toMatchObject({ kind: "hold", because: expect.stringContaining("w1, w2 do not answer") as string });
