@@ -67,7 +67,7 @@ const shm = (name: string): number => Number(docker("inspect", "--format", "{{.H
 
 describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("active-passive, one member after the other", () => {
   const PREFIX = "e2e-ro-";
-  const SETTINGS = { prefix: PREFIX, shardCount: 4, workers: 1, etcdMembers: 1, ports: { leader: 16610, standbys: 16611, nodes: 16612, statistics: 16613, pooler: 16614 } };
+  const SETTINGS = { prefix: PREFIX, shardCount: 4, workers: 1, replicationFactor: 1, etcdMembers: 1, ports: { leader: 16610, standbys: 16611, nodes: 16612, statistics: 16613, pooler: 16614 } };
   const COORDINATORS = [1, 2, 3].map((number) => `${PREFIX}coord-${number}`);
   const project = new Project("active-passive");
   let uris: Record<string, string>;
@@ -153,7 +153,7 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("workers with copies, one a
     expect(WORKERS.map(shm)).toEqual([300, 300]);
     for (const worker of WORKERS) expect(out).toContain(`${worker}: out of service; its guard brings it back when it is another one`);
     await eventually(60_000, async () =>
-      expect(await query(uri, "SELECT bool_and(isactive) AS active FROM pg_dist_node", "SELECT DISTINCT count(*)::int AS copies FROM pg_dist_placement GROUP BY shardid")).toEqual([[{ active: true }], [{ copies: 2 }]]),
+      expect(await query(uri, "SELECT bool_and(isactive) AS active FROM pg_dist_node", "SELECT DISTINCT count(*)::int AS copies FROM citus_shards WHERE citus_table_type = 'distributed' GROUP BY shardid")).toEqual([[{ active: true }], [{ copies: 2 }]]),
     );
   });
 });
