@@ -83,19 +83,24 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("copies of shards and the g
   test("a changed replication factor gives tables that exist more copies, and takes them away, while they are written to", async () => {
     const before = (await sql("select count(*)::int as count from messages"))[0]?.["count"] as number;
     let acknowledged = 0;
+    let unknown = 0;
     for (const replicationFactor of [2, 1, undefined]) {
       const writer = new Writer(uri("leader"));
       project.configure({ replicationFactor });
       await project.up();
       await writer.stop();
       acknowledged += writer.acknowledged;
+      unknown += writer.unmet;
       console.log(`to ${replicationFactor}: ${writer.acknowledged} acknowledged, ${writer.unmet} met no server, longest gap ${Math.round(writer.longestGapMs)} ms`);
       // An HAProxy that has just begun takes a standby for the leader until it has asked it.
       expect(writer.refused.filter((message) => message !== "writing to worker nodes is not currently allowed"), `to ${replicationFactor}`).toEqual([]);
       expect(await placements()).toBe((replicationFactor ?? 2) * SHARDS);
       expect(await differing()).toEqual([]);
     }
-    expect((await sql("select count(*)::int as count from messages"))[0]?.["count"]).toBe(before + acknowledged);
+    const count = (await sql("select count(*)::int as count from messages"))[0]?.["count"] as number;
+    expect(count).toBeGreaterThanOrEqual(before + acknowledged);
+    // A write whose connection ended may have been done.
+    expect(count).toBeLessThanOrEqual(before + acknowledged + unknown);
     expect((await project.up())["update"] ?? 0).toBe(0);
   });
 

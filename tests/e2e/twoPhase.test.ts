@@ -48,7 +48,8 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a transaction over two wor
       `SELECT 'rooms_' || shardid, room_id FROM (SELECT room_id, get_shard_id_for_distribution_column('rooms', room_id) AS shardid FROM generate_series(1, 1000) AS room_id) AS rooms
        JOIN citus_shards USING (shardid) WHERE nodename = '${leader}' LIMIT 1`,
     ).split("|") as [string, string];
-    const swap = `UPDATE pg_dist_node SET nodename = CASE nodename WHEN '${leader}' THEN '${standby}' ELSE '${leader}' END WHERE nodename IN ('${leader}', '${standby}')`;
+    const rename = (from: string, to: string): string => `UPDATE pg_dist_node SET nodename = '${to}' WHERE nodename = '${from}'`;
+    const swap = [rename(leader, "between"), rename(standby, leader), rename("between", standby)].join("; ");
     sql(coordinator, "ALTER SYSTEM SET citus.recover_2pc_interval = -1", "SELECT pg_reload_conf()");
     docker("exec", coordinator, "patronictl", "pause", "--wait");
     docker(
