@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { VIOLATIONS, type Violation } from "../../chaos/checker";
+import { CATALOGUE } from "../../chaos/faults/catalogue";
 import type { Judgement } from "../../chaos/judge";
 import { hasImage, Project } from "./project";
 
@@ -15,13 +16,17 @@ interface Case {
   readonly faults: readonly string[];
 }
 
+/** Those after which a stack takes a minute or more to be whole again are left to long runs. */
+const LONG = ["holder", "holder-crash", "partition", "two-faults", "engine"];
+const FAULTS = CATALOGUE.map(({ name }) => name).filter((name) => !LONG.includes(name));
+
 const cases: Case[] = [
   {
     title: "coordinators and workers that are Patroni groups",
     stack: "active-passive",
     prefix: "e2e-cp-",
     settings: { prefix: "e2e-cp-", shardCount: 4, workers: { groups: 2, members: 3 }, ports: { leader: 15620, standbys: 15621, nodes: 15622, statistics: 15623 } },
-    faults: ["switchover coordinator", "switchover worker", "postmaster coordinator", "postmaster worker", "crash worker", "kill coordinator", "kill worker", "pause coordinator", "pause worker", "standby standby", "etcd etcd", "holder worker", "partition coordinator", "partition worker", "two-faults stack", "everything stack", "power-cut stack"],
+    faults: ["switchover coordinator", "switchover worker", "postmaster coordinator", "postmaster worker", "crash worker", "kill coordinator", "kill worker", "pause coordinator", "pause worker", "standby standby", "etcd etcd", "everything stack", "power-cut stack"],
   },
   {
     title: "workers with copies and the guard",
@@ -42,7 +47,7 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0")).each(cases)("every fault on
   afterAll(() => project.dispose(prefix));
 
   test("nothing that was acknowledged is lost or doubled, and the stack is whole again after each", async () => {
-    const { stdout, stderr } = await project.command("chaos", stack, "--hold", "5", "--seed", "1", "--disturb", "schema,moves", "--json");
+    const { stdout, stderr } = await project.command("chaos", stack, "--fault", FAULTS.join(","), "--hold", "5", "--seed", "1", "--json");
     expect(stdout, stderr).not.toBe("");
     const { verdict, effects, summaries } = JSON.parse(stdout) as Judgement;
     expect(summaries.map(({ fault, role }) => `${fault} ${role}`)).toEqual(expect.arrayContaining([...faults]));
