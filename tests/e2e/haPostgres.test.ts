@@ -193,11 +193,11 @@ describe("examples/ha-postgres", () => {
     const standbys = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).filter((name) => name !== before);
     const sql = (member: string, statement: string): string => docker("exec", member, "psql", "-U", "postgres", "-XAtqc", statement);
     // A replay that takes for ever: what comes from now on lies in the standbys' logs, confirmed and not replayed.
-    const delayReplay = async (delay: string): Promise<void> => {
+    const delayReplay = async (delay: string, followers: readonly string[]): Promise<void> => {
       docker("exec", standbys[0] as string, "patronictl", "edit-config", "--force", "--quiet", "--set", `postgresql.recovery_conf.recovery_min_apply_delay=${delay}`);
-      await eventually(30_000, () => Promise.resolve(standbys.forEach((standby) => expect(sql(standby, "show recovery_min_apply_delay")).toBe(delay))));
+      await eventually(30_000, () => Promise.resolve(followers.forEach((standby) => expect(sql(standby, "show recovery_min_apply_delay")).toBe(delay))));
     };
-    await delayReplay("1h");
+    await delayReplay("1h", standbys);
     await query(uri, "insert into kept select 1000000 + generate_series(1, 100)");
     docker("kill", before);
     for (const standby of standbys) docker("kill", standby);
@@ -213,7 +213,8 @@ describe("examples/ha-postgres", () => {
       const [rows] = await query(uri, "select count(*)::int as count from kept where id > 1000000");
       expect(rows).toEqual([{ count: 100 }]);
     });
-    await delayReplay("0");
+    // Patroni changes it where a standby is; the new leader has its use for it when it is one again.
+    await delayReplay("0", standbys.slice(1));
     docker("start", before);
     await atFullStrength();
   });
