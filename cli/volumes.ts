@@ -29,6 +29,8 @@ export interface LeftVolumes {
 export function leftVolumes(before: readonly DataVolume[], now: StackIdentity): LeftVolumes {
   const planned = new Set(now.volumes.map(({ name }) => name));
   const left = before.filter(({ name }) => !planned.has(name));
-  const isSpent = ({ cluster, role }: DataVolume): boolean => now.topology === "active-passive" || (role === "worker" && cluster !== undefined && now.clusters.includes(cluster));
+  // Of a stack that has none of its volumes any more, under another prefix, nobody holds what they held.
+  const goesOn = left.length < before.length;
+  const isSpent = ({ cluster, role }: DataVolume): boolean => goesOn && (now.topology === "active-passive" || (role === "worker" && cluster !== undefined && now.clusters.includes(cluster)));
   return { spent: left.filter(isSpent).map(({ name }) => name), orphaned: left.filter((volume) => !isSpent(volume)).map(({ name }) => name) };
 }
