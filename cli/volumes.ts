@@ -29,8 +29,8 @@ export interface LeftVolumes {
 export function leftVolumes(before: readonly DataVolume[], now: StackIdentity): LeftVolumes {
   const planned = new Set(now.volumes.map(({ name }) => name));
   const left = before.filter(({ name }) => !planned.has(name));
-  // Of a stack that has none of its volumes any more, under another prefix, nobody holds what they held.
-  const goesOn = left.length < before.length;
-  const isSpent = ({ cluster, role }: DataVolume): boolean => goesOn && (now.topology === "active-passive" || (role === "worker" && cluster !== undefined && now.clusters.includes(cluster)));
+  // What another prefix leaves behind nobody else holds.
+  const isOwn = (name: string): boolean => name.startsWith(now.prefix) && /^(coord|worker|etcd)[-_\d]/.test(name.slice(now.prefix.length));
+  const isSpent = ({ name, cluster, role }: DataVolume): boolean => isOwn(name) && (now.topology === "active-passive" || (role === "worker" && cluster !== undefined && now.clusters.includes(cluster)));
   return { spent: left.filter(isSpent).map(({ name }) => name), orphaned: left.filter((volume) => !isSpent(volume)).map(({ name }) => name) };
 }
