@@ -120,7 +120,7 @@ export function transferringClient(client: number, pairs: readonly (readonly [Sh
       const at = recorder.now();
       const end = (outcome: Outcome, error?: string): void =>
         recorder.record({ type: "transfer", client, key: `${client}-${count}`, shards: [first.name, second.name], at, ms: recorder.since(at), outcome, ...(error !== undefined && { error }) });
-      const { outcome, error } = await transact(session, `${half(first, 1, -amount)}; ${half(second, 2, amount)}`);
+      const { outcome, error } = await transact(session, [`${half(first, 1, -amount)}; ${half(second, 2, amount)}`]);
       end(outcome, error);
       if (outcome === "ok") for (const { name } of [first, second]) acknowledge(name, at);
       return outcome === "ok";

@@ -24,7 +24,7 @@ const READ_INTERVAL_MS = 100;
 const TRANSFER_INTERVAL_MS = 100;
 const REFERENCE_INTERVAL_MS = 200;
 const SCHEMA_INTERVAL_MS = 1500;
-const MOVE_INTERVAL_MS = 5000;
+const MOVE_INTERVAL_MS = 15_000;
 const BURST_MS = 15_000;
 const BURST_EVERY_MS = 60_000;
 /** Of so many dense clients one writes single rows, the others transfers. */

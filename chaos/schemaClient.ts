@@ -4,7 +4,7 @@ import type { Recorder } from "./recorder";
 import type { ClusterTarget } from "./target";
 import { transact } from "./transact";
 
-/** What happens to a table, one change after the other; every third stays. */
+/** What happens to a table, one change after the other; every third of the first stays as it is before the last. */
 const CHANGES: readonly { readonly change: SchemaChange; readonly column?: string }[] = [
   { change: "create" },
   { change: "add column", column: "first" },
@@ -13,6 +13,8 @@ const CHANGES: readonly { readonly change: SchemaChange; readonly column?: strin
   { change: "drop" },
 ];
 const TABLES_PER_KEPT = 3;
+/** So many stay, and no more: a worker that comes back has each of them copied to it. */
+const KEPT_TABLES = 4;
 const SHARDS = 4;
 
 /** Creates, alters and drops distributed tables of its own, a change at a time. After a change that was not acknowledged it begins with another table. */
@@ -25,9 +27,9 @@ export function schemaClient(client: number, cluster: ClusterTarget, recorder: R
       const { change, column } = CHANGES[step] ?? { change: "create" };
       const table = `${CHANGED_PREFIX}${number}`;
       const at = recorder.now();
-      const { outcome, error } = await transact(session, statement(`chaos.${table}`, change, column));
+      const { outcome, error } = await transact(session, statements(`chaos.${table}`, change, column));
       recorder.record({ type: "schema", client, table: changedTable(cluster, table), change, ...(column !== undefined && { column }), at, ms: recorder.since(at), outcome, ...(error !== undefined && { error }) });
-      const last = number % TABLES_PER_KEPT === 0 ? CHANGES.length - 1 : CHANGES.length;
+      const last = number % TABLES_PER_KEPT === 0 && number <= TABLES_PER_KEPT * KEPT_TABLES ? CHANGES.length - 1 : CHANGES.length;
       step += 1;
       if (outcome !== "ok" || step === last) [number, step] = [number + 1, 0];
       return outcome === "ok";
@@ -43,15 +45,15 @@ export function changedTable({ name }: Pick<ClusterTarget, "name">, table: strin
   return `${name}:${table}`;
 }
 
-function statement(table: string, change: SchemaChange, column = ""): string {
+function statements(table: string, change: SchemaChange, column = ""): string[] {
   switch (change) {
     case "create":
-      return `CREATE TABLE ${table} (key bigint, value text); SELECT create_distributed_table('${table}', 'key', colocate_with := 'none', shard_count := ${SHARDS})`;
+      return [`CREATE TABLE ${table} (key bigint, value text)`, `SELECT create_distributed_table('${table}', 'key', colocate_with := 'none', shard_count := ${SHARDS})`];
     case "add column":
-      return `ALTER TABLE ${table} ADD COLUMN ${column} text`;
+      return [`ALTER TABLE ${table} ADD COLUMN ${column} text`];
     case "drop column":
-      return `ALTER TABLE ${table} DROP COLUMN ${column}`;
+      return [`ALTER TABLE ${table} DROP COLUMN ${column}`];
     case "drop":
-      return `DROP TABLE ${table}`;
+      return [`DROP TABLE ${table}`];
   }
 }

@@ -32,6 +32,7 @@ STALLED_S = 5.0
 ENDING_S = 1.0
 RETRY_S = 0.1
 ETCD_TIMEOUT_S = 0.5
+SS_TIMEOUT_S = 2
 REST_PORT = 8008
 POSTGRES_PORT = 5432
 KILLED = 1 << (signal.SIGKILL - 1)
@@ -292,9 +293,9 @@ def reset_connections():
     """
     ports = " or ".join(f"{side} = :{port}" for port in (POSTGRES_PORT, REST_PORT) for side in ("sport", "dport"))
     try:
-        result = subprocess.run(["ss", "--kill", "--tcp", "--all", "--numeric", "--no-header", f"( {ports} )"], capture_output=True, text=True)
+        result = subprocess.run(["ss", "--kill", "--tcp", "--all", "--numeric", "--no-header", f"( {ports} )"], capture_output=True, text=True, timeout=SS_TIMEOUT_S)
         problem = result.stderr.strip() if result.returncode != 0 else ""
-    except OSError as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         problem = str(error)
     if problem:
         log(f"connections could not be closed: {problem}")

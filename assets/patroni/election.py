@@ -38,6 +38,24 @@ def is_ahead(status, timeline, position):
     return (status.data.get("wal_timeline") or status.timeline or timeline, status.wal_position) > (timeline, position)
 
 
+def voters_without_key(cluster, members, streaming):
+    """
+    The standbys that /sync names and that stream, as members by name, where none of them has a key in etcd. Keys expire while etcd, or every
+    standby's Patroni, is away for the time of a lease; the leader would be alone in /sync then, and followed by nobody if it died. One whose key
+    alone has expired is left out: nobody would have its vote.
+    """
+    voters = {name.lower() for name in cluster.sync.voters}
+    if any(name.lower() in voters for name in streaming if name in members):
+        return {}
+    return {name: RemoteMember(name, {"state": "running"}) for name in streaming if name.lower() in voters}
+
+
+def asked_before(cluster):
+    """The addresses in /failsafe of those that /sync names, by name."""
+    asked = cluster.failsafe if isinstance(cluster.failsafe, dict) else {}
+    return {name: address for name, address in asked.items() if name in cluster.sync.members}
+
+
 class Electorate:
     """
     Who decides on the lead, as /sync said when this member last saw it: kept with the data, for the day on which etcd has forgotten it.

@@ -30,6 +30,16 @@ CHANGES = {
             "            recovery_params['primary_conninfo'] = {'host': '/no-leader'}\n",
         ),
     ],
+    "postgresql/sync.py": [
+        # A leader is not alone in /sync while standbys stream that it names, only because their keys have expired.
+        ("from ..dcs import Cluster, Member\n", "from ..dcs import Cluster, Member\nfrom ..election import voters_without_key\n"),
+        (
+            "        replication = CaseInsensitiveDict({row['application_name']: row for row in postgresql.pg_stat_replication()\n",
+            "        streaming = postgresql.pg_stat_replication()\n"
+            "        members.update(voters_without_key(cluster, members, [row['application_name'] for row in streaming]))\n"
+            "        replication = CaseInsensitiveDict({row['application_name']: row for row in streaming\n",
+        ),
+    ],
     "api.py": [
         ("from .dcs import Cluster\n", "from .dcs import Cluster\nfrom .election import WAL_TIMELINE\n"),
         (
@@ -91,6 +101,12 @@ CHANGES = {
             "                    self.state_handler.name, sync, self.cluster.sync.quorum, version=self.cluster.sync.version):\n"
             "                return False\n"
             "        else:\n",
+        ),
+        # Who is asked whether the leader may go on without etcd is at least everybody who may elect another one.
+        (
+            "            if self.state_handler.name not in ret:\n                ret[self.state_handler.name] = self.patroni.api.connection_string\n            return ret\n",
+            "            if self.state_handler.name not in ret:\n                ret[self.state_handler.name] = self.patroni.api.connection_string\n"
+            "            return {**election.asked_before(self.cluster), **ret}\n",
         ),
         # A leader that reaches etcd again takes its word back that it leads without.
         (
