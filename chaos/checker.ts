@@ -28,8 +28,9 @@ export const VIOLATIONS = {
   wrongSteps: "acknowledged increments by other than 1",
   backwards: "acknowledged values that went backwards",
   staleReads: "reads at the leader behind what was acknowledged",
-  differing: "shards whose placements differ",
+  differing: "placements or standbys that differ",
   unhealed: "faults that did not heal",
+  unwhole: "troubles of the stack when everything was read back",
   slowConnects: "attempts to connect that took over 1 s",
   incomplete: "histories that were not read back",
 } as const;
@@ -124,6 +125,8 @@ export class Checker {
   /** How many placements shards have, as far as the history tells. */
   private copies: number | undefined;
   private rewritten = 0;
+  /** Values of reference tables that were acknowledged, and gone when the next one was written. */
+  private overwritten = 0;
   private readonly unhealed = new Map<number, Example>();
   private readonly findings = Object.fromEntries(Object.keys(VIOLATIONS).map((violation) => [violation, { count: 0, examples: [] as Example[] }])) as Record<
     Violation,
@@ -201,9 +204,10 @@ export class Checker {
       lostWrites += this.compareCounters(this.final);
       this.compareSchemas(this.final);
       this.comparePlacements(this.final);
-      for (const [shard, difference] of Object.entries(this.final.differing)) this.find("differing", { key: shard, at: this.final.at, sentence: `should be the same in every placement: ${difference}` });
+      for (const [shard, difference] of Object.entries(this.final.differing)) this.find("differing", { key: shard, at: this.final.at, sentence: `should be the same in every copy: ${difference}` });
+      for (const trouble of this.final.lacks ?? []) this.find("unwhole", { key: "stack", at: this.final.at, sentence: `should have been whole: ${trouble}` });
     }
-    lostWrites += this.rewritten;
+    lostWrites += this.rewritten + this.overwritten;
     const sound = Object.values(this.findings).every(({ count }) => count === 0);
     return { violations: this.findings, lostWrites, requests: this.requests, staleness: this.staleness, late: this.late, sound };
   }
@@ -238,9 +242,13 @@ export class Checker {
     writers.set(value, { id, since: until });
   }
 
-  private reference({ row: key, value, outcome, client, at }: ReferenceEvent): void {
+  private reference({ row: key, value, previous, outcome, client, at }: ReferenceEvent): void {
     const row = this.references.get(key) ?? { possible: new Set(), client, at };
     this.references.set(key, row);
+    if (previous !== undefined && row.acknowledged !== undefined && previous < row.acknowledged) {
+      this.overwritten += 1;
+      this.find("lostReferences", { key, client, at, sentence: `should have taken the place of ${row.acknowledged} or more, which was acknowledged; ${previous === 0 ? "found no row" : `took that of ${previous}`}` });
+    }
     if (outcome === "refused") return;
     row.possible.add(value);
     if (outcome === "ok") [row.acknowledged, row.client, row.at] = [value, client, at];

@@ -65,6 +65,8 @@ export interface ReferenceEvent extends Omit<Request, "shard"> {
   /** The row, `<cluster>:<key>`. */
   readonly row: string;
   readonly value: number;
+  /** The value that it took the place of, 0 if the row was new; known if the outcome is `ok`. */
+  readonly previous?: number;
 }
 
 /** What can be changed of a table by a schema change. */
@@ -169,7 +171,9 @@ export interface FinalEvent extends RowCounts {
   /** The value of each counter, and the increment that wrote it. */
   readonly counters: Readonly<Record<string, number>>;
   readonly writers?: Readonly<Record<string, string>>;
-  /** Shards whose placements differ, each with what differs. */
+  /** What the stack lacked when it was read back; absent if it was whole. */
+  readonly lacks?: readonly string[];
+  /** Shards whose placements differ, and standbys that differ from their leader, each with what differs. */
   readonly differing: Readonly<Record<string, string>>;
 }
 

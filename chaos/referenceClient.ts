@@ -6,7 +6,7 @@ import type { ClusterTarget } from "./target";
 /** Rows that a client writes in turn; each is inserted the first time, and updated from then on. */
 const ROWS = 8;
 
-/** Writes values that grow to rows of the reference table, which every node has a copy of. */
+/** Writes values that grow to rows of the reference table, which every node has a copy of; each tells which one it took the place of. */
 export function referenceClient(client: number, cluster: ClusterTarget, recorder: Recorder): Work {
   let value = 0;
   return {
@@ -17,8 +17,11 @@ export function referenceClient(client: number, cluster: ClusterTarget, recorder
       const key = `${client}-${value % ROWS}`;
       const event = { type: "reference", client, row: referenceRow(cluster, key), value, at: recorder.now() } as const;
       try {
-        await session.query("INSERT INTO chaos.settings VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value", [key, value]);
-        recorder.record({ ...event, ms: recorder.since(event.at), outcome: "ok" });
+        const { rows } = await session.query<{ previous: string | null }>(
+          "INSERT INTO chaos.settings AS own (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value, previous = own.value RETURNING previous",
+          [key, value],
+        );
+        recorder.record({ ...event, ms: recorder.since(event.at), outcome: "ok", previous: Number(rows[0]?.previous ?? 0) });
         return true;
       } catch (error) {
         recorder.record({ ...event, ms: recorder.since(event.at), outcome: outcomeOf(error), error: told(error) });

@@ -1,4 +1,5 @@
 import { reason } from "../setup/setupError";
+import { differingStandbys } from "./differingStandbys";
 import type { Planned } from "./faults/catalogue";
 import type { Scene } from "./faults/fault";
 import type { FaultEvent, HealedEvent } from "./history";
@@ -145,9 +146,13 @@ async function readAll(target: Target, shards: readonly Shard[], { recorder, tel
   tell.doing("waiting until every transaction is decided");
   const { missing } = await strengthAfter(target, STRENGTH_TIMEOUT_MS, { quiet: true });
   if (missing.length > 0) tell.warned(`What is read back may change yet, because the stack is not whole: ${missing.join("; ")}.`);
+  const lacks = missing.length > 0 && { lacks: missing };
   tell.doing("reading everything back from every placement");
   try {
-    recorder.record({ type: "final", at: recorder.now(), ...(await readBack(target.clusters, shards)) });
+    const read = await readBack(target.clusters, shards);
+    tell.doing("comparing standbys with their leaders");
+    const standbys = await differingStandbys(target.plan, target.clusters.every(({ plain }) => plain === true));
+    recorder.record({ type: "final", at: recorder.now(), ...read, ...lacks, differing: { ...read.differing, ...Object.fromEntries(standbys) } });
   } catch (error) {
     tell.warned(`It could not be read back: ${reason(error)}.`);
   }

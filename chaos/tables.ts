@@ -60,7 +60,7 @@ export function createTables({ plan }: Target, cluster: ClusterTarget): Promise<
         else await client.query("SELECT create_distributed_table($1, 'key', colocate_with := 'chaos.inserts')", [table]);
       }
       if (cluster.plain !== true) {
-        await client.query("CREATE TABLE chaos.settings (key text PRIMARY KEY, value bigint NOT NULL)");
+        await client.query("CREATE TABLE chaos.settings (key text PRIMARY KEY, value bigint NOT NULL, previous bigint)");
         await client.query("SELECT create_reference_table('chaos.settings')");
         // Shards with one placement move by logical replication, which has to tell rows apart.
         if (cluster.plan.setup.replicationFactor === 1) for (const table of ["chaos.inserts", "chaos.halves"]) await client.query(`ALTER TABLE ${table} REPLICA IDENTITY FULL`);

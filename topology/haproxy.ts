@@ -55,7 +55,8 @@ export function planHAProxy(name: string, options: HAProxyOptions, { cutSessions
   const configuration = haproxyConfiguration(members, workers, options.standbyLag);
   const tasks: FilePlan[] = [
     { path: `${DIRECTORY}/cut.lua`, content: cutSessions, live: true },
-    ...(followsGuard(workers) ? [{ path: `${DIRECTORY}/instep.lua`, content: `WORKERS = { ${workers.plain.map((worker) => `["${worker}"] = true`).join(", ")} }\n${followGuard}`, live: true }] : []),
+    // There in any case: a container that is made anew gets files as they were at its first update, and their number must not depend on a setting.
+    { path: `${DIRECTORY}/instep.lua`, content: `WORKERS = { ${guardedWorkers(workers).map((worker) => `["${worker}"] = true`).join(", ")} }\n${followGuard}`, live: true },
   ];
   const digest = [configuration, ...tasks.map(({ content }) => content)].reduce((hash, text) => hash.update(text).update("\0"), createHash("sha256")).digest("hex").slice(0, 12);
   // A section of its own, so that what is digested does not hold its digest.
@@ -91,7 +92,8 @@ export function haproxyConfiguration(members: readonly string[], workers?: HAPro
     maxconn 2000
     default-path config
     log stdout format raw local0 notice
-    lua-load cut.lua${followsGuard(workers) ? `\n    lua-load instep.lua` : ""}
+    lua-load cut.lua
+    lua-load instep.lua
 
 defaults
     mode tcp
@@ -143,9 +145,9 @@ frontend statistics
 `;
 }
 
-/** Whether a guard decides which workers are served. */
-function followsGuard(workers: HAProxyWorkers | undefined): workers is HAProxyWorkers {
-  return workers?.guarded === true && workers.plain.length > 0;
+/** The workers of which a guard decides whether they are served. */
+function guardedWorkers(workers: HAProxyWorkers | undefined): readonly string[] {
+  return workers?.guarded === true ? workers.plain : [];
 }
 
 const RESOLVED = "resolvers docker init-addr last,libc,none";

@@ -1,6 +1,6 @@
 -- Serves a plain worker on the port that leads to any node only while it is in step with the cluster: a worker that was
 -- disabled has missed writes. The guard beside the coordinator knows; it is asked at the address of the coordinator that
--- leads. While it does not answer, everything stays as it is. Workers begin in maintenance.
+-- leads. While it does not answer, everything stays as it is. Workers begin in maintenance. WORKERS is empty where nobody guards.
 local PERIOD_MS, TIMEOUT_S, PORT = 250, 1, 8010
 
 local function ask(address)
@@ -29,6 +29,7 @@ local function in_step_workers()
 end
 
 core.register_task(function()
+  if next(WORKERS) == nil then return end
   local served = {}
   while true do
     local in_step = in_step_workers()

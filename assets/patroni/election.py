@@ -31,23 +31,81 @@ WAL_TIMELINE = (
 def is_ahead(status, timeline, position):
     """
     Whether another member has more than this one. A newer timeline counts before a position: it began where an election found everything that was
-    acknowledged, and what an older one has beyond that was acknowledged to nobody.
+    acknowledged, and what an older one has beyond that was acknowledged to nobody. A member is on the newest timeline that it has a file of only
+    while it has received more than it has replayed: a file begins with what the timeline before had.
     """
     if not status.wal_position:
         return False
-    return (status.data.get("wal_timeline") or status.timeline or timeline, status.wal_position) > (timeline, position)
+    xlog = status.data.get("xlog") or {}
+    unreplayed = (xlog.get("received_location") or 0) > (xlog.get("replayed_location") or 0)
+    newest = status.data.get("wal_timeline") if unreplayed else None
+    return (newest or status.timeline or timeline, status.wal_position) > (timeline, position)
 
 
-def voters_without_key(cluster, members, streaming):
+def takes_over(ha, failover):
+    """
+    Whether this member leads after a switchover to it. It is elected as after a failure: the leader before may have died while it handed over,
+    and what it acknowledged meanwhile may be on another member. Where it is not elected the switchover is over, and whoever is best leads.
+    """
+    members = [member for member in ha.cluster.members if member.name != failover.leader and (not ha.sync_mode_is_active() or ha.cluster.sync.matches(member.name))]
+    if ha._is_healthiest_node(members, check_replication_lag=False):
+        return True
+    logger.warning("The switchover to %s is given up: it may lack what another member has", ha.state_handler.name)
+    ha.dcs.manual_failover("", "", version=failover.version)
+    return False
+
+
+def waits_for_standbys(ha):
+    """
+    A standby is set to wait for any other one, so that it does from its promotion on: it is PostgreSQL's checkpointer that has commits wait, and it
+    may take seconds to hear of a setting that was empty.
+    """
+    handler = ha.state_handler
+    if ha.is_synchronous_mode() and not ha.has_lock(False) and handler.role == "replica" and handler.state == "running":
+        sync = handler.sync_handler
+        # Not in the round in which it is set.
+        sync.told = sync.told or handler.config.synchronous_standby_names_set and checkpointer_is_idle(handler)
+        sync.set_synchronous_standby_names([], 1)
+
+
+def checkpointer_is_idle(postgresql):
+    """Whether the checkpointer waits for its next work, and so has heard of every setting before."""
+    try:
+        rows = postgresql.query("SELECT wait_event IS NOT DISTINCT FROM 'CheckpointerMain' FROM pg_catalog.pg_stat_get_activity(NULL) WHERE backend_type = 'checkpointer'", retry=False)
+    except Exception as error:
+        logger.debug("The checkpointer could not be asked for: %s", error)
+        return False
+    return bool(rows) and rows[0][0]
+
+
+def have_all(ha, names, quorum):
+    """
+    Whether any of these members with the votes of `quorum` others has what was acknowledged before commits began to wait for those that they wait for now.
+    One that commits waited for already may be far behind the other that confirmed them.
+    """
+    needed = len(names) - quorum
+    if needed <= 0:
+        return True
+    position = ha.state_handler.sync_handler.acknowledged_position
+    rows = ha.state_handler.query("SELECT application_name, pg_catalog.pg_wal_lsn_diff(flush_lsn, '0/0')::bigint FROM pg_catalog.pg_stat_replication WHERE flush_lsn IS NOT NULL")
+    flushed = {name.lower(): lsn for name, lsn in rows}
+    behind = [name for name in names if flushed.get(name.lower(), 0) < position]
+    if len(names) - len(behind) >= needed:
+        return True
+    logger.info("/sync stays as it is: %s lack what was acknowledged before", ", ".join(sorted(behind)))
+    return False
+
+
+def voters_without_key(cluster, streaming):
     """
     The standbys that /sync names and that stream, as members by name, where none of them has a key in etcd. Keys expire while etcd, or every
     standby's Patroni, is away for the time of a lease; the leader would be alone in /sync then, and followed by nobody if it died. One whose key
     alone has expired is left out: nobody would have its vote.
     """
     voters = {name.lower() for name in cluster.sync.voters}
-    if any(name.lower() in voters for name in streaming if name in members):
-        return {}
-    return {name: RemoteMember(name, {"state": "running"}) for name in streaming if name.lower() in voters}
+    keyed = {member.name.lower() for member in cluster.members}
+    found = [name for name in streaming if name.lower() in voters]
+    return {} if any(name.lower() in keyed for name in found) else {name: RemoteMember(name, {"state": "running"}) for name in found}
 
 
 def asked_before(cluster):

@@ -29,15 +29,50 @@ CHANGES = {
             "        elif not is_remote_member:\n"
             "            recovery_params['primary_conninfo'] = {'host': '/no-leader'}\n",
         ),
+        (
+            "    def set_synchronous_standby_names(self, value: Optional[str]) -> Optional[bool]:\n",
+            "    @property\n    def synchronous_standby_names_set(self) -> bool:\n"
+            "        return bool(self._server_parameters.get('synchronous_standby_names'))\n\n"
+            "    def set_synchronous_standby_names(self, value: Optional[str]) -> Optional[bool]:\n",
+        ),
     ],
     "postgresql/sync.py": [
         # A leader is not alone in /sync while standbys stream that it names, only because their keys have expired.
-        ("from ..dcs import Cluster, Member\n", "from ..dcs import Cluster, Member\nfrom ..election import voters_without_key\n"),
+        ("from ..dcs import Cluster, Member\n", "from ..dcs import Cluster, Member\nfrom ..election import checkpointer_is_idle, voters_without_key\n"),
         (
             "        replication = CaseInsensitiveDict({row['application_name']: row for row in postgresql.pg_stat_replication()\n",
             "        streaming = postgresql.pg_stat_replication()\n"
-            "        members.update(voters_without_key(cluster, members, [row['application_name'] for row in streaming]))\n"
+            "        members.update(voters_without_key(cluster, [row['application_name'] for row in streaming]))\n"
             "        replication = CaseInsensitiveDict({row['application_name']: row for row in streaming\n",
+        ),
+        # Where commits did not wait for anybody, they begin to when the checkpointer has heard of it; what standbys have counts from then on.
+        (
+            "        synchronous_standby_names = self._postgresql.synchronous_standby_names()\n",
+            "        if self._synchronous_standby_names and not self.told and checkpointer_is_idle(self._postgresql):\n"
+            "            self.told = True\n"
+            "            self._postgresql.reset_cluster_info_state(None)\n"
+            "            self._primary_flush_lsn = self._postgresql.last_operation()\n"
+            "        synchronous_standby_names = self._postgresql.synchronous_standby_names()\n",
+        ),
+        (
+            "        self._synchronous_standby_names = synchronous_standby_names\n        try:\n",
+            "        self._synchronous_standby_names = synchronous_standby_names\n"
+            "        self.told = self.told and bool(synchronous_standby_names)\n        try:\n",
+        ),
+        (
+            "        self._primary_flush_lsn = self._postgresql.last_operation()\n        # Ensure",
+            "        self._primary_flush_lsn = self._postgresql.last_operation() if self.told else 2 ** 63\n        # Ensure",
+        ),
+        (
+            "        self._primary_flush_lsn = 0\n",
+            "        self._primary_flush_lsn = 0\n        self.told = False  # whether PostgreSQL has commits wait for somebody\n",
+        ),
+        (
+            "    def _handle_synchronous_standby_names_change(self) -> None:\n",
+            "    @property\n    def acknowledged_position(self) -> int:\n"
+            '        """Up to where commits may have been acknowledged to others than those that they wait for now."""\n'
+            "        return self._primary_flush_lsn\n\n"
+            "    def _handle_synchronous_standby_names_change(self) -> None:\n",
         ),
     ],
     "api.py": [
@@ -67,7 +102,7 @@ CHANGES = {
         # Who decides is remembered with the data.
         (
             "                self.state_handler.reset_cluster_info_state(self.cluster, self.patroni)\n            except Exception as exc1:\n",
-            "                self.state_handler.reset_cluster_info_state(self.cluster, self.patroni)\n                self._electorate.remember(self)\n            except Exception as exc1:\n",
+            "                self.state_handler.reset_cluster_info_state(self.cluster, self.patroni)\n                self._electorate.remember(self)\n                election.waits_for_standbys(self)\n            except Exception as exc1:\n",
         ),
         (
             "        all_known_members = self.old_cluster.members\n",
@@ -93,6 +128,20 @@ CHANGES = {
             "                if my_wal_position < st.wal_position:\n",
             "                if election.is_ahead(st, my_timeline or 0, my_wal_position):\n",
         ),
+        # A switchover is an election, too.
+        (
+            "            if failover.candidate == self.state_handler.name:  # manual failover/switchover to me\n                return True\n",
+            "            if failover.candidate == self.state_handler.name:  # manual failover/switchover to me\n"
+            "                return not failover.leader or self.is_paused() or election.takes_over(self, failover)\n",
+        ),
+        # Who decides has what others confirmed while they decided.
+        (
+            "                if transition == 'quorum':\n",
+            "                if transition == 'quorum':\n                    if not election.have_all(self, nodes, num):\n                        return\n",
+        ),
+        # A member that is no leader waits for any standby from its promotion on.
+        ("sync_handler.set_synchronous_standby_names(CaseInsensitiveSet())\n\n        if self._async_executor", "sync_handler.set_synchronous_standby_names(CaseInsensitiveSet(), 1)\n\n        if self._async_executor"),
+        ("sync_handler.set_synchronous_standby_names(CaseInsensitiveSet())\n\n        role =", "sync_handler.set_synchronous_standby_names(CaseInsensitiveSet(), 1)\n\n        role ="),
         # /sync names the next leader before it takes a write: until then the one before could lead alone.
         (
             "                sync.discard(self.state_handler.name)\n        else:\n",
@@ -100,7 +149,20 @@ CHANGES = {
             "            if not self.cluster.sync.leader_matches(self.state_handler.name) and not self.dcs.write_sync_state(\n"
             "                    self.state_handler.name, sync, self.cluster.sync.quorum, version=self.cluster.sync.version):\n"
             "                return False\n"
+            "        elif self.is_quorum_commit_mode() and not self.dcs.write_sync_state(self.state_handler.name, None, 0, version=self.cluster.sync.version):\n"
+            "            return False\n"
             "        else:\n",
+        ),
+        # Whoever took the lead on what is not so any more stands for election again.
+        (
+            "                # Somebody else updated sync state, it may be due to us losing the lock. To be safe,\n",
+            "                self.release_leader_key_voluntarily()\n"
+            "                # Somebody else updated sync state, it may be due to us losing the lock. To be safe,\n",
+        ),
+        # Who has the lead agrees to nobody else's, also before it is promoted.
+        (
+            "        if self.state_handler.state == PostgresqlState.RUNNING and self.state_handler.role == PostgresqlRole.PRIMARY:\n            return 'Running as a leader'\n",
+            "        if self.is_leader() or self.state_handler.state == PostgresqlState.RUNNING and self.state_handler.role == PostgresqlRole.PRIMARY:\n            return 'Running as a leader'\n",
         ),
         # Who is asked whether the leader may go on without etcd is at least everybody who may elect another one.
         (

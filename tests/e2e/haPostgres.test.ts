@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { docker, eventually, Project, query } from "./project";
 
@@ -209,6 +209,49 @@ describe("examples/ha-postgres", () => {
     expect(await secondsToWrite()).toBeLessThan(10);
     const [rows] = await query(uri, "select count(*)::int as count from confirmed");
     expect(rows).toEqual([{ count: 100 }]);
+    docker("start", before);
+    await atFullStrength();
+  });
+
+  /** Sends a signal to the process of a standby that receives from its leader. */
+  const signalReceiver = (member: string, signal: string): string =>
+    docker("exec", `${member}-holder`, "bash", "-c", `for p in /proc/[0-9]*; do [[ $(tr '\\0' ' ' <$p/cmdline) == *wal[r]eceiver* ]] && kill -${signal} \${p#/proc/}; done; true`);
+  /** Has one standby receive nothing, while the other confirms rows; gives both. */
+  const withOneBehind = async (table: string): Promise<{ before: string; behind: string; ahead: string }> => {
+    await atFullStrength();
+    const before = leader();
+    const [behind, ahead] = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).filter((name) => name !== before) as [string, string];
+    signalReceiver(behind, "STOP");
+    await query(uri, `create table ${table} as select generate_series(1, 100)`);
+    return { before, behind, ahead };
+  };
+
+  test("a standby that lacks what another one has confirmed does not become the only one that decides", async () => {
+    const { before, behind, ahead } = await withOneBehind("unseen");
+    docker("kill", ahead);
+    await eventually(20_000, () => Promise.resolve(expect(said(before, "20s")).toContain("/sync stays as it is")));
+    docker("kill", before);
+    signalReceiver(behind, "CONT");
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    expect(docker("exec", behind, "psql", "-U", "postgres", "-XAtqc", "select pg_is_in_recovery(), to_regclass('unseen') is null")).toBe("t|t");
+    docker("start", ahead);
+    await secondsToWrite();
+    expect(await query(uri, "select count(*)::int as count from unseen")).toEqual([[{ count: 100 }]]);
+    docker("start", before);
+    await atFullStrength();
+  });
+
+  test("a switchover whose leader dies on the way is not finished by a standby that lacks what another one has confirmed", async () => {
+    const { before, behind } = await withOneBehind("halfway");
+    const switchover = spawn("docker", ["exec", before, "patronictl", "switchover", "--candidate", behind, "--force"], { stdio: "ignore" });
+    // PostgreSQL waits for the one that receives nothing before it ends.
+    await eventually(20_000, () => Promise.resolve(expect(said(before, "20s")).toContain("received fast shutdown request")));
+    docker("kill", before);
+    switchover.kill();
+    signalReceiver(behind, "CONT");
+    expect(await secondsToWrite()).toBeLessThan(10);
+    expect(leader()).not.toBe(behind);
+    expect(await query(uri, "select count(*)::int as count from halfway")).toEqual([[{ count: 100 }]]);
     docker("start", before);
     await atFullStrength();
   });

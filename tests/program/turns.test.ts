@@ -102,7 +102,7 @@ describe("HAProxy's configuration", () => {
     expect(await dependencies(recorded, "front-setup")).toEqual(["front-proxy"]);
     const spec = (from: readonly Registered[]) => JSON.parse(find(from, "front-setup").inputs["stdin"] as string) as { digest: string; files: { path: string; content: string }[] };
     const { digest, ...one } = spec(resources);
-    expect(one).toMatchObject({ kind: "haproxy", container: "front", files: [{ path: "/usr/local/etc/haproxy/haproxy.cfg" }, { path: "/usr/local/etc/haproxy/cut.lua" }] });
+    expect(one).toMatchObject({ kind: "haproxy", container: "front", files: [{ path: "/usr/local/etc/haproxy/haproxy.cfg" }, { path: "/usr/local/etc/haproxy/cut.lua" }, { path: "/usr/local/etc/haproxy/instep.lua" }] });
     expect(one.files[0]?.content).toContain(`set-var proc.configuration str(${digest})`);
     expect(spec((await front(["db-1", "db-2"])).resources).digest).not.toBe(digest);
     expect(spec((await front(["db-1"])).resources).digest).toBe(digest);

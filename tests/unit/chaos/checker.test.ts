@@ -109,6 +109,7 @@ describe("reads", () => {
 test.each<[string, HistoryEvent[], Partial<Record<Violation, number>>]>([
   ["placements that differ", [final({ differing: { s1: "coord-2 has one row more" } })], { differing: 1 }],
   ["a fault that nothing healed", [fault(1, 0), final()], { unhealed: 1 }],
+  ["a stack that was not whole when it was read back", [final({ lacks: ["db has no leader"] })], { unwhole: 1 }],
   ["a fault that did not heal in time", [fault(1, 0), healed(1, 9, { problem: "a standby does not stream" }), final()], { unhealed: 1 }],
   ["a fault that healed", [fault(1, 0), healed(1, 9), final()], {}],
   ["an attempt to connect of exactly a second", [connect(0, 1000), final()], {}],
@@ -185,6 +186,8 @@ describe("reference tables", () => {
     ["that hold one of unknown outcome", [reference(1), reference(2, { outcome: "unknown" })], { "a:r": 2 }, {}, ""],
     ["that lost an update", [reference(1), reference(2)], { "a:r": 1 }, { lostReferences: 1 }, "a:r should be 2 or more, which was acknowledged; is 1"],
     ["that lost a row", [reference(1)], {}, { lostReferences: 1 }, "a:r should be 1 or more, which was acknowledged; is not there"],
+    ["that lost an update before the next one", [reference(1), reference(2, { previous: 0 })], { "a:r": 2 }, { lostReferences: 1 }, "a:r should have taken the place of 1 or more, which was acknowledged; found no row"],
+    ["whose next value took the place of the last", [reference(1), reference(2, { previous: 1 })], { "a:r": 2 }, {}, ""],
     ["that hold a refused value", [reference(1), reference(2, { outcome: "refused" })], { "a:r": 2 }, { strangeReferences: 1 }, "a:r should be a value that a client asked for and was not refused; is 2"],
   ])("%s", (_, events, references, expected, sentence) => {
     const all = [...events, final({ references })];
@@ -193,7 +196,7 @@ describe("reference tables", () => {
   });
 
   test("whose copies differ are named", () => {
-    expect(sentences([final({ differing: { "a/chaos.settings": "worker1 has 3 rows, worker2 has 2 rows" } })], "differing")).toEqual(["a/chaos.settings should be the same in every placement: worker1 has 3 rows, worker2 has 2 rows"]);
+    expect(sentences([final({ differing: { "a/chaos.settings": "worker1 has 3 rows, worker2 has 2 rows" } })], "differing")).toEqual(["a/chaos.settings should be the same in every copy: worker1 has 3 rows, worker2 has 2 rows"]);
   });
 });
 

@@ -41,7 +41,7 @@ test.each<[string, HistoryEvent[], number, string[]]>([
 test("what must not happen at all is an objective without being asked for", () => {
   expect(missed([], [], { rpo: 0 }, [connect(0, 2000), final({ rows: { x: 1 }, differing: { s1: "a row" } })])).toEqual([
     "rows that no client inserted: 1 of 0",
-    "shards whose placements differ: 1 of 0",
+    "placements or standbys that differ: 1 of 0",
     "attempts to connect that took over 1 s: 1 of 0",
   ]);
 });

@@ -85,7 +85,7 @@ describe("the report", () => {
     expect(text).toMatch(/gap of kill & run of coordinator, p95 +0\.60 s +0\.92 s +missed/);
     expect(text).toMatch(/acknowledged writes lost +0 +0 +met/);
     expect(text).toContain("70 × connection # to <worker> refused");
-    expect(text).toContain("✗ 1 of 22 objectives was missed.");
+    expect(text).toContain("✗ 1 of 23 objectives was missed.");
   });
 
   test("tells violations with their cases, in Markdown as lists, and shows pictures", async () => {
