@@ -66,12 +66,14 @@ function changedName({ stack, before, now, holdings }: Custody): string | undefi
 function changedMajor({ stack, before, now, holdings, images }: Custody): string | undefined {
   const names = new Map(now.volumes.filter(isDatabase).map(({ name, container }) => [name, container]));
   const own = holdings.filter(({ volume }) => names.has(volume));
-  const other = own.find(({ postgresMajor }) => postgresMajor !== now.postgresMajor);
+  const present = new Set(own.flatMap(({ volume, postgresMajor }) => (postgresMajor === now.postgresMajor ? [volume] : [])));
+  // A volume may hold the data of an older major beside that of the present one, left there by an upgrade by hand.
+  const others = own.filter(({ volume }) => !present.has(volume));
+  const [other] = others;
   const way =
     `Put back the image that the data was made with (images.citus, postgresMajor). To change over, make a stack of another name and prefix with the new image beside it, copy the rows (pg_dump, psql), and take this one down.`;
-  // A volume may hold the data of an older major beside that of the present one, left there by an upgrade by hand.
-  if (other !== undefined && !own.some(({ volume, postgresMajor }) => volume === other.volume && postgresMajor === now.postgresMajor)) {
-    const all = own.filter(({ postgresMajor }) => postgresMajor === other.postgresMajor).length;
+  if (other !== undefined) {
+    const all = others.filter(({ postgresMajor }) => postgresMajor === other.postgresMajor).length;
     return (
       `The settings of ${stack} mean PostgreSQL ${now.postgresMajor}, and ${other.volume}${all > 1 ? ` and ${all - 1} other ${all > 2 ? "volumes" : "volume"}` : ""} ${all > 1 ? "hold" : "holds"} data of PostgreSQL ${other.postgresMajor}: ` +
       `the new server would not start on it, or begin anew and empty beside it. ${way}`
