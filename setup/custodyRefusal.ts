@@ -110,8 +110,12 @@ function isGivenNow(now: StackIdentity, key: PasswordKey): boolean {
   return now.passwords.includes(key);
 }
 
-function lostClusters({ stack, now, removed, fence, acceptLoss }: Custody): string | undefined {
-  const lost = removed.filter(({ name, filled, ownsTenants }) => !acceptLoss.has(name) && (ownsTenants || filled === undefined || filled.length > 0));
+function lostClusters({ stack, before, now, holdings, removed, fence, acceptLoss }: Custody): string | undefined {
+  const hasDatabase = (cluster: string): boolean => heldBy({ volumes: before?.volumes.filter((volume) => volume.cluster === cluster) ?? [] }, holdings) !== undefined;
+  const lost = removed
+    // One that never came to be does not answer either, and has nothing to lose.
+    .map(({ filled, ...cluster }) => ({ ...cluster, filled: filled ?? (hasDatabase(cluster.name) ? undefined : []) }))
+    .filter(({ name, filled, ownsTenants }) => !acceptLoss.has(name) && (ownsTenants || filled === undefined || filled.length > 0));
   const [first] = lost;
   if (first === undefined) return undefined;
   const names = lost.map(({ name }) => name);
@@ -126,12 +130,12 @@ function lostClusters({ stack, now, removed, fence, acceptLoss }: Custody): stri
   return (
     `${names.join(" and ")} ${is} no longer among the clusters of ${stack} (now ${now.clusters.join(", ")}), and ${what}. A cluster has no other name, and a key of clusters takes the place of the default ones, so list all of them: ` +
     `${names.map((name) => `npm run pulumi -- config set --path clusters.${name}.workers <count> --stack ${stack}`).join(", ")}.${drain} ` +
-    `To give up ${their} data: npm run up -- ${stack} --accept-loss ${names.join(",")}.`
+    `To give up ${their} data: npm run up -- ${stack} --accept-loss ${names.join(",")}; with plain Pulumi: CITUS_ACCEPT_LOSS=${names.join(",")} pulumi up.`
   );
 }
 
 /** The volumes of an identity that hold a database, in words; undefined if none does. */
-function heldBy({ volumes }: StackIdentity, holdings: readonly Holding[]): string | undefined {
+function heldBy({ volumes }: Pick<StackIdentity, "volumes">, holdings: readonly Holding[]): string | undefined {
   const held = volumes.filter(({ name }) => holdings.some(({ volume }) => volume === name)).map(({ name }) => name);
   if (held.length === 0) return undefined;
   return `the data in ${held[0] ?? ""}${held.length > 1 ? ` and ${held.length - 1} other ${held.length > 2 ? "volumes" : "volume"}` : ""}`;
