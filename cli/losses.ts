@@ -7,7 +7,7 @@ import type { Stack } from "./stack";
 /** What goes with the data of one Citus cluster. */
 export interface ClusterLoss {
   readonly cluster: string;
-  /** The user's tables that have rows; undefined if no coordinator tells. */
+  /** The user's tables that have rows, and other databases; undefined if no coordinator tells. */
   readonly tables: readonly UserTable[] | undefined;
 }
 
@@ -41,10 +41,14 @@ export function lossSentence({ clusters, databases }: Losses): string | undefine
   const told = clusters.flatMap(({ cluster, tables = [] }) => (tables.length === 0 ? [] : [{ cluster, tables }]));
   const words = told.map(({ cluster, tables }) => {
     const bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
-    return `${clusters.length > 1 ? `in ${cluster} ` : ""}${listed(tables.map(({ name, estimatedRows }) => `${name} (about ${estimatedRows} ${estimatedRows === 1 ? "row" : "rows"})`))}, ${size(bytes)} in all`;
+    return `${clusters.length > 1 ? `in ${cluster} ` : ""}${listed(tables.map(inWords))}, ${size(bytes)} in all`;
   });
   const silent = databases.volumes.length === 0 ? [] : [`${size(databases.bytes)} in ${listed(databases.volumes)}, which no coordinator tells about`];
   return words.length + silent.length === 0 ? undefined : [...words, ...silent].join("; ");
+}
+
+function inWords({ name, estimatedRows }: UserTable): string {
+  return estimatedRows === undefined ? name : `${name} (about ${estimatedRows} ${estimatedRows === 1 ? "row" : "rows"})`;
 }
 
 async function bytesOf(volumes: readonly string[], image: string): Promise<number> {

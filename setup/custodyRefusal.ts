@@ -124,7 +124,7 @@ function lostClusters({ stack, before, now, holdings, removed, fence, acceptLoss
     first.filled === undefined
       ? `cluster ${first.name} does not answer, so that nobody knows what is in it`
       : first.filled.length > 0
-        ? `cluster ${first.name} has rows in ${first.filled.join(", ")}`
+        ? `cluster ${first.name} has data in ${first.filled.join(", ")}`
         : `tenants are born in cluster ${first.name}`;
   const drain = fence ? ` To take ${them} out, put ${them} back, move ${their} tenants away (${names.map((name) => `npm run tenant -- drain ${name}`).join(", ")}), and then leave ${them} out.` : "";
   return (

@@ -48,8 +48,8 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
     test.each<[string, Record<string, unknown>, RegExp]>([
       ["another prefix", { prefix: "e2e-cx-" }, /prefix is "e2e-cx-", and the data of custody is under "e2e-cu-".*config set prefix e2e-cu-/],
       ["another topology", passive, /topology is active-passive, and custody has data as active-active/],
-      ["a cluster of another name", { clusters: { z: { workers: 1, port: 15810 } } }, /a is no longer among the clusters of custody \(now z\), and cluster a has rows in public\.rooms/],
-      ["a cluster of another name without the fence", { clusters: { z: { workers: 1, port: 15810 } }, tenantFence: false }, /cluster a has rows in public\.rooms/],
+      ["a cluster of another name", { clusters: { z: { workers: 1, port: 15810 } } }, /a is no longer among the clusters of custody \(now z\), and cluster a has data in public\.rooms/],
+      ["a cluster of another name without the fence", { clusters: { z: { workers: 1, port: 15810 } }, tenantFence: false }, /cluster a has data in public\.rooms/],
       ["an image of another major", { images: { citus: OTHER_MAJOR } }, /mean PostgreSQL 16, and e2e-cu-coord_a-data and 1 other volume hold data of PostgreSQL 17/],
       ["another postgresMajor", { images: { citus: UNTOLD_MAJOR }, postgresMajor: 18 }, /mean PostgreSQL 18, and e2e-cu-coord_a-data and 1 other volume hold data of PostgreSQL 17/],
       ["another password", { superuserPassword: "another" }, /superuserPassword is another one.*It was generated, and is in the state: npm run pulumi -- config rm superuserPassword/],

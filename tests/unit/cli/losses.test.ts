@@ -9,6 +9,11 @@ test.each<[string, Losses, string | undefined]>([
   ["no table with rows", { clusters: [{ cluster: "a", tables: [] }], databases: none }, undefined],
   ["a cluster that tells", { clusters: [{ cluster: "citusap", tables: [table("public.messages", 1, 4096), table("public.rooms", 200, 4096)] }], databases: none }, "public.messages (about 1 row) and public.rooms (about 200 rows), 8 kB in all"],
   [
+    "a database of the user's beside tables",
+    { clusters: [{ cluster: "citusap", tables: [table("public.notes", 3, 4096), { name: "database ledger", filled: true, bytes: 4096 }] }], databases: none },
+    "public.notes (about 3 rows) and database ledger, 8 kB in all",
+  ],
+  [
     "one that tells and one that does not",
     { clusters: [{ cluster: "a", tables: [table("public.rooms", 2, 1024)] }, { cluster: "b", tables: undefined }], databases: { volumes: ["coord_b-data"], bytes: 3 * 1024 ** 2 } },
     "in a public.rooms (about 2 rows), 1 kB in all; 3.0 MB in coord_b-data, which no coordinator tells about",

@@ -91,7 +91,7 @@ describe("what would lose sight of data is refused, with the way that keeps it",
     [
       "default clusters that a key takes the place of",
       custody({ ...active, clusters: ["c"] }, { before: active, removed: [{ name: "a", filled: ["public.rooms"], ownsTenants: true }, { name: "b", filled: [], ownsTenants: true }] }),
-      /^a and b are no longer among the clusters of s \(now c\), and cluster a has rows in public\.rooms\. .*list all of them: npm run pulumi -- config set --path clusters\.a\.workers <count> --stack s, .*npm run tenant -- drain a, .*--accept-loss a,b; with plain Pulumi: CITUS_ACCEPT_LOSS=a,b pulumi up\. Nothing was touched\.$/,
+      /^a and b are no longer among the clusters of s \(now c\), and cluster a has data in public\.rooms\. .*list all of them: npm run pulumi -- config set --path clusters\.a\.workers <count> --stack s, .*npm run tenant -- drain a, .*--accept-loss a,b; with plain Pulumi: CITUS_ACCEPT_LOSS=a,b pulumi up\. Nothing was touched\.$/,
     ],
     ["an empty cluster that tenants are born in", custody({ ...active, clusters: ["a"] }, { before: active, removed: [{ name: "b", filled: [], ownsTenants: true }] }), /tenants are born in cluster b\./],
     ["a cluster whose volumes are gone, and that tenants are born in", custody({ ...active, clusters: ["a"] }, { before: active, removed: [{ name: "b", filled: undefined, ownsTenants: true }] }), /tenants are born in cluster b\./],
@@ -102,7 +102,7 @@ describe("what would lose sight of data is refused, with the way that keeps it",
 
   test("without a fence nobody is told to drain", () => {
     const given = custody({ ...active, clusters: ["a"] }, { before: active, fence: false, removed: [{ name: "b", filled: ["public.rooms"], ownsTenants: false }] });
-    expect(custodyRefusal(given)).toMatch(/cluster b has rows in public\.rooms/);
+    expect(custodyRefusal(given)).toMatch(/cluster b has data in public\.rooms/);
     expect(custodyRefusal(given)).not.toContain("drain");
   });
 });
