@@ -115,11 +115,28 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
   });
 
   describe("down", () => {
+    const ORPHANED = [`${PREFIX}coord_b-data`, `${PREFIX}worker_b1-data`];
+
     test("refuses without a terminal where data took writes, and says what would go", async () => {
       const before = belongings(project, PREFIX);
       const { code, stderr } = await project.command("down", "custody");
       expect([code, stderr]).toEqual([1, expect.stringMatching(/its data goes for good: public\.rooms \(about \d+ rows\), .*Nothing was dropped yet: say --yes/)]);
       expect(belongings(project, PREFIX)).toEqual(before);
+    });
+
+    test("asks about a cluster that the file has no more, and counts its local tables and other databases", async () => {
+      const [a, b] = [{ workers: 1, port: 15810 }, { workers: 1, port: 15830 }];
+      project.configure({ clusters: { a, b } });
+      expect((await project.command("up", "custody")).code).toBe(0);
+      await query((await project.outputs<Outputs>()).uris["b"] as string, "create table notes (note text)", "insert into notes values ('kept')", "create database ledger");
+      project.configure({ clusters: { a } });
+      const before = belongings(project, PREFIX);
+      const { code, stderr } = await project.command("down", "custody");
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/in a public\.rooms .*; in b public\.notes \(about \d+ rows?\) and database ledger, .*Nothing was dropped yet: say --yes/)]);
+      expect(belongings(project, PREFIX)).toEqual(before);
+      expect((await project.command("up", "custody")).stderr).toMatch(/b is no longer among the clusters of custody \(now a\), and cluster b has data in public\.notes, database ledger/);
+      expect((await project.command("up", "custody", "--accept-loss", "b")).code).toBe(0);
+      expect(volumes()).toEqual(expect.arrayContaining(ORPHANED));
     });
 
     test("keeps the data by what the file says now, and the next up finds it", async () => {
@@ -131,10 +148,11 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
       expect(await rooms()).toEqual([{ count: 50 }]);
     });
 
-    test("drops it by what the file says now, with --yes", async () => {
+    test("drops it by what the file says now, with --yes, and tells what a cluster that was taken out has left", async () => {
       project.configure({ dataOnDestroy: undefined });
-      expect((await project.command("down", "custody", "--yes")).code).toBe(0);
-      expect(project.leftovers(PREFIX)).toEqual([]);
+      const { code, stdout } = await project.command("down", "custody", "--yes");
+      expect([code, stdout]).toEqual([0, expect.stringContaining(`docker volume rm ${ORPHANED.join(" ")}`)]);
+      expect(project.leftovers(PREFIX).sort()).toEqual(ORPHANED);
     });
   });
 });
