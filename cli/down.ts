@@ -1,4 +1,5 @@
 import colors from "picocolors";
+import { identityOf } from "../topology/identity";
 import { confirm } from "./confirm";
 import { docker } from "./docker";
 import { Failure } from "./failure";
@@ -28,6 +29,8 @@ export interface DownOptions {
 interface Remains {
   /** Volumes, with their data. */
   readonly volumes: readonly string[];
+  /** Volumes with the stack's label that neither its state nor its configuration names. */
+  readonly others: readonly string[];
   /** Whether the backend still knows the stack. */
   readonly state: boolean;
 }
@@ -50,7 +53,7 @@ export async function down(name: string, { remove, forget, yes, json }: DownOpti
   // Without a configuration that can be read nobody knows whether the data may go.
   const keep = stack === undefined || stack.settings.dataOnDestroy === "keep";
   const known = await knownVolumes(label, state, stack);
-  if (stack !== undefined && !keep && !yes) await requireConsent(stack, known);
+  if (stack !== undefined && !keep && !yes) await requireConsent(stack, state, known);
   if (state !== undefined) {
     await retainVolumes(pulumi, state);
     await destroy(session, state, label);
@@ -62,7 +65,8 @@ export async function down(name: string, { remove, forget, yes, json }: DownOpti
 
   if (remove || forget) await forgetStack(session, forget);
   const volumes = await existingVolumes([...new Set([...known, ...(stack === undefined ? [] : volumeNames(stack))])]);
-  report(name, { volumes, state: state !== undefined && !remove }, keep, performance.now() - startedAt, json);
+  const others = (await labelledVolumes(label)).filter((volume) => !volumes.includes(volume));
+  report(name, { volumes, others, state: state !== undefined && !remove }, keep, performance.now() - startedAt, json);
 }
 
 /** The stack's plan, unless its configuration cannot be read: what is recorded and labelled goes all the same. */
@@ -86,9 +90,10 @@ async function knownVolumes(label: string, state: State | undefined, stack: Stac
   return existingVolumes([...new Set([...(state?.volumes ?? []).map(({ name }) => name), ...own])]);
 }
 
-/** Asks a person whether data that took writes may go. */
-async function requireConsent(stack: Stack, volumes: readonly string[]): Promise<void> {
-  const lost = lossSentence(await lossesOf(stack, volumes));
+/** Asks a person whether data that took writes may go, also that of clusters which the configuration has no more. */
+async function requireConsent(stack: Stack, state: State | undefined, volumes: readonly string[]): Promise<void> {
+  const known = [...(state === undefined ? [] : [{ ...state.identity, volumes: state.volumes }]), identityOf(stack.settings, stack.passwords)];
+  const lost = lossSentence(await lossesOf(volumes, known, stack.settings.images.holder));
   if (lost === undefined) return;
   await confirm(stack.name, `With ${stack.name} its data goes for good: ${lost}. To keep it: npm run pulumi -- config set dataOnDestroy keep --stack ${stack.name}.`);
 }
@@ -135,11 +140,18 @@ async function forgetStack({ backend, pulumi }: Session, force: boolean): Promis
 
 function report(name: string, remains: Remains, keep: boolean, elapsedMs: number, json: boolean): void {
   if (json) return console.log(JSON.stringify({ stack: name, seconds: Number((elapsedMs / 1000).toFixed(1)), remains }, undefined, 2));
-  const volumes =
-    remains.volumes.length === 0
-      ? "No container, network or volume of it is left."
-      : `${remains.volumes.length} ${remains.volumes.length === 1 ? "volume is" : "volumes are"} left, with ${keep ? "the data that is kept" : "data that no state knows"}: ` +
-        `${listed(remains.volumes)}. To drop ${remains.volumes.length === 1 ? "it" : "them"}: docker volume rm ${remains.volumes.join(" ")}.`;
   const state = remains.state ? ` Pulumi still knows the stack, with its history; npm run down -- ${name} --remove takes that away, too.` : "";
-  console.log(`\n${colors.green("✓")} ${colors.bold(name)} is down (${duration(elapsedMs)}). ${volumes} Images stay on this machine.${state}`);
+  console.log(`\n${colors.green("✓")} ${colors.bold(name)} is down (${duration(elapsedMs)}). ${leftSentence(remains, keep)} Images stay on this machine.${state}`);
+}
+
+/** What is left of a stack on Docker, in words. */
+export function leftSentence({ volumes, others }: Pick<Remains, "volumes" | "others">, keep: boolean): string {
+  const [is, them] = volumes.length === 1 ? ["volume is", "it"] : ["volumes are", "them"];
+  const own =
+    volumes.length === 0
+      ? `No container${others.length === 0 ? ", network or volume" : " or network"} of it is left.`
+      : `${volumes.length} ${is} left, with ${keep ? "the data that is kept" : "data that no state knows"}: ${listed(volumes)}. To drop ${them}: docker volume rm ${volumes.join(" ")}.`;
+  if (others.length === 0) return own;
+  const it = others.length === 1 ? "it" : "them";
+  return `${own} Left alone, with its label and named by neither its state nor its configuration: ${listed(others)}. To drop ${it}, unless another copy of the project has ${it}: docker volume rm ${others.join(" ")}.`;
 }

@@ -27,17 +27,20 @@ export async function custody({ stack, identity: now, fence }: IdentitySpec, { b
   const [majors, removed, holdings] = await Promise.all([
     imageMajors(images),
     before === undefined ? [] : removedClusters(before, now),
-    volumesInQuestion(before, now, changedPasswords.length > 0).then((volumes) => holdingsOf(volumes, holderImage)),
+    existing(volumesInQuestion(before, now, changedPasswords.length > 0)).then((volumes) => holdingsOf(volumes, holderImage)),
   ]);
   return custodyRefusal({ stack, ...(before && { before }), now, holdings, images: majors, removed, changedPasswords, fence, acceptLoss });
 }
 
-/** The volumes that have to be looked into: all where something has changed that concerns all of them, else those that no update knows yet. */
-async function volumesInQuestion(before: StackIdentity | undefined, now: StackIdentity, passwordChanged: boolean): Promise<string[]> {
-  const known = before?.volumes.filter(isDatabase).map(({ name }) => name) ?? [];
+/** The volumes that have to be looked into: all where something has changed that concerns all of them, else those that no update knows yet, and those of clusters that are taken out. */
+export function volumesInQuestion(before: StackIdentity | undefined, now: StackIdentity, passwordChanged: boolean): string[] {
+  const recorded = before?.volumes.filter(isDatabase) ?? [];
+  const known = recorded.map(({ name }) => name);
   const planned = now.volumes.filter(isDatabase).map(({ name }) => name);
   const same = before !== undefined && (["topology", "prefix", "scope", "postgresMajor"] as const).every((key) => before[key] === now[key]) && !passwordChanged;
-  return existing(same ? planned.filter((name) => !known.includes(name)) : [...new Set([...known, ...planned])]);
+  if (!same) return [...new Set([...known, ...planned])];
+  const removed = recorded.filter(({ cluster }) => cluster !== undefined && !now.clusters.includes(cluster)).map(({ name }) => name);
+  return [...new Set([...removed, ...planned.filter((name) => !known.includes(name))])];
 }
 
 async function imageMajors(images: Circumstances["images"]): Promise<ImageMajor[]> {

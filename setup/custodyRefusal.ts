@@ -66,12 +66,14 @@ function changedName({ stack, before, now, holdings }: Custody): string | undefi
 function changedMajor({ stack, before, now, holdings, images }: Custody): string | undefined {
   const names = new Map(now.volumes.filter(isDatabase).map(({ name, container }) => [name, container]));
   const own = holdings.filter(({ volume }) => names.has(volume));
-  const other = own.find(({ postgresMajor }) => postgresMajor !== now.postgresMajor);
+  const present = new Set(own.flatMap(({ volume, postgresMajor }) => (postgresMajor === now.postgresMajor ? [volume] : [])));
+  // A volume may hold the data of an older major beside that of the present one, left there by an upgrade by hand.
+  const others = own.filter(({ volume }) => !present.has(volume));
+  const [other] = others;
   const way =
     `Put back the image that the data was made with (images.citus, postgresMajor). To change over, make a stack of another name and prefix with the new image beside it, copy the rows (pg_dump, psql), and take this one down.`;
-  // A volume may hold the data of an older major beside that of the present one, left there by an upgrade by hand.
-  if (other !== undefined && !own.some(({ volume, postgresMajor }) => volume === other.volume && postgresMajor === now.postgresMajor)) {
-    const all = own.filter(({ postgresMajor }) => postgresMajor === other.postgresMajor).length;
+  if (other !== undefined) {
+    const all = others.filter(({ postgresMajor }) => postgresMajor === other.postgresMajor).length;
     return (
       `The settings of ${stack} mean PostgreSQL ${now.postgresMajor}, and ${other.volume}${all > 1 ? ` and ${all - 1} other ${all > 2 ? "volumes" : "volume"}` : ""} ${all > 1 ? "hold" : "holds"} data of PostgreSQL ${other.postgresMajor}: ` +
       `the new server would not start on it, or begin anew and empty beside it. ${way}`
@@ -108,8 +110,12 @@ function isGivenNow(now: StackIdentity, key: PasswordKey): boolean {
   return now.passwords.includes(key);
 }
 
-function lostClusters({ stack, now, removed, fence, acceptLoss }: Custody): string | undefined {
-  const lost = removed.filter(({ name, filled, ownsTenants }) => !acceptLoss.has(name) && (ownsTenants || filled === undefined || filled.length > 0));
+function lostClusters({ stack, before, now, holdings, removed, fence, acceptLoss }: Custody): string | undefined {
+  const hasDatabase = (cluster: string): boolean => heldBy({ volumes: before?.volumes.filter((volume) => volume.cluster === cluster) ?? [] }, holdings) !== undefined;
+  const lost = removed
+    // One that never came to be does not answer either, and has nothing to lose.
+    .map(({ filled, ...cluster }) => ({ ...cluster, filled: filled ?? (hasDatabase(cluster.name) ? undefined : []) }))
+    .filter(({ name, filled, ownsTenants }) => !acceptLoss.has(name) && (ownsTenants || filled === undefined || filled.length > 0));
   const [first] = lost;
   if (first === undefined) return undefined;
   const names = lost.map(({ name }) => name);
@@ -118,18 +124,18 @@ function lostClusters({ stack, now, removed, fence, acceptLoss }: Custody): stri
     first.filled === undefined
       ? `cluster ${first.name} does not answer, so that nobody knows what is in it`
       : first.filled.length > 0
-        ? `cluster ${first.name} has rows in ${first.filled.join(", ")}`
+        ? `cluster ${first.name} has data in ${first.filled.join(", ")}`
         : `tenants are born in cluster ${first.name}`;
   const drain = fence ? ` To take ${them} out, put ${them} back, move ${their} tenants away (${names.map((name) => `npm run tenant -- drain ${name}`).join(", ")}), and then leave ${them} out.` : "";
   return (
     `${names.join(" and ")} ${is} no longer among the clusters of ${stack} (now ${now.clusters.join(", ")}), and ${what}. A cluster has no other name, and a key of clusters takes the place of the default ones, so list all of them: ` +
     `${names.map((name) => `npm run pulumi -- config set --path clusters.${name}.workers <count> --stack ${stack}`).join(", ")}.${drain} ` +
-    `To give up ${their} data: npm run up -- ${stack} --accept-loss ${names.join(",")}.`
+    `To give up ${their} data: npm run up -- ${stack} --accept-loss ${names.join(",")}; with plain Pulumi: CITUS_ACCEPT_LOSS=${names.join(",")} pulumi up.`
   );
 }
 
 /** The volumes of an identity that hold a database, in words; undefined if none does. */
-function heldBy({ volumes }: StackIdentity, holdings: readonly Holding[]): string | undefined {
+function heldBy({ volumes }: Pick<StackIdentity, "volumes">, holdings: readonly Holding[]): string | undefined {
   const held = volumes.filter(({ name }) => holdings.some(({ volume }) => volume === name)).map(({ name }) => name);
   if (held.length === 0) return undefined;
   return `the data in ${held[0] ?? ""}${held.length > 1 ? ` and ${held.length - 1} other ${held.length > 2 ? "volumes" : "volume"}` : ""}`;

@@ -4,7 +4,7 @@ import { psqlIn, userTables } from "./userTables";
 /** A cluster that a stack had and has no more. */
 export interface RemovedCluster {
   readonly name: string;
-  /** The user's tables that have rows there; undefined if it does not tell. */
+  /** The user's tables that have rows there, and other databases; undefined if it does not tell. */
   readonly filled: readonly string[] | undefined;
   /** Whether tenants may be born there, as the clusters have it. */
   readonly ownsTenants: boolean;

@@ -48,8 +48,8 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
     test.each<[string, Record<string, unknown>, RegExp]>([
       ["another prefix", { prefix: "e2e-cx-" }, /prefix is "e2e-cx-", and the data of custody is under "e2e-cu-".*config set prefix e2e-cu-/],
       ["another topology", passive, /topology is active-passive, and custody has data as active-active/],
-      ["a cluster of another name", { clusters: { z: { workers: 1, port: 15810 } } }, /a is no longer among the clusters of custody \(now z\), and cluster a has rows in public\.rooms/],
-      ["a cluster of another name without the fence", { clusters: { z: { workers: 1, port: 15810 } }, tenantFence: false }, /cluster a has rows in public\.rooms/],
+      ["a cluster of another name", { clusters: { z: { workers: 1, port: 15810 } } }, /a is no longer among the clusters of custody \(now z\), and cluster a has data in public\.rooms/],
+      ["a cluster of another name without the fence", { clusters: { z: { workers: 1, port: 15810 } }, tenantFence: false }, /cluster a has data in public\.rooms/],
       ["an image of another major", { images: { citus: OTHER_MAJOR } }, /mean PostgreSQL 16, and e2e-cu-coord_a-data and 1 other volume hold data of PostgreSQL 17/],
       ["another postgresMajor", { images: { citus: UNTOLD_MAJOR }, postgresMajor: 18 }, /mean PostgreSQL 18, and e2e-cu-coord_a-data and 1 other volume hold data of PostgreSQL 17/],
       ["another password", { superuserPassword: "another" }, /superuserPassword is another one.*It was generated, and is in the state: npm run pulumi -- config rm superuserPassword/],
@@ -115,11 +115,28 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
   });
 
   describe("down", () => {
+    const ORPHANED = [`${PREFIX}coord_b-data`, `${PREFIX}worker_b1-data`];
+
     test("refuses without a terminal where data took writes, and says what would go", async () => {
       const before = belongings(project, PREFIX);
       const { code, stderr } = await project.command("down", "custody");
       expect([code, stderr]).toEqual([1, expect.stringMatching(/its data goes for good: public\.rooms \(about \d+ rows\), .*Nothing was dropped yet: say --yes/)]);
       expect(belongings(project, PREFIX)).toEqual(before);
+    });
+
+    test("asks about a cluster that the file has no more, and counts its local tables and other databases", async () => {
+      const [a, b] = [{ workers: 1, port: 15810 }, { workers: 1, port: 15830 }];
+      project.configure({ clusters: { a, b } });
+      expect((await project.command("up", "custody")).code).toBe(0);
+      await query((await project.outputs<Outputs>()).uris["b"] as string, "create table notes (note text)", "insert into notes values ('kept')", "create database ledger");
+      project.configure({ clusters: { a } });
+      const before = belongings(project, PREFIX);
+      const { code, stderr } = await project.command("down", "custody");
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/in a public\.rooms .*; in b public\.notes \(about \d+ rows?\) and database ledger, .*Nothing was dropped yet: say --yes/)]);
+      expect(belongings(project, PREFIX)).toEqual(before);
+      expect((await project.command("up", "custody")).stderr).toMatch(/b is no longer among the clusters of custody \(now a\), and cluster b has data in public\.notes, database ledger/);
+      expect((await project.command("up", "custody", "--accept-loss", "b")).code).toBe(0);
+      expect(volumes()).toEqual(expect.arrayContaining(ORPHANED));
     });
 
     test("keeps the data by what the file says now, and the next up finds it", async () => {
@@ -131,10 +148,11 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
       expect(await rooms()).toEqual([{ count: 50 }]);
     });
 
-    test("drops it by what the file says now, with --yes", async () => {
+    test("drops it by what the file says now, with --yes, and tells what a cluster that was taken out has left", async () => {
       project.configure({ dataOnDestroy: undefined });
-      expect((await project.command("down", "custody", "--yes")).code).toBe(0);
-      expect(project.leftovers(PREFIX)).toEqual([]);
+      const { code, stdout } = await project.command("down", "custody", "--yes");
+      expect([code, stdout]).toEqual([0, expect.stringContaining(`docker volume rm ${ORPHANED.join(" ")}`)]);
+      expect(project.leftovers(PREFIX).sort()).toEqual(ORPHANED);
     });
   });
 });

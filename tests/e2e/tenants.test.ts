@@ -414,7 +414,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     const total = before.reduce((sum, [row]) => sum + (row?.["count"] as number), 0);
     project.configure({ clusters: { b: { workers: WORKERS, port: ports.b } } });
     const refused = await project.up().then(() => "", (error: unknown) => String(error));
-    expect(refused).toMatch(/a is no longer among the clusters of active-active \(now b\), and cluster a has rows in public\.messages/);
+    expect(refused).toMatch(/a is no longer among the clusters of active-active \(now b\), and cluster a has data in public\.messages/);
     expect(docker("ps", "--format", "{{.Names}}").split("\n")).toContain(`${prefix}coord_a`);
     project.configure({ clusters: { a: { workers: WORKERS, port: ports.a }, b: { workers: WORKERS, port: ports.b } } });
     await project.up();

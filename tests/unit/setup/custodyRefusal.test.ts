@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { volumesInQuestion } from "../../../setup/custody";
 import { custodyRefusal, type Custody } from "../../../setup/custodyRefusal";
 import type { StackIdentity } from "../../../topology/identity";
 
@@ -41,7 +42,8 @@ describe("settings that lead to the data that there is are taken", () => {
     ["a stack that an older version made, whose major nobody wrote down", custody(active, { before: { ...active, postgresMajor: 0 }, holdings: filled })],
     ["an older major beside the present one", custody(active, { before: active, holdings: [holding("p1-coord_a-data", 16), ...filled] })],
     ["a cluster that is empty and in no ring", custody({ ...active, clusters: ["a"] }, { before: active, removed: [{ name: "b", filled: [], ownsTenants: false }] })],
-    ["a cluster whose loss is accepted", custody({ ...active, clusters: ["a"] }, { before: active, removed: [{ name: "b", filled: undefined, ownsTenants: true }], acceptLoss: new Set(["b"]) })],
+    ["a cluster that never came to be", custody({ ...active, clusters: ["a"] }, { before: active, holdings: [holding("p1-coord_a-data")], removed: [{ name: "b", filled: undefined, ownsTenants: false }] })],
+    ["a cluster whose loss is accepted", custody({ ...active, clusters: ["a"] }, { before: active, holdings: filled, removed: [{ name: "b", filled: undefined, ownsTenants: true }], acceptLoss: new Set(["b"]) })],
     ["an image of the same major", custody(active, { images: [{ key: "images.citus", postgresMajor: 17 }] })],
   ])("%s", (_, given) => {
     expect(custodyRefusal(given)).toBeUndefined();
@@ -68,6 +70,11 @@ describe("what would lose sight of data is refused, with the way that keeps it",
       custody({ ...active, postgresMajor: 18 }, { before: active, holdings: filled }),
       /^The settings of s mean PostgreSQL 18, and p1-coord_a-data and 2 other volumes hold data of PostgreSQL 17: .*Put back the image/,
     ],
+    [
+      "another major in some volumes, beside one that holds both",
+      custody(active, { before: active, holdings: [holding("p1-coord_a-data", 16), holding("p1-coord_a-data", 17), holding("p1-worker_a1-data", 16), holding("p1-coord_b-data", 17)] }),
+      /^The settings of s mean PostgreSQL 17, and p1-worker_a1-data holds data of PostgreSQL 16: /,
+    ],
     ["another major over data that was kept", custody({ ...passive, postgresMajor: 16 }, { holdings: [holding("coord-1-data")] }), /mean PostgreSQL 16, and coord-1-data holds data of PostgreSQL 17/],
     ["an image of another major than the settings say", custody(active, { before: active, images: [{ key: "images.citus", postgresMajor: 18 }] }), /^images\.citus holds PostgreSQL 18, and the settings of s mean 17: .*Put back the image/],
     ["such an image on a new stack", custody(active, { images: [{ key: "images.citus", postgresMajor: 18 }] }), /Set postgresMajor to 18, or name another image\. Nothing was touched\.$/],
@@ -84,17 +91,27 @@ describe("what would lose sight of data is refused, with the way that keeps it",
     [
       "default clusters that a key takes the place of",
       custody({ ...active, clusters: ["c"] }, { before: active, removed: [{ name: "a", filled: ["public.rooms"], ownsTenants: true }, { name: "b", filled: [], ownsTenants: true }] }),
-      /^a and b are no longer among the clusters of s \(now c\), and cluster a has rows in public\.rooms\. .*list all of them: npm run pulumi -- config set --path clusters\.a\.workers <count> --stack s, .*npm run tenant -- drain a, .*--accept-loss a,b\. Nothing was touched\.$/,
+      /^a and b are no longer among the clusters of s \(now c\), and cluster a has data in public\.rooms\. .*list all of them: npm run pulumi -- config set --path clusters\.a\.workers <count> --stack s, .*npm run tenant -- drain a, .*--accept-loss a,b; with plain Pulumi: CITUS_ACCEPT_LOSS=a,b pulumi up\. Nothing was touched\.$/,
     ],
     ["an empty cluster that tenants are born in", custody({ ...active, clusters: ["a"] }, { before: active, removed: [{ name: "b", filled: [], ownsTenants: true }] }), /tenants are born in cluster b\./],
-    ["a cluster that does not answer", custody({ ...active, clusters: ["a"] }, { before: active, removed: [{ name: "b", filled: undefined, ownsTenants: false }] }), /cluster b does not answer, so that nobody knows/],
+    ["a cluster whose volumes are gone, and that tenants are born in", custody({ ...active, clusters: ["a"] }, { before: active, removed: [{ name: "b", filled: undefined, ownsTenants: true }] }), /tenants are born in cluster b\./],
+    ["a cluster that does not answer", custody({ ...active, clusters: ["a"] }, { before: active, holdings: filled, removed: [{ name: "b", filled: undefined, ownsTenants: false }] }), /cluster b does not answer, so that nobody knows/],
   ])("%s", (_, given, sentence) => {
     expect(custodyRefusal(given)).toMatch(sentence);
   });
 
   test("without a fence nobody is told to drain", () => {
     const given = custody({ ...active, clusters: ["a"] }, { before: active, fence: false, removed: [{ name: "b", filled: ["public.rooms"], ownsTenants: false }] });
-    expect(custodyRefusal(given)).toMatch(/cluster b has rows in public\.rooms/);
+    expect(custodyRefusal(given)).toMatch(/cluster b has data in public\.rooms/);
     expect(custodyRefusal(given)).not.toContain("drain");
   });
+});
+
+test.each<[string, StackIdentity | undefined, StackIdentity, boolean, string[]]>([
+  ["all that are planned, of a stack that no update knows", undefined, passive, false, ["coord-1-data"]],
+  ["none where nothing has changed", active, active, false, []],
+  ["new ones, and those of a cluster that is taken out", active, { ...active, clusters: ["a", "c"], volumes: [...active.volumes.slice(0, 2), { name: "p1-coord_c-data", container: "p1-coord_c", role: "coordinator", cluster: "c" }] }, false, ["p1-coord_b-data", "p1-coord_c-data"]],
+  ["all where a password has changed", active, active, true, ["p1-coord_a-data", "p1-worker_a1-data", "p1-coord_b-data"]],
+])("volumes are looked into: %s", (_, before, now, passwordChanged, volumes) => {
+  expect(volumesInQuestion(before, now, passwordChanged)).toEqual(volumes);
 });

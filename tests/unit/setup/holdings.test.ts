@@ -36,11 +36,13 @@ test("a container of a stack with an address of its own is one that has no holde
   expect(supersededIn("")).toEqual([]);
 });
 
-test("the user's tables are read from two lines each: whether there is a row, and the rest", () => {
-  const printed = ["primary", "0", '{"name" : "public.a", "estimatedRows" : 0, "bytes" : 8192}', "1", '{"name" : "public.b", "estimatedRows" : 50, "bytes" : 98304}'].join("\n");
+test("the user's tables and other databases are read from two lines each: whether there is a row, and the rest", () => {
+  const lines = ["0", '{"name" : "public.a", "estimatedRows" : 0, "bytes" : 8192}', "1", '{"name" : "public.b", "estimatedRows" : 50, "bytes" : 98304}', "1", '{"name" : "database ledger", "bytes" : 7471619}'];
+  const printed = ["primary", ...lines].join("\n");
   expect(tablesIn(printed)).toEqual([
     { name: "public.a", filled: false, estimatedRows: 0, bytes: 8192 },
     { name: "public.b", filled: true, estimatedRows: 50, bytes: 98304 },
+    { name: "database ledger", filled: true, bytes: 7471619 },
   ]);
   expect(tablesIn("standby")).toEqual([]);
 });
