@@ -78,7 +78,7 @@ describe("members are replaced in turn", () => {
     const { resources } = await underMocks("test", () => new CitusCluster("x", citus(), options));
     const turns = ["x-w1-turn", "x-w2-turn", "x-coord_x-turn", "x-guard_x-turn"];
     expect(await Promise.all(turns.map((name) => dependencies(recorded, name)))).toEqual([[], ["x-w1"], ["x-w2"], ["x-coord_x"]]);
-    const group = { kind: "citus", coordinators: ["coord_x"], workers: [{ container: "w1" }, { container: "w2" }], guarded: true };
+    const group = { kind: "citus", coordinators: ["coord_x"], workers: [{ container: "w1" }, { container: "w2" }], guards: ["guard_x"] };
     for (const turn of turns.slice(0, 3)) expect(JSON.parse(find(resources, turn).inputs["stdin"] as string)).toMatchObject({ group });
   });
 
