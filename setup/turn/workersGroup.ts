@@ -63,6 +63,8 @@ export function judgeWorkers({ member, workers, answering, guarded, guardRuns, r
 const DRAIN_MS = 5000;
 /** How long PostgreSQL may take to stop before Docker kills it, in seconds. */
 const STOP_SECONDS = 60;
+/** Signals that tell this process to end. */
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** How long a guard takes to see that a worker is gone, in milliseconds. */
 const GUARD_SEES_MS = 700;
 
@@ -133,9 +135,11 @@ export function workersGroup(member: string, { cluster, coordinators, workers, g
       }
       await drained(member);
       // Stopped while the lock keeps the guard away: it would bring back at once what answers it.
-      const { code, stderr } = await docker(["stop", "--time", String(STOP_SECONDS), member]);
-      if (code !== 0) throw new SetupError(`Docker could not stop ${member}, which the guard brings back now: ${stderr}. Run the update again`);
-      await delay(GUARD_SEES_MS);
+      await orStartedAgain(member, async () => {
+        const { code, stderr } = await docker(["stop", "--time", String(STOP_SECONDS), member]);
+        if (code !== 0) throw new SetupError(`Docker could not stop ${member}, which the guard brings back now: ${stderr}. Run the update again`);
+        await delay(GUARD_SEES_MS);
+      });
       report.did(member, "out of service; its guard brings it back when it is another one");
     },
     close: drop,
@@ -165,5 +169,26 @@ async function drained(worker: string): Promise<void> {
   for (const endsAt = performance.now() + DRAIN_MS; performance.now() < endsAt; await delay(100)) {
     const { code, stdout } = await docker(["exec", worker, "psql", "-U", "postgres", "-XqAt", "-c", statement], "", EXEC_TIMEOUT_MS);
     if (code !== 0 || stdout === "0") return;
+  }
+}
+
+/**
+ * Stops a worker that is out of service by `stop`. Where that fails, or this process is told to end meanwhile, the worker is started again:
+ * its guard brings back only what answers it.
+ */
+async function orStartedAgain(worker: string, stop: () => Promise<void>): Promise<void> {
+  let interrupt = (): void => undefined;
+  const interrupted = new Promise<never>((_, reject) => {
+    interrupt = () => reject(new SetupError(`The update was told to end while ${worker} was being stopped, which the guard brings back now. Run the update again`));
+  });
+  for (const signal of ENDING) process.once(signal, interrupt);
+  try {
+    await Promise.race([stop(), interrupted]);
+  } catch (error) {
+    // Not by `docker start`, which does nothing while Docker is still stopping it.
+    await docker(["restart", "--time", String(STOP_SECONDS), worker]);
+    throw error;
+  } finally {
+    for (const signal of ENDING) process.off(signal, interrupt);
   }
 }

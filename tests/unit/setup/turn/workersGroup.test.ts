@@ -55,6 +55,19 @@ test("a worker is taken out of service and stopped, for its guard to bring back"
   expect(await leave()).toEqual(["disable w1", "stop w1"]);
 });
 
+test("a worker that Docker does not stop is started again", async () => {
+  stop = () => Promise.resolve({ code: 1, stderr: "no" });
+  await expect(leave()).rejects.toThrow("Docker could not stop w1, which the guard brings back now: no. Run the update again");
+  expect(done).toEqual(["disable w1", "stop w1", "restart w1"]);
+});
+
+test("a worker is started again where the update is told to end while it stops", async () => {
+  stop = () => new Promise(() => process.emit("SIGHUP", "SIGHUP"));
+  await expect(leave()).rejects.toThrow("The update was told to end while w1 was being stopped");
+  expect(done).toEqual(["disable w1", "stop w1", "restart w1"]);
+  expect(process.listenerCount("SIGHUP")).toBe(0);
+});
+
 test("a worker whose guard is not well is not taken out of service", async () => {
   guard = "unhealthy";
   expect(await leave()).toEqual([]);
