@@ -54,7 +54,7 @@ export class CitusCluster extends pulumi.ComponentResource {
       cluster: plan.setup.cluster,
       coordinators: plan.coordinator === undefined ? (args.coordinator?.members ?? []) : [plan.coordinator.name],
       workers: plan.setup.workers,
-      guarded: plan.guards.length > 0,
+      guards: plan.guards.map((guard) => guard.name),
     };
     const replaced: docker.Container[] = [];
     const inTurn = (node: ContainerPlan): docker.Container => {

@@ -26,19 +26,19 @@ export interface ProgramInputs {
   readonly remembers?: boolean;
   /** Other places that the command may have in the state. @default none */
   readonly aliases?: pulumi.Alias[];
-  /** A shell command: where it fails, there is nothing to run the program for. @default the program runs */
-  readonly onlyIf?: string;
+  /** Shell commands before the program, which can end all with `exit`. @default none */
+  readonly before?: string;
 }
 
 /**
  * A command resource that runs a program of `setup/` after deployment, and again whenever its spec or its environment
  * changes. The programs are idempotent, and secrets reach them in the environment only.
  */
-export function program(parent: pulumi.ComponentResource, resourceName: string, file: string, { spec, environment = {}, dependsOn, remembers = false, aliases = [], onlyIf }: ProgramInputs): command.local.Command {
+export function program(parent: pulumi.ComponentResource, resourceName: string, file: string, { spec, environment = {}, dependsOn, remembers = false, aliases = [], before }: ProgramInputs): command.local.Command {
   return new command.local.Command(
     resourceName,
     {
-      create: onlyIf === undefined ? programCommand(file) : `${onlyIf} || exit 0; exec ${programCommand(file)}`,
+      create: before === undefined ? programCommand(file) : `${before}; exec ${programCommand(file)}`,
       // Relative to the program that runs, so that the state holds no path of this machine.
       dir: path.relative(process.cwd(), PACKAGE_DIRECTORY) || ".",
       stdin: JSON.stringify(spec),

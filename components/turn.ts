@@ -22,6 +22,18 @@ export interface TurnInputs extends Turn {
 }
 
 /**
+ * Shell commands that end with 0 where there is no such container, or it is as it should be, and with 1 where Docker does not tell. One that is
+ * as it should be and was stopped is started: an earlier turn may have stopped it for a replacement that was interrupted, and put back since.
+ */
+function unlessDue(container: string): string {
+  const format = `{{index .Config.Labels "${MADE_OF_LABEL}"}} {{.State.Status}}`;
+  return [
+    `seen=$(docker container inspect --format '${format}' '${container}' 2>&1) || case $seen in *[Nn]'o such container'*) exit 0;; *) echo 'Docker does not tell of ${container}:' "$seen; nothing was replaced" >&2; exit 1;; esac`,
+    `case $seen in *"$CITUS_MADE_OF exited"*) docker start '${container}'; exit 0;; *"$CITUS_MADE_OF "*) exit 0;; esac`,
+  ].join("; ");
+}
+
+/**
  * A command resource that a container depends on, and that depends on the container before it: where the container is
  * about to be replaced it waits until the rest of its group is whole, and hands over what the container leads.
  *
@@ -30,11 +42,10 @@ export interface TurnInputs extends Turn {
  */
 export function turn(parent: pulumi.ComponentResource, resourceName: string, { container, madeOf, group, after }: TurnInputs): pulumi.Resource {
   const spec: TurnSpec = { kind: "turn", container, group, timeoutSeconds: TIMEOUT_SECONDS };
-  const made = `docker container inspect --format '{{index .Config.Labels "${MADE_OF_LABEL}"}}' '${container}'`;
   return program(parent, resourceName, "main", {
     spec,
     environment: { CITUS_MADE_OF: madeOf },
     dependsOn: [...after],
-    onlyIf: `made=$(${made} 2>/dev/null) && [ "$made" != "$CITUS_MADE_OF" ]`,
+    before: unlessDue(container),
   });
 }

@@ -1,7 +1,7 @@
 import type { PasswordKey } from "../config/settings";
 import { isDatabase, type IdentitySpec, type StackIdentity } from "../topology/identity";
 import { custodyRefusal, type ImageMajor } from "./custodyRefusal";
-import { docker } from "./docker";
+import { inspected } from "./docker";
 import { existing, holdingsOf } from "./holdings";
 import { removedClusters } from "./removedClusters";
 
@@ -22,6 +22,8 @@ export interface Circumstances {
 /**
  * Why a stack may not be brought to these settings: data that exists would be left behind, or started on wrongly. It asks Docker only for
  * what has changed, and touches nothing.
+ *
+ * @throws {@link SetupError} if Docker does not tell.
  */
 export async function custody({ stack, identity: now, fence }: IdentitySpec, { before, images, holderImage, changedPasswords, acceptLoss }: Circumstances): Promise<string | undefined> {
   const [majors, removed, holdings] = await Promise.all([
@@ -46,9 +48,8 @@ export function volumesInQuestion(before: StackIdentity | undefined, now: StackI
 async function imageMajors(images: Circumstances["images"]): Promise<ImageMajor[]> {
   const majors = await Promise.all(
     images.map(async ({ key, image }) => {
-      const { code, stdout } = await docker(["image", "inspect", "--format", "{{json .Config.Env}}", image]);
       // The official images of PostgreSQL say it, and what is built on them.
-      const major = code === 0 ? /"PG_MAJOR=(\d+)"/.exec(stdout)?.[1] : undefined;
+      const major = /"PG_MAJOR=(\d+)"/.exec(await inspected("image", "{{json .Config.Env}}", [image]))?.[1];
       return major === undefined ? [] : [{ key, postgresMajor: Number(major) }];
     }),
   );

@@ -1,4 +1,4 @@
-import { docker } from "./docker";
+import { ASK_TIMEOUT_MS, docker } from "./docker";
 import { SetupError } from "./setupError";
 
 /** A volume that holds a database. */
@@ -17,7 +17,7 @@ const LOOK =
 /** Those of the volumes that exist. */
 export async function existing(volumes: readonly string[]): Promise<string[]> {
   if (volumes.length === 0) return [];
-  const { code, stdout, stderr } = await docker(["volume", "ls", "--format", "{{.Name}}"]);
+  const { code, stdout, stderr } = await docker(["volume", "ls", "--format", "{{.Name}}"], "", ASK_TIMEOUT_MS);
   if (code !== 0) throw new SetupError(`Docker cannot list volumes: ${stderr}. Nothing was touched`);
   const present = new Set(stdout.split("\n"));
   return volumes.filter((volume) => present.has(volume));

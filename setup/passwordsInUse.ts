@@ -1,5 +1,5 @@
 import type { PasswordKey } from "../config/settings";
-import { docker } from "./docker";
+import { inspected } from "./docker";
 
 /** The variables of a database's container that hold a password. */
 const VARIABLES: Readonly<Record<string, PasswordKey>> = {
@@ -9,11 +9,15 @@ const VARIABLES: Readonly<Record<string, PasswordKey>> = {
   PATRONI_REWIND_PASSWORD: "rewindPassword",
 };
 
-/** The passwords that live containers were made with; those that do not exist are left out. */
+/**
+ * The passwords that live containers were made with; those that do not exist are left out.
+ *
+ * @throws {@link SetupError} if Docker does not tell.
+ */
 export async function passwordsInUse(containers: readonly string[]): Promise<Partial<Record<PasswordKey, string>>> {
   if (containers.length === 0) return {};
-  const { stdout } = await docker(["container", "inspect", "--format", "{{json .Config.Env}}", ...containers]);
-  return passwordsIn(stdout.split("\n").filter((line) => line !== "").flatMap((line) => (JSON.parse(line) as string[] | null) ?? []));
+  const variables = await inspected("container", "{{json .Config.Env}}", containers);
+  return passwordsIn(variables.split("\n").filter((line) => line !== "").flatMap((line) => (JSON.parse(line) as string[] | null) ?? []));
 }
 
 /** The passwords among environment variables, `NAME=value` each. */

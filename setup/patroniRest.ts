@@ -31,7 +31,8 @@ export interface PatroniCluster {
 export interface PatroniState {
   /** `running`, or what PostgreSQL is busy with. */
   readonly state: string;
-  readonly role: "primary" | "replica" | "standby_leader" | "uninitialized";
+  /** `master` is what versions of Patroni before 4 say for `primary`. */
+  readonly role: "primary" | "master" | "replica" | "standby_leader" | "uninitialized";
   /** When its PostgreSQL was started; absent while there is none. */
   readonly postmaster_start_time?: string;
   /** When it last read etcd, in whole seconds since 1970. */
@@ -148,6 +149,11 @@ export class PatroniRest {
 /** Whether a member leads its group. */
 export function isLeader({ role }: Pick<PatroniMember, "role">): boolean {
   return role === "leader" || role === "standby_leader";
+}
+
+/** Whether a member takes writes by its own word, which it gives without etcd as well. */
+export function isRunningPrimary({ role, state }: Pick<PatroniState, "role" | "state">): boolean {
+  return (role === "primary" || role === "master") && state === "running";
 }
 
 /** Whether a member leads, or follows the leader. */

@@ -1,15 +1,15 @@
 import { STACK_LABEL } from "../topology/plan";
-import { docker } from "./docker";
+import { inspected } from "./docker";
 
 /**
  * Why containers that an older version of the project made without a holder stop an update: they have the ports that their holders are to
  * have, and Pulumi makes those first. Undefined if there are none.
  *
  * @param held the containers that have a holder now.
+ * @throws {@link SetupError} if Docker does not tell.
  */
 export async function supersededRefusal(held: readonly string[]): Promise<string | undefined> {
-  const { stdout } = await docker(["container", "inspect", "--format", `{{.Name}} {{.HostConfig.NetworkMode}} {{index .Config.Labels "${STACK_LABEL}"}}`, ...held]);
-  const names = supersededIn(stdout);
+  const names = supersededIn(await inspected("container", `{{.Name}} {{.HostConfig.NetworkMode}} {{index .Config.Labels "${STACK_LABEL}"}}`, held));
   if (names.length === 0) return undefined;
   const [was, them] = names.length === 1 ? ["was", "it"] : ["were", "them"];
   return (

@@ -216,8 +216,8 @@ export type TurnGroup =
       /** The containers of which one is the coordinator; empty where it is not known. */
       readonly coordinators: readonly string[];
       readonly workers: readonly NodeAddress[];
-      /** Shards have copies, and a guard brings a worker back that is taken out of service. */
-      readonly guarded: boolean;
+      /** The containers of the guards, which bring back a worker that is taken out of service; empty where shards have no copies, or no guard is wanted. */
+      readonly guards: readonly string[];
     }
   /** Containers that need each other in nothing: each has to be healthy, as Docker sees it. */
   | { readonly kind: "containers"; readonly containers: readonly string[] };

@@ -1,5 +1,5 @@
 import type { TurnGroup } from "../../topology/plan";
-import { docker } from "../docker";
+import { healthOf } from "./existing";
 import { PATIENCE_SECONDS, type Group, type Verdict } from "./group";
 
 /** Whether a container may be replaced: every other one is healthy, as Docker says (`healthy`, `starting`, `unhealthy`). */
@@ -12,9 +12,7 @@ export function judgeContainers(container: string, health: ReadonlyMap<string, s
 export function containersGroup(container: string, { containers }: Extract<TurnGroup, { kind: "containers" }>): Group {
   return {
     async look() {
-      const states = await Promise.all(containers.map((name) => docker(["inspect", "--type", "container", "--format", "{{if .State.Running}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}", name])));
-      const there = containers.flatMap((name, index): [string, string][] => (states[index]?.code === 0 ? [[name, states[index].stdout]] : []));
-      return judgeContainers(container, new Map(there));
+      return judgeContainers(container, await healthOf(containers));
     },
   };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { TurnSpec } from "../../topology/plan";
-import { containerState, docker } from "../docker";
+import { containerState, inspected } from "../docker";
 import type { Report } from "../report";
 import { SetupError } from "../setupError";
 import { containersGroup } from "./containersGroup";
@@ -17,7 +17,7 @@ const HOPELESS_STARTS = 3;
  * Returns when a container may be replaced: the rest of its group is whole, it leads nothing, and no statement goes to it
  * that could go elsewhere.
  *
- * @throws {@link SetupError} that names the member which does not come back. Nothing was replaced then.
+ * @throws {@link SetupError} that names the member which does not come back, or that Docker does not tell of. Nothing was replaced then.
  */
 export async function takeTurn({ container, group: spec }: TurnSpec, report: Report): Promise<void> {
   const group = groupOf(container, spec, report);
@@ -74,8 +74,7 @@ function subjectOf(verdict: Verdict): string {
 
 /** Whether a member ends again and again; `startsOf` remembers how often each had been started when it was first looked at. */
 async function endsAgain(member: string, startsOf: Map<string, number>): Promise<boolean> {
-  const { stdout } = await docker(["inspect", "--type", "container", "--format", "{{.RestartCount}}", member]);
-  const starts = Number(stdout);
+  const starts = Number(await inspected("container", "{{.RestartCount}}", [member]));
   startsOf.set(member, Math.min(startsOf.get(member) ?? starts, starts));
   return starts - (startsOf.get(member) ?? starts) >= HOPELESS_STARTS;
 }

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { COPY_PROGRESS } from "../../topology/copyProgress";
 import type { NodeAddress, TurnGroup } from "../../topology/plan";
 import { Deadline } from "../deadline";
 import { docker, EXEC_TIMEOUT_MS } from "../docker";
 import type { Report } from "../report";
 import { reason, SetupError } from "../setupError";
-import { existing } from "./existing";
+import { existing, healthOf } from "./existing";
 import { BROKEN_SECONDS, DOWN_SECONDS, PATIENCE_SECONDS, type Group, type Verdict } from "./group";
 import { PsqlSession } from "./psqlSession";
 
@@ -23,19 +24,21 @@ export interface WorkersView {
   readonly workers: readonly string[];
   /** Nodes that take statements. */
   readonly answering: ReadonlySet<string>;
-  /** Shards have copies, and a guard brings workers back. */
+  /** Shards have copies, and a guard is planned, which brings workers back. */
   readonly guarded: boolean;
-  /** Undefined if no coordinator answers; not asked for where there is no guard. */
+  /** There is one already. */
+  readonly guardRuns: boolean;
+  /** Undefined if no coordinator answers; not asked for where no guard runs. */
   readonly registered?: Registered | undefined;
-  /** Bytes of the databases of all workers: grows while shards are copied. */
-  readonly bytes: number;
+  /** Where the copies of shards on all nodes have got to: another text while one goes on. */
+  readonly copies: string;
 }
 
 /**
  * Whether a node may be replaced: every worker but itself takes statements and, where shards have copies, is in service with
  * all of its placements.
  */
-export function judgeWorkers({ member, workers, answering, guarded, registered, bytes }: WorkersView): Verdict {
+export function judgeWorkers({ member, workers, answering, guarded, guardRuns, registered, copies }: WorkersView): Verdict {
   const others = workers.filter((name) => name !== member);
   const isWorker = workers.includes(member);
   const isBroken = !answering.has(member);
@@ -46,11 +49,13 @@ export function judgeWorkers({ member, workers, answering, guarded, registered, 
   const silent = others.find((name) => !answering.has(name));
   if (silent !== undefined) return wait(silent, "takes no statements");
   if (!guarded) return { kind: "go" };
+  // One that the same update brings comes last; one beside a coordinator that is being replaced is back soon.
+  if (!guardRuns) return { kind: "repair", because: "no guard of its cluster runs", afterSeconds: DOWN_SECONDS };
   if (registered === undefined) return { kind: "repair", because: "no coordinator of its cluster answers", afterSeconds: isWorker ? DOWN_SECONDS : BROKEN_SECONDS };
   const away = registered.workers.find(({ host, active }) => !active && others.includes(host));
   if (away !== undefined) return wait(away.host, "is out of service, and its guard has not brought it back");
   const [sparsest] = registered.workers.filter(({ host }) => workers.includes(host));
-  if (registered.missing > 0 && sparsest !== undefined) return wait(sparsest.host, `is being given ${registered.missing} shards anew`, `${registered.missing} ${bytes}`);
+  if (registered.missing > 0 && sparsest !== undefined) return wait(sparsest.host, `is being given ${registered.missing} shards anew`, `${registered.missing} ${copies}`);
   return { kind: "go" };
 }
 
@@ -58,8 +63,13 @@ export function judgeWorkers({ member, workers, answering, guarded, registered, 
 const DRAIN_MS = 5000;
 /** How long PostgreSQL may take to stop before Docker kills it, in seconds. */
 const STOP_SECONDS = 60;
+/** Signals that tell this process to end. */
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** How long a guard takes to see that a worker is gone, in milliseconds. */
 const GUARD_SEES_MS = 700;
+
+/** What Docker says of a guard that runs. */
+const RUNNING: ReadonlySet<string> = new Set(["healthy", "starting", "unhealthy"]);
 
 const REGISTERED = `
   SELECT json_build_object(
@@ -74,7 +84,7 @@ const REGISTERED = `
       WHERE replicationfactor > 1 AND placed < least(replicationfactor, (SELECT count(*) FROM pg_dist_node WHERE noderole = 'primary' AND isactive AND shouldhaveshards))))`;
 
 /** The live nodes of a Citus cluster that are in no Patroni group, of which `member` is about to be replaced. */
-export function workersGroup(member: string, { cluster, coordinators, workers, guarded }: Extract<TurnGroup, { kind: "citus" }>, report: Report): Group {
+export function workersGroup(member: string, { cluster, coordinators, workers, guards }: Extract<TurnGroup, { kind: "citus" }>, report: Report): Group {
   let session: PsqlSession | undefined;
   const drop = (): undefined => {
     session?.close();
@@ -84,16 +94,18 @@ export function workersGroup(member: string, { cluster, coordinators, workers, g
   const view = async (): Promise<WorkersView> => {
     const there = await existing(workers.map(({ container }) => container));
     const nodes = [...new Set([...there, member])];
-    const sizes = await Promise.all(nodes.map(databaseBytes));
-    session ??= guarded ? await openCoordinator(coordinators) : undefined;
+    const copies = await Promise.all(nodes.map(copyProgress));
+    const guardRuns = [...(await healthOf(guards)).values()].some((state) => RUNNING.has(state));
+    session ??= guardRuns ? await openCoordinator(coordinators) : undefined;
     const registered = await session?.ask(REGISTERED).catch(drop);
     return {
       member,
       workers: there,
-      answering: new Set(nodes.filter((_, index) => sizes[index] !== undefined)),
-      guarded,
+      answering: new Set(nodes.filter((_, index) => copies[index] !== undefined)),
+      guarded: guards.length > 0,
+      guardRuns,
       ...(registered !== undefined && { registered: JSON.parse(registered) as Registered }),
-      bytes: sizes.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0),
+      copies: copies.join("; "),
     };
   };
   return {
@@ -104,6 +116,10 @@ export function workersGroup(member: string, { cluster, coordinators, workers, g
       const registered = session && (JSON.parse(await session.ask(REGISTERED)) as Registered);
       const { host, port } = address(member);
       if (session === undefined || registered?.workers.some((worker) => worker.host === host && worker.active) !== true) return;
+      if (![...(await healthOf(guards)).values()].includes("healthy")) {
+        report.found(member, "is replaced without being taken out of service before: no guard of its cluster is healthy, which would bring it back");
+        return;
+      }
       report.activity = `waiting until the guard or another set-up of ${cluster} is done`;
       const lock = session;
       await new Deadline(PATIENCE_SECONDS).poll(
@@ -119,9 +135,11 @@ export function workersGroup(member: string, { cluster, coordinators, workers, g
       }
       await drained(member);
       // Stopped while the lock keeps the guard away: it would bring back at once what answers it.
-      const { code, stderr } = await docker(["stop", "--time", String(STOP_SECONDS), member]);
-      if (code !== 0) throw new SetupError(`Docker could not stop ${member}, which the guard brings back now: ${stderr}. Run the update again`);
-      await delay(GUARD_SEES_MS);
+      await orStartedAgain(member, async () => {
+        const { code, stderr } = await docker(["stop", "--time", String(STOP_SECONDS), member]);
+        if (code !== 0) throw new SetupError(`Docker could not stop ${member}, which the guard brings back now: ${stderr}. Run the update again`);
+        await delay(GUARD_SEES_MS);
+      });
       report.did(member, "out of service; its guard brings it back when it is another one");
     },
     close: drop,
@@ -138,10 +156,11 @@ async function openCoordinator(coordinators: readonly string[]): Promise<PsqlSes
   return undefined;
 }
 
-/** How large a node's database is; undefined if it takes no statements. */
-async function databaseBytes(container: string): Promise<number | undefined> {
-  const { code, stdout } = await docker(["exec", container, "psql", "-U", "postgres", "-XqAt", "-c", "SELECT pg_database_size(current_database()) WHERE NOT pg_is_in_recovery()"], "", EXEC_TIMEOUT_MS);
-  return code === 0 && stdout !== "" ? Number(stdout) : undefined;
+/** Where the copies of shards on a node have got to; undefined if it takes no statements. */
+async function copyProgress(container: string): Promise<string | undefined> {
+  const statement = `SELECT format('steps: %s', (${COPY_PROGRESS})) WHERE NOT pg_is_in_recovery()`;
+  const { code, stdout } = await docker(["exec", container, "psql", "-U", "postgres", "-XqAt", "-c", statement], "", EXEC_TIMEOUT_MS);
+  return code === 0 && stdout !== "" ? stdout : undefined;
 }
 
 /** Waits, but not for long, until a worker is done with what it was asked before it was taken out of service. */
@@ -150,5 +169,26 @@ async function drained(worker: string): Promise<void> {
   for (const endsAt = performance.now() + DRAIN_MS; performance.now() < endsAt; await delay(100)) {
     const { code, stdout } = await docker(["exec", worker, "psql", "-U", "postgres", "-XqAt", "-c", statement], "", EXEC_TIMEOUT_MS);
     if (code !== 0 || stdout === "0") return;
+  }
+}
+
+/**
+ * Stops a worker that is out of service by `stop`. Where that fails, or this process is told to end meanwhile, the worker is started again:
+ * its guard brings back only what answers it.
+ */
+async function orStartedAgain(worker: string, stop: () => Promise<void>): Promise<void> {
+  let interrupt = (): void => undefined;
+  const interrupted = new Promise<never>((_, reject) => {
+    interrupt = () => reject(new SetupError(`The update was told to end while ${worker} was being stopped, which the guard brings back now. Run the update again`));
+  });
+  for (const signal of ENDING) process.once(signal, interrupt);
+  try {
+    await Promise.race([stop(), interrupted]);
+  } catch (error) {
+    // Not by `docker start`, which does nothing while Docker is still stopping it.
+    await docker(["restart", "--time", String(STOP_SECONDS), worker]);
+    throw error;
+  } finally {
+    for (const signal of ENDING) process.off(signal, interrupt);
   }
 }

@@ -1,5 +1,9 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import type * as pulumi from "@pulumi/pulumi";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CitusCluster, EtcdCluster, HAProxy, PatroniGroup, type CitusClusterArgs, type PatroniGroupArgs } from "../../components";
 import { recording, underMocks, valueOf, type Options, type Registered } from "./mocks";
 
@@ -27,14 +31,39 @@ describe("members are replaced in turn", () => {
     expect(await Promise.all(["db-1-turn", "db-2-turn", "db-3-turn"].map((turn) => dependencies(recorded, turn)))).toEqual([[], ["db-1"], ["db-2"]]);
   });
 
-  test("a turn runs nothing where the container is not there, or as it should be", async () => {
+  test("a turn knows its container, its group and what it is made of", async () => {
     const { resources } = await underMocks("test", () => new PatroniGroup("db", patroni({ prefix: "t-" })));
     const { inputs } = find(resources, "db-2-turn");
-    expect(inputs["create"]).toBe(
-      `made=$(docker container inspect --format '{{index .Config.Labels "io.citus-sharding.made-of"}}' 't-db-2' 2>/dev/null) && [ "$made" != "$CITUS_MADE_OF" ] || exit 0; exec node --import tsx setup/main.ts`,
-    );
     expect(JSON.parse(inputs["stdin"] as string)).toMatchObject({ kind: "turn", container: "t-db-2", group: { kind: "patroni", scope: "t-db", members: [{ container: "t-db-1" }, { container: "t-db-2" }, { container: "t-db-3" }] } });
     expect(Object.keys(inputs["environment"] as object)).toEqual(["CITUS_MADE_OF"]);
+  });
+
+  describe("a turn", () => {
+    let folder: string;
+    let command: string;
+    beforeAll(async () => {
+      folder = mkdtempSync(path.join(tmpdir(), "turn-"));
+      const { resources } = await underMocks("test", () => new PatroniGroup("db", patroni({ prefix: "t-" })));
+      command = find(resources, "db-2-turn").inputs["create"] as string;
+    });
+    afterAll(() => rmSync(folder, { recursive: true }));
+
+    test.each<[string, { docker: string; code?: number; out: string }]>([
+      ["runs where its container is made of something else", { docker: "echo other running", out: "node --import tsx setup/main.ts\n" }],
+      ["runs where its container does not say what it is made of", { docker: 'echo " running"', out: "node --import tsx setup/main.ts\n" }],
+      ["runs nothing where its container is as it should be, whatever Docker warns of", { docker: "echo WARNING >&2; echo made running", out: "" }],
+      ["starts its container where that is as it should be, and was stopped", { docker: 'if [ "$1" = start ]; then echo "$@"; else echo made exited; fi', out: "start t-db-2\n" }],
+      ["leaves it to others where it does not start", { docker: 'if [ "$1" = start ]; then exit 1; else echo made exited; fi', out: "" }],
+      ["runs nothing where there is no such container", { docker: "echo 'Error response from daemon: No such container: t-db-2' >&2; exit 1", out: "" }],
+      ["fails where Docker does not tell", { docker: "echo '$(rm -rf x): no such file' >&2; exit 1", code: 1, out: "Docker does not tell of t-db-2: $(rm -rf x): no such file; nothing was replaced\n" }],
+    ])("%s", (_, { docker, code = 0, out }) => {
+      for (const [name, script] of [["docker", docker], ["node", 'echo node "$@"']] as const) {
+        writeFileSync(path.join(folder, name), `#!/bin/sh\n${script}\n`);
+        chmodSync(path.join(folder, name), 0o755);
+      }
+      const ran = spawnSync("/bin/sh", ["-c", command], { encoding: "utf8", env: { PATH: `${folder}:${process.env["PATH"]}`, CITUS_MADE_OF: "made" } });
+      expect([ran.status, ran.stdout + ran.stderr]).toEqual([code, out]);
+    });
   });
 
   test("members of etcd one after the other", async () => {
@@ -49,7 +78,7 @@ describe("members are replaced in turn", () => {
     const { resources } = await underMocks("test", () => new CitusCluster("x", citus(), options));
     const turns = ["x-w1-turn", "x-w2-turn", "x-coord_x-turn", "x-guard_x-turn"];
     expect(await Promise.all(turns.map((name) => dependencies(recorded, name)))).toEqual([[], ["x-w1"], ["x-w2"], ["x-coord_x"]]);
-    const group = { kind: "citus", coordinators: ["coord_x"], workers: [{ container: "w1" }, { container: "w2" }], guarded: true };
+    const group = { kind: "citus", coordinators: ["coord_x"], workers: [{ container: "w1" }, { container: "w2" }], guards: ["guard_x"] };
     for (const turn of turns.slice(0, 3)) expect(JSON.parse(find(resources, turn).inputs["stdin"] as string)).toMatchObject({ group });
   });
 

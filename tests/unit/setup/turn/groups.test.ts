@@ -16,16 +16,18 @@ describe("a member of etcd", () => {
 
 describe("a worker", () => {
   const workers = ["w1", "w2", "w3"];
-  const view = (more: object = {}) => ({ member: "w2", workers, answering: new Set(workers), guarded: false, bytes: 7, ...more });
+  const view = (more: object = {}) => ({ member: "w2", workers, answering: new Set(workers), guarded: false, guardRuns: false, copies: "7 bytes", ...more });
   const registered = (inactive: readonly string[] = [], missing = 0): Registered => ({ workers: workers.map((host) => ({ host, port: 5432, active: !inactive.includes(host) })), missing });
-  const guarded = (more: object = {}) => view({ guarded: true, registered: registered(), ...more });
+  const guarded = (more: object = {}) => view({ guarded: true, guardRuns: true, registered: registered(), ...more });
   test.each([
     ["with one copy goes where the others take statements", view(), { kind: "go" }],
     ["with one copy waits for one that takes none", view({ answering: new Set(["w2", "w3"]) }), { kind: "wait", member: "w1", because: "takes no statements" }],
     ["that takes no statements goes, whatever the others do", view({ answering: new Set(["w3"]) }), { kind: "repair", afterSeconds: 10 }],
     ["with copies goes where every shard has all of them", guarded(), { kind: "go" }],
     ["with copies waits for one that the guard has not brought back", guarded({ registered: registered(["w1"]) }), { kind: "wait", member: "w1", because: "is out of service, and its guard has not brought it back" }],
-    ["with copies waits for copies, for as long as they go on", guarded({ registered: registered([], 3) }), { kind: "wait", because: "is being given 3 shards anew", progress: "3 7" }],
+    ["with copies waits for copies, for as long as they go on", guarded({ registered: registered([], 3) }), { kind: "wait", because: "is being given 3 shards anew", progress: "3 7 bytes" }],
+    ["with copies goes where no guard runs for longer than one is replaced", guarded({ guardRuns: false, registered: undefined }), { kind: "repair", because: "no guard of its cluster runs", afterSeconds: 30 }],
+    ["with copies waits for one that takes no statements, guard or not", guarded({ guardRuns: false, registered: undefined, answering: new Set(["w2", "w3"]) }), { kind: "wait", member: "w1" }],
     ["that is out of service itself goes", guarded({ registered: registered(["w2"]) }), { kind: "go" }],
     ["that is not registered goes", guarded({ registered: { workers: [], missing: 0 } }), { kind: "go" }],
     ["goes where no coordinator answers for long", guarded({ registered: undefined }), { kind: "repair", because: "no coordinator of its cluster answers", afterSeconds: 30 }],
