@@ -85,6 +85,8 @@ async function requireCustody({ name, settings }: Stack, identity: StackIdentity
       images: [{ key: "images.citus", image: images.citus }, ...("patroni" in images && images.patroni !== undefined ? [{ key: "images.patroni", image: images.patroni }] : [])],
       holderImage: images.holder,
       changedPasswords: [],
+      // Data without a state is asked after by requireNoStrangers.
+      generatedPasswords: [],
       acceptLoss: new Set(acceptLoss.split(",").filter((loss) => loss !== "")),
     },
   );

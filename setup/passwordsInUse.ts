@@ -1,4 +1,4 @@
-import type { PasswordKey } from "../config/settings";
+import type { PasswordKey, Passwords } from "../config/settings";
 import { docker } from "./docker";
 
 /** The variables of a database's container that hold a password. */
@@ -10,14 +10,14 @@ const VARIABLES: Readonly<Record<string, PasswordKey>> = {
 };
 
 /** The passwords that live containers were made with; those that do not exist are left out. */
-export async function passwordsInUse(containers: readonly string[]): Promise<Partial<Record<PasswordKey, string>>> {
+export async function passwordsInUse(containers: readonly string[]): Promise<Passwords> {
   if (containers.length === 0) return {};
   const { stdout } = await docker(["container", "inspect", "--format", "{{json .Config.Env}}", ...containers]);
   return passwordsIn(stdout.split("\n").filter((line) => line !== "").flatMap((line) => (JSON.parse(line) as string[] | null) ?? []));
 }
 
 /** The passwords among environment variables, `NAME=value` each. */
-export function passwordsIn(variables: readonly string[]): Partial<Record<PasswordKey, string>> {
+export function passwordsIn(variables: readonly string[]): Passwords {
   const found = variables.flatMap((variable): [PasswordKey, string][] => {
     const equals = variable.indexOf("=");
     const key = VARIABLES[variable.slice(0, equals)];
