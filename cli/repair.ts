@@ -1,3 +1,5 @@
+import { PASSWORD_KEYS } from "../config/settings";
+import { keptWithoutPasswords } from "../setup/custodyRefusal";
 import { cutOffMembers } from "../topology/cutOff";
 import { containersOf, holderName } from "../topology/plan";
 import { docker } from "./docker";
@@ -158,7 +160,7 @@ export async function reconnectMembers(containers: readonly LiveContainer[]): Pr
 /**
  * Makes sure that nothing stands in the way of a stack that is not its own.
  *
- * @throws {@link Failure} that names a container of the same name, or data whose password is lost.
+ * @throws {@link Failure} that names a container of the same name, or data whose passwords are lost.
  */
 export async function requireNoStrangers(stack: Stack, label: string, state: State, containers: readonly LiveContainer[]): Promise<void> {
   const names = new Set(containerNames(stack));
@@ -176,13 +178,11 @@ export async function requireNoStrangers(stack: Stack, label: string, state: Sta
         `or its state was deleted. Bring the stack down where it was made, or remove it from here: npm run down -- ${stack.name}`,
     );
   }
-  if (stack.passwords.includes("superuserPassword")) return;
+  // Generated passwords are in the state of a stack that has one.
+  const missing = state.identity === undefined ? PASSWORD_KEYS[stack.settings.topology].filter((key) => !stack.passwords.includes(key)) : [];
+  if (missing.length === 0) return;
   const leftOver = (await existingVolumes(volumeNames(stack))).filter((volume) => !state.recorded.has(volume) && !state.pendingCreates.has(volume));
-  if (leftOver.length === 0) return;
-  throw new Failure(
-    `There are volumes of an earlier ${stack.name} (${listed(leftOver)}), and their password went with its state. Remove them with all their data (docker volume rm ${leftOver.join(" ")}), ` +
-      `or set the passwords that they were made with: npm run pulumi -- config set --secret superuserPassword --stack ${stack.name}`,
-  );
+  if (leftOver.length > 0) throw new Failure(keptWithoutPasswords(stack.name, leftOver, missing));
 }
 
 async function command(pulumi: Pulumi, args: readonly string[], purpose: string, input = ""): Promise<string> {

@@ -36,24 +36,35 @@ export function hasSecrets(text: string): boolean {
   return /^\s+secure:/m.test(text);
 }
 
+/** A configuration option, `key=value`, taken apart. */
+export interface Option {
+  /** The key with its namespace. */
+  readonly key: string;
+  /** Where in the key's value the option goes; empty if it is all of it. */
+  readonly path: readonly (string | number)[];
+  readonly value: string;
+}
+
 /**
- * Sets a key as `pulumi up -c key=value` does; with `byPath` the key is a path such as `clusters.b.workers` or
- * `workers[0]`, and numbers and booleans are what they look like.
+ * Takes an option apart as `pulumi up -c key=value` does; with `byPath` the key is a path such as `clusters.b.workers` or `workers[0]`.
  *
  * @throws Error if the option has no `=`.
  */
-export function withOption(configuration: StackConfiguration, option: string, namespace: string, byPath: boolean): StackConfiguration {
+export function optionOf(option: string, namespace: string, byPath: boolean): Option {
   const equals = option.indexOf("=");
   if (equals < 1) throw new Error(`-c ${option}: write it as key=value, for example -c workers=4`);
   const name = option.slice(0, equals);
-  const value = option.slice(equals + 1);
   const colon = name.indexOf(":");
-  const [prefix, path] = colon === -1 ? [namespace, name] : [name.slice(0, colon), name.slice(colon + 1)];
-  if (!byPath) return { ...configuration, [`${prefix}:${path}`]: value };
-  const [first = "", ...rest] = segmentsOf(path);
-  const key = `${prefix}:${first}`;
-  if (rest.length === 0) return { ...configuration, [key]: value };
-  return { ...configuration, [key]: JSON.stringify(withSegment(decode(configuration[key]), rest, typed(value))) };
+  const [prefix, rest] = colon === -1 ? [namespace, name] : [name.slice(0, colon), name.slice(colon + 1)];
+  const [first = "", ...path] = byPath ? segmentsOf(rest) : [rest];
+  return { key: `${prefix}:${first}`, path, value: option.slice(equals + 1) };
+}
+
+/** Sets a key as `pulumi up -c key=value` does; with `byPath` numbers and booleans are what they look like. @throws as {@link optionOf} */
+export function withOption(configuration: StackConfiguration, option: string, namespace: string, byPath: boolean): StackConfiguration {
+  const { key, path, value } = optionOf(option, namespace, byPath);
+  if (path.length === 0) return { ...configuration, [key]: value };
+  return { ...configuration, [key]: JSON.stringify(withSegment(decode(configuration[key]), path, typed(value))) };
 }
 
 function withSegment(target: unknown, [segment, ...rest]: readonly (string | number)[], value: unknown): unknown {

@@ -1,3 +1,4 @@
+import type { Passwords } from "../config/settings";
 import type { DataVolume, StackIdentity } from "../topology/identity";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
@@ -26,6 +27,8 @@ export interface State {
   readonly outputs: Readonly<Record<string, unknown>>;
   /** What the last update went by; absent if there was none. */
   readonly identity?: StackIdentity;
+  /** Salted hashes of the passwords that the data is known to have; absent if no update has written them down. */
+  readonly passwordHashes?: Passwords;
   /** The recorded volumes. */
   readonly volumes: readonly DataVolume[];
   /** Whether Pulumi would delete a volume: an older version of the project recorded it so. */
@@ -52,7 +55,7 @@ export function stateFrom(exported: string): State {
   const resources = deployment.resources ?? [];
   const pending = deployment.pending_operations ?? [];
   const creating = pending.filter(({ type, resource }) => type === "creating" && kindsOf(resource.type).length > 0);
-  const identity = recordedIdentity(resources);
+  const last = recordedIdentity(resources);
   const root = resources.find(({ type }) => type === "pulumi:pulumi:Stack");
   return {
     recorded: new Map(resources.flatMap(({ type, id }) => (id === undefined ? [] : kindsOf(type).map((kind): [string, DockerKind] => [id, kind])))),
@@ -60,7 +63,7 @@ export function stateFrom(exported: string): State {
     pendingOperations: pending.length,
     resources: resources.length,
     outputs: Object.fromEntries(Object.entries(root?.outputs ?? {}).map(([name, value]) => [name, plain(value)])),
-    ...(identity && { identity }),
+    ...(last && { identity: last.identity, ...(last.passwords && { passwordHashes: last.passwords }) }),
     volumes: recordedVolumes(resources),
     deletesVolumes: resources.some((resource) => kindsOf(resource.type)[0] === "volume" && resource.retainOnDelete !== true),
   };

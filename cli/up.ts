@@ -1,5 +1,6 @@
 import colors from "picocolors";
 import { isFenced } from "../config/fenced";
+import type { PasswordKey } from "../config/settings";
 import { custody } from "../setup/custody";
 import { identityOf, type DataVolume, type StackIdentity } from "../topology/identity";
 import { Failure } from "./failure";
@@ -7,6 +8,7 @@ import { fencersOff } from "./fencersOff";
 import { fencerWarning } from "./fencerWarning";
 import { ensureImages } from "./images";
 import { existingVolumes, inspectContainers, listContainers, stackContainers } from "./live";
+import { changedPasswords, passwordOf } from "./passwords";
 import { requireFreePorts } from "./ports";
 import { duration, listed as listedNames, say, warn } from "./print";
 import { clearPendingOperations, hasVanished, reconnectMembers, releaseLock, removeSuperseded, removeUnrecorded, requireNoStrangers, resumeOrRemove, retainVolumes } from "./repair";
@@ -37,7 +39,7 @@ export async function up(name: string, options: UpOptions): Promise<void> {
   const label = await stackLabel(session);
   const names = new Set(containerNames(stack));
   const identity = identityOf(stack.settings, stack.passwords);
-  await requireCustody(stack, identity, state, options.acceptLoss);
+  await requireCustody(stack, identity, state, await changedPasswords(pulumi, stack, identity, state, options), options.acceptLoss);
   const containers = await inspectContainers(listed.filter((container) => container.stack === label || names.has(container.name)).map(({ id }) => id));
   await requireNoStrangers(stack, label, state, containers);
   await requireFreePorts(stack, label, engine, listed);
@@ -71,11 +73,11 @@ export async function up(name: string, options: UpOptions): Promise<void> {
 }
 
 /**
- * Makes sure that the settings lead to the data that there is. The update asks the same, of passwords as well, before it touches anything.
+ * Makes sure that the settings lead to the data that there is. The update asks the same before it touches anything.
  *
  * @throws {@link Failure} with what would be lost, and the way that keeps it.
  */
-async function requireCustody({ name, settings }: Stack, identity: StackIdentity, state: State, acceptLoss = ""): Promise<void> {
+async function requireCustody({ name, settings }: Stack, identity: StackIdentity, state: State, changed: readonly PasswordKey[], acceptLoss = ""): Promise<void> {
   const { images } = settings;
   const fence = settings.topology === "active-active" && isFenced(settings);
   const refusal = await custody(
@@ -84,7 +86,9 @@ async function requireCustody({ name, settings }: Stack, identity: StackIdentity
       before: state.identity,
       images: [{ key: "images.citus", image: images.citus }, ...("patroni" in images && images.patroni !== undefined ? [{ key: "images.patroni", image: images.patroni }] : [])],
       holderImage: images.holder,
-      changedPasswords: [],
+      changedPasswords: changed,
+      // Data without a state is asked after by requireNoStrangers.
+      generatedPasswords: [],
       acceptLoss: new Set(acceptLoss.split(",").filter((loss) => loss !== "")),
     },
   );
@@ -104,12 +108,13 @@ async function dropSpentVolumes(before: readonly DataVolume[], now: StackIdentit
 
 /**
  * Saves what `-c` gave, as `pulumi up -c` does. Not by that option itself: with `--config-path` it takes an object's
- * other keys away (Pulumi 3.250), and a cluster that is not in the configuration is removed.
+ * other keys away (Pulumi 3.250), and a cluster that is not in the configuration is removed. Passwords are saved as secrets.
  */
 async function saveConfiguration(pulumi: Pulumi, { config, configPath }: ConfigurationOptions): Promise<void> {
   for (const option of config) {
     const equals = option.indexOf("=");
-    const { code, stderr } = await pulumi.run(["config", "set", ...(configPath ? ["--path"] : []), option.slice(0, equals)], { input: option.slice(equals + 1) });
+    const flags = [...(configPath ? ["--path"] : []), ...(passwordOf(option, configPath) === undefined ? [] : ["--secret"])];
+    const { code, stderr } = await pulumi.run(["config", "set", ...flags, option.slice(0, equals)], { input: option.slice(equals + 1) });
     if (code !== 0) throw new Failure(`Pulumi could not save -c ${option.slice(0, equals)}: ${lastLine(stderr)}`);
   }
 }

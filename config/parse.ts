@@ -2,7 +2,7 @@ import { closest } from "./closest";
 import { defaultReplicationFactor } from "./replicationFactor";
 import { ruleProblems } from "./rules";
 import { childOf, objectIn, schemaTree, takesText, type SchemaNode } from "./schemaTree";
-import { settingsSchemas, type PasswordKey, type Settings, type Topology } from "./settings";
+import { PASSWORD_KEYS, settingsSchemas, type PasswordKey, type Passwords, type Settings, type Topology } from "./settings";
 import type { z } from "zod";
 
 /** One thing that is wrong with what a user set. */
@@ -31,10 +31,10 @@ export class SettingsError extends Error {
 export interface ParsedSettings {
   readonly settings: Settings;
   /** The passwords that the user gave. */
-  readonly passwords: Readonly<Partial<Record<PasswordKey, string>>>;
+  readonly passwords: Passwords;
 }
 
-const PASSWORDS: readonly string[] = ["superuserPassword", "replicationPassword", "rewindPassword"] satisfies PasswordKey[];
+const PASSWORDS: readonly string[] = Object.values(PASSWORD_KEYS).flat();
 const TOPOLOGIES = Object.keys(settingsSchemas) as Topology[];
 
 /**

@@ -1,7 +1,7 @@
 import type { Problem } from "./parse";
 import { areGroups, clusterWorkerNames, FIRST_PORT, HIGHEST_PORT, PORT_STRIDE, publishedPorts, workerNames, type PublishedPort } from "./names";
 import { postgresMajorOf } from "./image";
-import type { PasswordKey, Settings } from "./settings";
+import { PASSWORD_KEYS, type PasswordKey, type Settings } from "./settings";
 
 /** What is wrong with settings that are right key by key: rules over more than one key. */
 export function ruleProblems(settings: Settings, passwords: readonly PasswordKey[]): Problem[] {
@@ -103,8 +103,7 @@ function postgresProblems({ postgresMajor, images }: Settings): Problem[] {
 
 function dataProblems(settings: Settings, passwords: readonly PasswordKey[]): Problem[] {
   if (settings.dataOnDestroy === "drop") return [];
-  const needed: PasswordKey[] = settings.topology === "active-passive" ? ["superuserPassword", "replicationPassword", "rewindPassword"] : ["superuserPassword"];
-  return needed
+  return PASSWORD_KEYS[settings.topology]
     .filter((key) => !passwords.includes(key))
     .map((key) => ({ key, message: `is needed with dataOnDestroy "keep": a generated password goes with the state, and the data that was kept opens only with it; pulumi config set --secret ${key}` }));
 }

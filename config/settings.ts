@@ -303,6 +303,15 @@ export type Topology = keyof typeof settingsSchemas;
 /** Keys that hold a password; their values stay out of {@link Settings}. */
 export type PasswordKey = "superuserPassword" | "replicationPassword" | "rewindPassword";
 
+/** Something of each password, or the password itself, by its key. */
+export type Passwords = Readonly<Partial<Record<PasswordKey, string>>>;
+
+/** The passwords that a stack of each topology has. */
+export const PASSWORD_KEYS: Readonly<Record<Topology, readonly PasswordKey[]>> = {
+  "active-active": ["superuserPassword"],
+  "active-passive": ["superuserPassword", "replicationPassword", "rewindPassword"],
+};
+
 /** Settings of the active-active topology, every default applied, without passwords. */
 export type ActiveActiveSettings = Omit<z.output<typeof activeActive>, PasswordKey>;
 

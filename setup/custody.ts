@@ -15,6 +15,8 @@ export interface Circumstances {
   readonly holderImage: string;
   /** Passwords that are other ones than the data was used with, as far as is known. */
   readonly changedPasswords: readonly PasswordKey[];
+  /** Passwords that nobody gave and nothing proves: data that was kept has others. */
+  readonly generatedPasswords: readonly PasswordKey[];
   /** Clusters whose data may be lost. */
   readonly acceptLoss: ReadonlySet<string>;
 }
@@ -25,13 +27,13 @@ export interface Circumstances {
  *
  * @throws {@link SetupError} if Docker does not tell.
  */
-export async function custody({ stack, identity: now, fence }: IdentitySpec, { before, images, holderImage, changedPasswords, acceptLoss }: Circumstances): Promise<string | undefined> {
+export async function custody({ stack, identity: now, fence }: IdentitySpec, { before, images, holderImage, changedPasswords, generatedPasswords, acceptLoss }: Circumstances): Promise<string | undefined> {
   const [majors, removed, holdings] = await Promise.all([
     imageMajors(images),
     before === undefined ? [] : removedClusters(before, now),
     existing(volumesInQuestion(before, now, changedPasswords.length > 0)).then((volumes) => holdingsOf(volumes, holderImage)),
   ]);
-  return custodyRefusal({ stack, ...(before && { before }), now, holdings, images: majors, removed, changedPasswords, fence, acceptLoss });
+  return custodyRefusal({ stack, ...(before && { before }), now, holdings, images: majors, removed, changedPasswords, generatedPasswords, fence, acceptLoss });
 }
 
 /** The volumes that have to be looked into: all where something has changed that concerns all of them, else those that no update knows yet, and those of clusters that are taken out. */

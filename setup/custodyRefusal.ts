@@ -23,6 +23,8 @@ export interface Custody {
   readonly removed: readonly RemovedCluster[];
   /** Passwords that are other ones than the data was used with. */
   readonly changedPasswords: readonly PasswordKey[];
+  /** Passwords that nobody gave and nothing proves: data that was kept has others. */
+  readonly generatedPasswords: readonly PasswordKey[];
   /** Whether the clusters refuse writes of each other's tenants, so that a cluster may be drained. */
   readonly fence: boolean;
   /** Clusters whose data may be lost. */
@@ -34,7 +36,7 @@ export interface Custody {
  * Where a stack has no data, everything may change.
  */
 export function custodyRefusal(custody: Custody): string | undefined {
-  const problem = changedName(custody) ?? changedMajor(custody) ?? foreignScope(custody) ?? changedPassword(custody) ?? lostClusters(custody);
+  const problem = changedName(custody) ?? changedMajor(custody) ?? foreignScope(custody) ?? changedPassword(custody) ?? lostPasswords(custody) ?? lostClusters(custody);
   return problem && `${problem} Nothing was touched.`;
 }
 
@@ -108,6 +110,22 @@ function changedPassword({ stack, before, now, holdings, changedPasswords: [key]
 
 function isGivenNow(now: StackIdentity, key: PasswordKey): boolean {
   return now.passwords.includes(key);
+}
+
+/** Data that was kept from an earlier stack, and the passwords that were generated for it went with its state. */
+function lostPasswords({ stack, now, holdings, generatedPasswords }: Custody): string | undefined {
+  if (generatedPasswords.length === 0 || heldBy(now, holdings) === undefined) return undefined;
+  const kept = now.volumes.filter((volume) => !isDatabase(volume) || holdings.some((holding) => holding.volume === volume.name));
+  return keptWithoutPasswords(stack, kept.map(({ name }) => name), generatedPasswords);
+}
+
+/** Why data that was kept from an earlier stack cannot be used without its passwords, with the way that keeps it. */
+export function keptWithoutPasswords(stack: string, volumes: readonly string[], missing: readonly PasswordKey[]): string {
+  const [is, one] = missing.length === 1 ? ["is", "another one"] : ["are", "others"];
+  return (
+    `There are volumes of an earlier ${stack} (${volumes.join(", ")}), and ${missing.join(" and ")} ${is} not set: ${one} would be generated, and the data opens only with what it was made with. ` +
+    `Set that (${missing.map((key) => `npm run pulumi -- config set --secret ${key} --stack ${stack}`).join(", ")}). If nobody has it any more, remove the volumes with all their data (docker volume rm ${volumes.join(" ")}).`
+  );
 }
 
 function lostClusters({ stack, before, now, holdings, removed, fence, acceptLoss }: Custody): string | undefined {

@@ -1,18 +1,19 @@
 import { text } from "node:stream/consumers";
-import type { PasswordKey } from "../config/settings";
+import type { PasswordKey, Passwords } from "../config/settings";
 import { isDatabase, PASSWORD_VARIABLES, type IdentitySpec, type StackIdentity } from "../topology/identity";
 import { acceptedLosses } from "./acceptedLosses";
 import { custody, type Circumstances } from "./custody";
-import { passwordsInUse } from "./passwordsInUse";
+import { existing } from "./holdings";
 import { isPassword, passwordHash } from "./passwordHash";
+import { passwordStandings } from "./passwordStanding";
 import { supersededRefusal } from "./superseded";
 import { reason, SetupError } from "./setupError";
 
 /** What the program prints for the next update to compare with: a secret output of its resource. */
 export interface RecordedIdentity {
   readonly identity: StackIdentity;
-  /** A salted hash of each password, by its key. */
-  readonly passwords: Readonly<Partial<Record<PasswordKey, string>>>;
+  /** A salted hash of each password that the data is known to have, by its key. */
+  readonly passwords: Passwords;
 }
 
 /**
@@ -22,25 +23,33 @@ export interface RecordedIdentity {
  */
 async function main(): Promise<void> {
   const spec = JSON.parse(await text(process.stdin)) as IdentitySpec;
+  const { identity } = spec;
   const { env } = process;
   const printed = env["PULUMI_COMMAND_STDOUT"] ?? "";
   const recorded = printed === "" ? undefined : (JSON.parse(printed) as RecordedIdentity);
   const passwords = Object.entries(PASSWORD_VARIABLES).flatMap(([key, variable]): [PasswordKey, string][] => (env[variable] === undefined ? [] : [[key as PasswordKey, env[variable]]]));
-  const [inUse, superseded] = recorded === undefined ? await Promise.all([passwordsInUse(spec.identity.volumes.filter(isDatabase).map(({ container }) => container)), supersededRefusal(spec.held)]) : [{}];
-  const isChanged = ([key, password]: [PasswordKey, string]): boolean => {
-    const hash = recorded?.passwords[key];
-    return hash === undefined ? (inUse[key] ?? password) !== password : !isPassword(password, hash);
-  };
+  const [standings, superseded] = await Promise.all([
+    passwordStandings(Object.fromEntries(passwords), recorded?.passwords, identity),
+    recorded === undefined ? supersededRefusal(spec.held) : undefined,
+  ]);
+  const keys = passwords.map(([key]) => key);
   const refusal = superseded ?? (await custody(spec, {
     before: recorded?.identity,
     images: JSON.parse(env["CITUS_DATABASE_IMAGES"] ?? "[]") as Circumstances["images"],
     holderImage: env["CITUS_HOLDER_IMAGE"] ?? "",
-    changedPasswords: passwords.filter(isChanged).map(([key]) => key),
+    changedPasswords: keys.filter((key) => standings.get(key) === "wrong"),
+    generatedPasswords: recorded === undefined ? keys.filter((key) => standings.get(key) === "unknown" && !identity.passwords.includes(key)) : [],
     acceptLoss: acceptedLosses(),
   }));
   if (refusal !== undefined) throw new SetupError(refusal);
-  const hashes = passwords.map((entry) => [entry[0], (!isChanged(entry) && recorded?.passwords[entry[0]]) || passwordHash(entry[1])]);
-  process.stdout.write(JSON.stringify({ identity: spec.identity, passwords: Object.fromEntries(hashes) as RecordedIdentity["passwords"] } satisfies RecordedIdentity));
+  // A password that no database has confirmed is known to be the data's only where none is there yet: one that turns out wrong can then be set right.
+  const isNew = (await existing(identity.volumes.filter(isDatabase).map(({ name }) => name))).length === 0;
+  const known = passwords.filter(([key]) => isNew || standings.get(key) !== "unknown");
+  const hashOf = (key: PasswordKey, password: string): string => {
+    const hash = recorded?.passwords[key];
+    return hash !== undefined && isPassword(password, hash) ? hash : passwordHash(password);
+  };
+  process.stdout.write(JSON.stringify({ identity, passwords: Object.fromEntries(known.map(([key, password]) => [key, hashOf(key, password)])) } satisfies RecordedIdentity));
 }
 
 main().catch((error: unknown) => {

@@ -1,4 +1,4 @@
-import type { PasswordKey } from "../config/settings";
+import type { PasswordKey, Passwords } from "../config/settings";
 import { inspected } from "./docker";
 
 /** The variables of a database's container that hold a password. */
@@ -14,14 +14,14 @@ const VARIABLES: Readonly<Record<string, PasswordKey>> = {
  *
  * @throws {@link SetupError} if Docker does not tell.
  */
-export async function passwordsInUse(containers: readonly string[]): Promise<Partial<Record<PasswordKey, string>>> {
+export async function passwordsInUse(containers: readonly string[]): Promise<Passwords> {
   if (containers.length === 0) return {};
   const variables = await inspected("container", "{{json .Config.Env}}", containers);
   return passwordsIn(variables.split("\n").filter((line) => line !== "").flatMap((line) => (JSON.parse(line) as string[] | null) ?? []));
 }
 
 /** The passwords among environment variables, `NAME=value` each. */
-export function passwordsIn(variables: readonly string[]): Partial<Record<PasswordKey, string>> {
+export function passwordsIn(variables: readonly string[]): Passwords {
   const found = variables.flatMap((variable): [PasswordKey, string][] => {
     const equals = variable.indexOf("=");
     const key = VARIABLES[variable.slice(0, equals)];

@@ -65,6 +65,7 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
     test.each<[string, string[], RegExp]>([
       ["another prefix", ["-c", "prefix=e2e-cx-"], /prefix is "e2e-cx-".*Nothing was touched/],
       ["a key that takes the place of the clusters", ["-c", 'clusters={"c":{"workers":1,"port":15850}}'], /list all of them: npm run pulumi -- config set --path clusters\.a\.workers/],
+      ["another password", ["-c", "superuserPassword=another"], /superuserPassword is another one.*config rm superuserPassword.*Nothing was touched/],
       ["another major", ["-c", "postgresMajor=18", "-c", `images={"citus":"${UNTOLD_MAJOR}"}`], /mean PostgreSQL 18/],
     ])("%s, with npm run up, which does not save it either", async (_, options, sentence) => {
       project.configure({ ...settings, ...notPassive, tenantFence: undefined, postgresMajor: undefined });
@@ -144,6 +145,27 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
       const { code, stdout } = await project.command("down", "custody");
       expect([code, stdout]).toEqual([0, expect.stringMatching(/2 volumes are left, with the data that is kept/)]);
       expect(project.leftovers(PREFIX).sort()).toEqual(volumes());
+      expect((await project.command("up", "custody")).code).toBe(0);
+      expect(await rooms()).toEqual([{ count: 50 }]);
+    });
+
+    test("leaves data that opens only with its password, which is taken also after a wrong one", async () => {
+      const superuserPassword = decodeURIComponent(new URL(uri).password);
+      expect((await project.command("down", "custody")).code).toBe(0);
+      project.configure({ dataOnDestroy: undefined, superuserPassword: undefined });
+      const missing = /There are volumes of an earlier custody \(.*\), and superuserPassword is not set: .*config set --secret superuserPassword --stack custody/;
+      await expect(project.up()).rejects.toThrow(missing);
+      const generated = await project.command("up", "custody");
+      expect([generated.code, generated.stderr]).toEqual([1, expect.stringMatching(missing)]);
+      expect(project.leftovers(PREFIX).sort()).toEqual(volumes());
+
+      project.configure({ dataOnDestroy: "keep", superuserPassword: "another" });
+      // Nothing tells before the databases run, and then they do.
+      for (const sentence of [/refuses the password of postgres: .*Set superuserPassword to that one/, /superuserPassword is another one than the data of custody was made with: .*Nothing was touched/]) {
+        const wrong = await project.command("up", "custody");
+        expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(sentence)]);
+      }
+      project.configure({ superuserPassword });
       expect((await project.command("up", "custody")).code).toBe(0);
       expect(await rooms()).toEqual([{ count: 50 }]);
     });

@@ -30,6 +30,13 @@ describe("an exported state", () => {
     expect(state).toMatchObject({ pendingOperations: 3, resources: 6, outputs: { uris: { leader: "postgresql://x" }, endpoints: { leader: "127.0.0.1:5000" } } });
   });
 
+  test("tells what the last update wrote down, and the hashes of the passwords that it knew", () => {
+    const identity = { topology: "active-active", prefix: "", clusters: ["a"], postgresMajor: 17, passwords: [], volumes: [] };
+    const stdout = JSON.stringify({ identity, passwords: { superuserPassword: "salt:hash" } });
+    const resources = [{ type: "command:local:Command", urn: "urn:pulumi:s::citus-sharding::x::identity", outputs: { stdout } }];
+    expect(stateFrom(JSON.stringify({ deployment: { resources } }))).toMatchObject({ identity, passwordHashes: { superuserPassword: "salt:hash" } });
+  });
+
   test("of a stack that was only made is empty", () => {
     expect(stateFrom("{}")).toEqual({ recorded: new Map(), pendingCreates: new Set(), pendingOperations: 0, resources: 0, outputs: {}, volumes: [], deletesVolumes: false });
   });

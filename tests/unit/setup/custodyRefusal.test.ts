@@ -29,7 +29,7 @@ const passive: StackIdentity = {
 };
 const holding = (volume: string, postgresMajor = 17, scope?: string) => ({ volume, postgresMajor, ...(scope !== undefined && { scope }) });
 const filled = [holding("p1-coord_a-data"), holding("p1-worker_a1-data"), holding("p1-coord_b-data")];
-const custody = (now: StackIdentity, more: Partial<Custody>): Custody => ({ stack: "s", now, holdings: [], images: [], removed: [], changedPasswords: [], fence: true, acceptLoss: new Set(), ...more });
+const custody = (now: StackIdentity, more: Partial<Custody>): Custody => ({ stack: "s", now, holdings: [], images: [], removed: [], changedPasswords: [], generatedPasswords: [], fence: true, acceptLoss: new Set(), ...more });
 
 describe("settings that lead to the data that there is are taken", () => {
   test.each<[string, Custody]>([
@@ -39,6 +39,7 @@ describe("settings that lead to the data that there is are taken", () => {
     ["another prefix where there is no data", custody({ ...active, prefix: "p2-" }, { before: active })],
     ["another topology where there is no data", custody(passive, { before: active })],
     ["another password where there is no data", custody(passive, { before: passive, changedPasswords: ["superuserPassword"] })],
+    ["generated passwords where there is no data", custody(passive, { generatedPasswords: ["superuserPassword"] })],
     ["a stack that an older version made, whose major nobody wrote down", custody(active, { before: { ...active, postgresMajor: 0 }, holdings: filled })],
     ["an older major beside the present one", custody(active, { before: active, holdings: [holding("p1-coord_a-data", 16), ...filled] })],
     ["a cluster that is empty and in no ring", custody({ ...active, clusters: ["a"] }, { before: active, removed: [{ name: "b", filled: [], ownsTenants: false }] })],
@@ -87,6 +88,11 @@ describe("what would lose sight of data is refused, with the way that keeps it",
       "a given password in place of a generated one",
       custody({ ...passive, passwords: ["rewindPassword"] }, { before: { ...passive, passwords: [] }, holdings: [holding("coord-1-data")], changedPasswords: ["rewindPassword"] }),
       /It was generated, and is in the state: npm run pulumi -- config rm rewindPassword --stack s goes back to it\./,
+    ],
+    [
+      "passwords that are generated for data that was kept",
+      custody({ ...passive, passwords: ["superuserPassword"] }, { holdings: [holding("coord-1-data", 17, "citusap")], generatedPasswords: ["replicationPassword", "rewindPassword"] }),
+      /^There are volumes of an earlier s \(coord-1-data, etcd-1-data\), and replicationPassword and rewindPassword are not set: .*npm run pulumi -- config set --secret replicationPassword --stack s, npm run pulumi -- config set --secret rewindPassword --stack s.*\(docker volume rm coord-1-data etcd-1-data\)\. Nothing was touched\.$/,
     ],
     [
       "default clusters that a key takes the place of",
