@@ -34,8 +34,9 @@ export function docker(args: readonly string[], input = "", timeoutMs = TIMEOUT_
  * @throws {@link SetupError} if Docker fails for any other reason, which says nothing of whether they exist.
  */
 export async function inspected(kind: "container" | "image", format: string, names: readonly string[]): Promise<string> {
+  if (names.length === 0) return "";
   const { code, stdout, stderr } = await docker([kind, "inspect", "--format", format, ...names], "", ASK_TIMEOUT_MS);
-  if (code !== 0 && !isAbsence(stderr)) throw new SetupError(`Docker does not tell of ${names.join(", ")}: ${reason(stderr)}; nothing was replaced. Run the update again when it does`);
+  if (code !== 0 && !isAbsence(stderr)) throw new SetupError(`Docker does not tell of ${names.join(", ")}: ${reason(stderr)}. Run the update again when it does`);
   return stdout;
 }
 

@@ -82,7 +82,7 @@ describe("acknowledged writes", () => {
   });
 
   test("have to be the same in every placement", () => {
-    expect(cost({ final: { differing: { "a/102008": "worker_a1 has 3 rows, worker_a2 has 4 rows" } } }).troubles).toEqual([expect.stringContaining("1 shards whose placements differ") as string]);
+    expect(cost({ final: { differing: { "a/102008": "worker_a1 has 3 rows, worker_a2 has 4 rows" } } }).troubles).toEqual([expect.stringContaining("1 placements or standbys that differ") as string]);
   });
 });
 

@@ -7,7 +7,7 @@ import { passwordHash } from "../../../setup/passwordHash";
 import { identityOf } from "../../../topology/identity";
 
 // No database answers.
-vi.mock("../../../setup/docker", () => ({ docker: () => Promise.resolve({ code: 1, stdout: "", stderr: "" }) }));
+vi.mock("../../../setup/docker", () => ({ docker: () => Promise.resolve({ code: 1, stdout: "", stderr: "" }), inspected: () => Promise.resolve("") }));
 
 test.each<[string, boolean, ReturnType<typeof passwordOf>]>([
   ["superuserPassword=a=b", false, { key: "superuserPassword", value: "a=b" }],

@@ -47,6 +47,6 @@ test.each(["Cannot connect to the Docker daemon at unix:///var/run/docker.sock. 
   "another failure is not taken for absence: %s",
   async (error) => {
     fake(`echo "${error}" >&2; exit 1`);
-    await expect(inspected("container", "{{.Id}}", ["one"])).rejects.toThrow(`Docker does not tell of one: ${error.replace(/\.$/, "")}; nothing was replaced. Run the update again when it does`);
+    await expect(inspected("container", "{{.Id}}", ["one"])).rejects.toThrow(`Docker does not tell of one: ${error.replace(/\.$/, "")}. Run the update again when it does`);
   },
 );

@@ -49,7 +49,7 @@ function fake({ data = false, madeWith, answers = false }: Surroundings): void {
     `case "$1" in`,
     `ps) ${madeWith === undefined ? ":" : "echo coord_a"};;`,
     `exec) ${answers ? `echo 'postgres ${PENCIL}'` : "exit 1"};;`,
-    `container) ${madeWith === undefined ? "exit 1" : `case "$*" in *Config.Env*) echo '["PGPASSWORD=${madeWith}"]';; esac`};;`,
+    `container) ${madeWith === undefined ? "echo 'Error: No such container: coord_a' >&2; exit 1" : `case "$*" in *Config.Env*) echo '["PGPASSWORD=${madeWith}"]';; esac`};;`,
     `volume) ${data ? "echo coord_a-data" : ":"};;`,
     `run) ${data ? "echo '/volumes/coord_a-data|17|'" : ":"};;`,
     `*) exit 1;;`,
