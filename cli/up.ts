@@ -3,6 +3,7 @@ import { isFenced } from "../config/fenced";
 import type { PasswordKey } from "../config/settings";
 import { custody } from "../setup/custody";
 import { identityOf, type DataVolume, type StackIdentity } from "../topology/identity";
+import { FIRST_UPDATE } from "../topology/plan";
 import { Failure } from "./failure";
 import { fencersOff } from "./fencersOff";
 import { fencerWarning } from "./fencerWarning";
@@ -55,6 +56,7 @@ export async function up(name: string, options: UpOptions): Promise<void> {
   if (vanished) say("Something of the stack was removed by hand: comparing all of it with Docker first.");
 
   await saveConfiguration(pulumi, options);
+  if (state.resources === 0) pulumi.environment[FIRST_UPDATE] = "true";
   const args = ["up", "--yes", "--skip-preview", ...(removed || vanished ? ["--refresh"] : [])];
   let result = await update(pulumi, args);
   // What a killed update had asked Docker for may have appeared only now.

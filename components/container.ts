@@ -60,7 +60,7 @@ export function container(parent: pulumi.ComponentResource, resourceName: string
   const variables: [string, pulumi.Input<string>][] = [...Object.entries(plan.environment), ...Object.entries(more), ...Object.entries(secrets)];
   const own = ownArguments(plan);
   const madeOf = inputs.turn && digestOf(plan, own, inputs);
-  const waits = inputs.turn && madeOf && turn(parent, `${resourceName}-turn`, { container: plan.name, madeOf, ...inputs.turn });
+  const waits = inputs.turn && madeOf && turn(parent, `${resourceName}-turn`, { container: plan.name, madeOf, dependsOn: inputs.dependsOn ?? [], ...inputs.turn });
   const dependsOn = [...(inputs.dependsOn ?? []), ...(waits ? [waits] : [])];
   return new docker.Container(
     resourceName,

@@ -60,8 +60,8 @@ export class PatroniGroup extends pulumi.ComponentResource {
     const { scope, members: addresses } = plan.setup;
     const members: docker.Container[] = [];
     for (const [index, member] of plan.members.entries()) {
-      const turn: Turn = { group: { kind: "patroni", scope, members: addresses }, after: [...(args.startAfter ?? []), ...(args.replaceAfter ?? []), ...members.slice(-1)] };
-      members.push(container(this, `${name}-${index + 1}`, member, { network, image, holderImage, secrets, ...(dataOnDestroy && { dataOnDestroy }), turn }));
+      const turn: Turn = { group: { kind: "patroni", scope, members: addresses }, after: [...(args.replaceAfter ?? []), ...members.slice(-1)] };
+      members.push(container(this, `${name}-${index + 1}`, member, { network, image, holderImage, secrets, ...(dataOnDestroy && { dataOnDestroy }), ...(args.startAfter && { dependsOn: [...args.startAfter] }), turn }));
     }
     const setup = program(this, `${name}-setup`, "main", {
       spec: plan.setup,

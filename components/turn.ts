@@ -1,5 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
-import { MADE_OF_LABEL, type TurnGroup, type TurnSpec } from "../topology/plan";
+import { FIRST_UPDATE, MADE_OF_LABEL, type TurnGroup, type TurnSpec } from "../topology/plan";
 import { program } from "./program";
 
 /** A copy of a large worker takes hours, and ends by its own measure when it does not go on. */
@@ -19,6 +19,8 @@ export interface TurnInputs extends Turn {
   readonly container: string;
   /** A digest of what the container is made of. */
   readonly madeOf: pulumi.Output<string>;
+  /** What has to exist before the container starts. */
+  readonly dependsOn: readonly pulumi.Input<pulumi.Resource>[];
 }
 
 /**
@@ -40,12 +42,12 @@ function unlessDue(container: string): string {
  * Its environment changes when the container is about to be another one. Where there is no such container, or it is as it
  * should be, the command costs one call of docker.
  */
-export function turn(parent: pulumi.ComponentResource, resourceName: string, { container, madeOf, group, after }: TurnInputs): pulumi.Resource {
+export function turn(parent: pulumi.ComponentResource, resourceName: string, { container, madeOf, group, after, dependsOn }: TurnInputs): pulumi.Resource {
   const spec: TurnSpec = { kind: "turn", container, group, timeoutSeconds: TIMEOUT_SECONDS };
   return program(parent, resourceName, "main", {
     spec,
     environment: { CITUS_MADE_OF: madeOf },
-    dependsOn: [...after],
+    dependsOn: [...dependsOn, ...(process.env[FIRST_UPDATE] === "true" ? [] : after)],
     before: unlessDue(container),
   });
 }

@@ -314,6 +314,9 @@ export function holderName(member: string): string {
 /** The label that carries a container's stack, `organization/project/stack` as Pulumi names it. */
 export const STACK_LABEL = "io.citus-sharding.stack";
 
+/** A variable of the program's environment, "true" where nothing of the stack exists yet: then nothing is replaced, and everything may be made at once. */
+export const FIRST_UPDATE = "CITUS_FIRST_UPDATE";
+
 /** The label that carries a digest of what a container and its holder are made of, secrets left out. */
 export const MADE_OF_LABEL = "io.citus-sharding.made-of";
 

@@ -102,7 +102,7 @@ describe("PatroniGroup", () => {
       return new PatroniGroup("db", { network: "n", etcdHosts: etcd.hosts, startAfter: [etcd.ready], image: "i", members: 2 }, options);
     });
     expect(await dependencies(optionsOf(recorded, "db-2-turn"))).toEqual(["db-1", "e-setup"]);
-    expect(await dependencies(optionsOf(recorded, "db-2"))).toEqual(["db-2-turn"]);
+    expect(await dependencies(optionsOf(recorded, "db-2"))).toEqual(["db-2-turn", "e-setup"]);
     expect(await dependencies(optionsOf(recorded, "db-setup"))).toEqual(["db-1", "db-2"]);
   });
 

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type * as pulumi from "@pulumi/pulumi";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { CitusCluster, EtcdCluster, HAProxy, PatroniGroup, type CitusClusterArgs, type PatroniGroupArgs } from "../../components";
 import { recording, underMocks, valueOf, type Options, type Registered } from "./mocks";
 
@@ -71,6 +71,17 @@ describe("members are replaced in turn", () => {
     const { resources } = await underMocks("test", () => new EtcdCluster("e", { network: "n" }, options));
     expect(await Promise.all(["e-1-turn", "e-2-turn", "e-3-turn", "e-3"].map((name) => dependencies(recorded, name)))).toEqual([[], ["e-1"], ["e-2"], ["e-3-turn"]]);
     expect(JSON.parse(find(resources, "e-1-turn").inputs["stdin"] as string)).toMatchObject({ group: { kind: "etcd", members: [{ name: "e-1" }, { name: "e-2" }, { name: "e-3" }] } });
+  });
+
+  test("all at once where nothing exists yet", async () => {
+    vi.stubEnv("CITUS_FIRST_UPDATE", "true");
+    try {
+      const { options, recorded } = recording();
+      await underMocks("test", () => new CitusCluster("x", citus(), options));
+      expect(await Promise.all(["x-w2-turn", "x-coord_x-turn", "x-coord_x"].map((name) => dependencies(recorded, name)))).toEqual([[], [], ["x-coord_x-turn"]]);
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   test("workers one after the other, then the coordinator, then the guard", async () => {
