@@ -15,6 +15,8 @@ const GUARDED_WORKERS: Times = { restart: 1000, postmaster: 2000, crash: 2000, k
 /** Faults that clients should not notice. */
 const UNNOTICED_MS = 100;
 const EVERYTHING_MS = 12_000;
+/** Every member is back after up to 7 s, has its log to replay, and a lease of 20 s may have to expire. */
+const POWER_CUT_MS = 30_000;
 
 /** What the project promises of a stack: the longest time that a shard takes no write, for each fault on each kind of node. */
 export function limitsOf({ coordinators, workers }: Layout): Limit[] {
@@ -26,6 +28,7 @@ export function limitsOf({ coordinators, workers }: Layout): Limit[] {
     ...(workers === "group" ? [...limits("worker", WORKER_GROUP).map((limit) => (limit.fault === "switchover" ? { ...limit, noErrors: true } : limit)), unnoticed("standby", "worker-standby")] : []),
     ...(workers === "guarded" ? limits("worker", GUARDED_WORKERS) : []),
     { fault: "everything", role: "stack", ms: EVERYTHING_MS },
+    { fault: "power-cut", role: "stack", ms: POWER_CUT_MS },
   ];
 }
 
