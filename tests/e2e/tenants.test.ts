@@ -145,6 +145,9 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect(project.leftovers(prefix)).toEqual([]);
   });
 
+  /** What does not depend on how many copies shards have is seen once. */
+  const whateverTheFactor = replicationFactor === 1 ? test : test.skip;
+
   test("up again changes nothing", async () => {
     expect(await project.up()).toEqual({ same: expect.any(Number) as number });
   });
@@ -327,7 +330,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect(await client.check()).toEqual({ lost: [], wrong: [], extra: [], elsewhere: 0 });
   });
 
-  test("a cluster that is taken away under a move leaves the tenant where it was, and open", async () => {
+  whateverTheFactor("a cluster that is taken away under a move leaves the tenant where it was, and open", async () => {
     const room = rooms["a"] as string;
     const worker = `${prefix}worker_b1`;
     await expect(
@@ -399,7 +402,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect(await sql("a", `SELECT body FROM messages WHERE room_id = ${room as string}`)).toEqual([{ body: "three" }]);
   });
 
-  test("the commands say where tenants are, and refuse what is meaningless", async () => {
+  whateverTheFactor("the commands say where tenants are, and refuse what is meaningless", async () => {
     const room = rooms["a"] as string;
     expect((await project.command("tenant", "locate", room)).stdout).toContain(`Tenant ${room} lives in cluster b, where it was moved`);
     expect((await project.command("tenant", "locate", "4711000")).stdout).toMatch(/Tenant 4711000 lives in cluster [ab], by the hash of its id/);
@@ -409,7 +412,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect((await project.command("tenant", "move", "many", "--to", "b")).stderr).toContain("many cannot be a tenant");
   });
 
-  test("a cluster that owns tenants is not taken away; drained, it is, and everything is still there", async () => {
+  whateverTheFactor("a cluster that owns tenants is not taken away; drained, it is, and everything is still there", async () => {
     const before = await Promise.all(["a", "b"].map((cluster) => sql(cluster, "SELECT count(*)::int AS count FROM messages")));
     const total = before.reduce((sum, [row]) => sum + (row?.["count"] as number), 0);
     project.configure({ clusters: { b: { workers: WORKERS, port: ports.b } } });
@@ -427,7 +430,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     await sql("b", `INSERT INTO rooms (room_id, name) VALUES (${rooms["a"] as string}, 'still here') ON CONFLICT (room_id) DO UPDATE SET name = excluded.name`);
   });
 
-  test("a cluster that is added gets the tenants that it wins, and no other", async () => {
+  whateverTheFactor("a cluster that is added gets the tenants that it wins, and no other", async () => {
     const [{ count: total } = {}] = await sql("b", "SELECT count(*)::int AS count FROM messages");
     project.configure({ clusters: { b: { workers: WORKERS, port: ports.b }, c: { workers: WORKERS, port: ports.c } } });
     await project.up();
