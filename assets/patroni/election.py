@@ -191,6 +191,54 @@ class Electorate:
         return True
 
 
+def marker(data_directory):
+    return f"{data_directory.rstrip('/')}.incomplete"
+
+
+def begins(data_directory):
+    """
+    Notes beside a data directory that its files are being brought from another member. Whoever is cut off in the middle has a part of each, on
+    which PostgreSQL may start, and which says that it has everything.
+    """
+    with open(marker(data_directory), "w") as file:
+        file.flush()
+        os.fsync(file.fileno())
+    directory = os.open(os.path.dirname(marker(data_directory)), os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def is_complete(data_directory):
+    """Takes the note away: the files are there, or none was touched."""
+    try:
+        os.unlink(marker(data_directory))
+    except FileNotFoundError:
+        pass
+
+
+def is_incomplete(data_directory):
+    return os.path.exists(marker(data_directory))
+
+
+def rewind_ended(data_directory, code, results):
+    """pg_rewind says how much it has to copy before it touches anything, and has written everything to disk where it succeeds."""
+    if code == 0 or code is not None and b"need to copy" not in results.get("stderr", b"") + results.get("stdout", b""):
+        is_complete(data_directory)
+
+
+def start_again(ha):
+    """Gives up files that are not complete, once there is a leader to bring them from again. Until then this member neither starts nor votes."""
+    if ha.is_paused() or ha.cluster.is_unlocked() or ha.has_lock(False):
+        return "my files are incomplete, because bringing them was interrupted: waiting for a leader that has them"
+    logger.warning("My files are incomplete, because bringing them was interrupted: they are removed, and brought from %s again", ha.cluster.leader.name)
+    ha.state_handler.stop("immediate")
+    ha.state_handler.remove_data_directory()
+    is_complete(ha.state_handler.data_dir)
+    return "removed files that were incomplete"
+
+
 def end_failsafe(ha, told, token):
     """Tells those who were told that this member leads without etcd that it goes by etcd again. Who does not answer is told again later."""
     for name, address in told.items():

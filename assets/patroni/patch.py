@@ -75,6 +75,22 @@ CHANGES = {
             "    def _handle_synchronous_standby_names_change(self) -> None:\n",
         ),
     ],
+    "postgresql/rewind.py": [
+        # A data directory whose files are being brought is not started, and says nothing, if that is interrupted.
+        ("from ..dcs import Leader, RemoteMember\n", "from ..dcs import Leader, RemoteMember\nfrom ..election import begins, rewind_ended\n"),
+        (
+            "        cmd.extend(['-D', self._postgresql.data_dir, '--source-server', dsn])\n",
+            "        cmd.extend(['--progress', '-D', self._postgresql.data_dir, '--source-server', dsn])\n",
+        ),
+        (
+            "            ret = self._postgresql.cancellable.call(cmd, env=env, communicate=results)\n",
+            "            begins(self._postgresql.data_dir)\n            ret = self._postgresql.cancellable.call(cmd, env=env, communicate=results)\n",
+        ),
+        (
+            "            logger.info('pg_rewind exit code=%s', ret)\n",
+            "            logger.info('pg_rewind exit code=%s', ret)\n            rewind_ended(self._postgresql.data_dir, ret, results)\n",
+        ),
+    ],
     "api.py": [
         ("from .dcs import Cluster\n", "from .dcs import Cluster\nfrom .election import WAL_TIMELINE\n"),
         (
@@ -142,6 +158,15 @@ CHANGES = {
         # A member that is no leader waits for any standby from its promotion on.
         ("sync_handler.set_synchronous_standby_names(CaseInsensitiveSet())\n\n        if self._async_executor", "sync_handler.set_synchronous_standby_names(CaseInsensitiveSet(), 1)\n\n        if self._async_executor"),
         ("sync_handler.set_synchronous_standby_names(CaseInsensitiveSet())\n\n        role =", "sync_handler.set_synchronous_standby_names(CaseInsensitiveSet(), 1)\n\n        role ="),
+        (
+            "        self._rewind.reset_state()\n        if self.state_handler.bootstrap.clone(clone_member, clone_from_leader):\n",
+            "        self._rewind.reset_state()\n        election.begins(self.state_handler.data_dir)\n"
+            "        if self.state_handler.bootstrap.clone(clone_member, clone_from_leader):\n            election.is_complete(self.state_handler.data_dir)\n",
+        ),
+        (
+            "            # is data directory empty?\n",
+            "            if election.is_incomplete(self.state_handler.data_dir):\n                return election.start_again(self)\n\n            # is data directory empty?\n",
+        ),
         # /sync names the next leader before it takes a write: until then the one before could lead alone.
         (
             "                sync.discard(self.state_handler.name)\n        else:\n",

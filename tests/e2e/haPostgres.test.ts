@@ -256,6 +256,20 @@ describe("examples/ha-postgres", () => {
     await atFullStrength();
   });
 
+  test("a member whose rewind is interrupted does not start on what it has, and is made anew", async () => {
+    const before = leader();
+    docker("kill", before);
+    await secondsToWrite();
+    docker("start", before);
+    // Whatever it has done by then: from the outside a file that is not there yet looks like one that is.
+    const stopped = docker("exec", `${before}-holder`, "bash", "-c", "for i in {1..1500}; do for p in /proc/[0-9]*; do [[ $(tr '\\0' ' ' <$p/cmdline) == */pg_rewin[d]* ]] && kill -STOP ${p#/proc/} && echo stopped && exit; done; sleep 0.01; done 2>/dev/null; true");
+    expect(stopped).toBe("stopped");
+    docker("kill", before);
+    docker("start", before);
+    await atFullStrength();
+    expect(said(before, "60s")).toMatch(/My files are incomplete, because bringing them was interrupted: they are removed, and brought from \S+ again/);
+  });
+
   test("nobody leads with a log that it has not replayed, until an operator says so", async () => {
     const before = leader();
     const standbys = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).filter((name) => name !== before);
