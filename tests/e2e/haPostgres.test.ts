@@ -219,6 +219,7 @@ describe("examples/ha-postgres", () => {
   /** Has one standby receive nothing, while the other confirms rows; gives both. */
   const withOneBehind = async (table: string): Promise<{ before: string; behind: string; ahead: string }> => {
     await atFullStrength();
+    await eventually(30_000, () => Promise.resolve(expect(docker("exec", `${PREFIX}etcd-1`, "etcdctl", "get", "--print-value-only", `/service/${PREFIX}db/sync`)).toMatch(/"sync_standby":"[^",]+,[^",]+"/)));
     const before = leader();
     const [behind, ahead] = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).filter((name) => name !== before) as [string, string];
     signalReceiver(behind, "STOP");
