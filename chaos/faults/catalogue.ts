@@ -9,7 +9,7 @@ import { fencer } from "./fencer";
 import { holder, holderCrash } from "./holder";
 import { clock, slowDisk } from "./impossible";
 import { etcd, etcdMajority, kill, standby } from "./kill";
-import { killAfterEtcd } from "./killAfterEtcd";
+import { killAfterOutage } from "./killAfterOutage";
 import { network } from "./network";
 import { partition } from "./partition";
 import { pause } from "./pause";
@@ -32,7 +32,7 @@ export const CATALOGUE: readonly Fault[] = [
   standby,
   etcd,
   etcdMajority,
-  killAfterEtcd,
+  killAfterOutage,
   reload,
   fencer,
   holder,

@@ -17,7 +17,7 @@ interface Case {
 }
 
 /** Those after which a stack takes a minute or more to be whole again are left to long runs. */
-const LONG = ["kill-after-etcd", "holder", "holder-crash", "partition", "two-faults", "engine"];
+const LONG = ["kill-after-outage", "holder", "holder-crash", "partition", "two-faults", "engine"];
 const FAULTS = CATALOGUE.map(({ name }) => name).filter((name) => !LONG.includes(name));
 
 const cases: Case[] = [

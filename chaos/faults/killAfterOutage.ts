@@ -12,8 +12,8 @@ const POLL_MS = 200;
 const LATEST_MS = 15_000;
 
 /** A leader dies soon after etcd was away, while its standbys might still go by its word. */
-export const killAfterEtcd: Fault = {
-  name: "kill-after-etcd",
+export const killAfterOutage: Fault = {
+  name: "kill-after-outage",
   roles: ["coordinator", "worker"],
   describe: `docker kill of a leader, up to ${LATEST_MS / 1000} s after etcd has its majority again, which was away until its standbys went by the leader's word`,
   async aim(scene, role) {
