@@ -3,7 +3,7 @@ import { identityOf } from "../topology/identity";
 import { confirm } from "./confirm";
 import { docker } from "./docker";
 import { Failure } from "./failure";
-import { existingVolumes, listNetworks, stackContainers } from "./live";
+import { existingVolumes, listNetworks, stackContainers, type LiveContainer } from "./live";
 import { lossesOf, lossSentence } from "./losses";
 import { duration, listed, say, warn } from "./print";
 import { clearPendingOperations, hasVanished, releaseLock, retainVolumes, stopAndRemove } from "./repair";
@@ -24,6 +24,9 @@ export interface DownOptions {
   readonly yes: boolean;
   readonly json: boolean;
 }
+
+/** Longer than the longest grace of a container. */
+const STOP_TIMEOUT_MS = 120_000;
 
 /** What is left of a stack after it went down. */
 interface Remains {
@@ -105,10 +108,20 @@ async function destroy({ backend, pulumi }: Session, state: State, label: string
   // A paused container cannot be stopped.
   if (paused.length > 0) await docker(["unpause", ...paused]);
   if (state.resources === 0 && state.pendingOperations === 0) return;
+  await stopTogether(containers.filter(({ id }) => state.recorded.has(id)));
   const refresh = (await hasVanished(state, containers)) ? ["--refresh"] : [];
   const { code, other, interrupted, progress } = await update(pulumi, ["destroy", "--yes", "--skip-preview", ...refresh]);
   if (interrupted) throw new Failure(`${pulumi.stack} was not removed to its end. npm run down -- ${pulumi.stack} goes on where it ended.`);
   if (code !== 0) throw new Failure(updateFailure(pulumi.stack, "down", progress.errors, other || `the state is in ${backend.directory ?? "your backend"}`));
+}
+
+/** Stops everything but holders at once: Pulumi takes away one member after the other, as it replaces them. */
+async function stopTogether(containers: readonly LiveContainer[]): Promise<void> {
+  const members = containers.filter(({ role, status }) => role !== "holder" && (status === "running" || status === "paused")).map(({ name }) => name);
+  if (members.length === 0) return;
+  say(`Stopping ${members.length} ${members.length === 1 ? "container" : "containers"}.`);
+  // One that does not stop is stopped, and told of, where it is removed.
+  await docker(["stop", ...members], STOP_TIMEOUT_MS);
 }
 
 /**
