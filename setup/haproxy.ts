@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { INSIDE } from "../topology/haproxy";
+import { INSIDE, RELOAD } from "../topology/haproxy";
 import type { HAProxySpec } from "../topology/plan";
 import type { Deadline } from "./deadline";
 import { containerState, docker, EXEC_TIMEOUT_MS, type DockerResult } from "./docker";
@@ -29,8 +29,7 @@ export async function reconcileHAProxy({ container, files, digest }: HAProxySpec
   for (const { path } of [...files].reverse()) await succeed(container, ["mv", staged(path), path], "could not be given its configuration");
 
   report.activity = `having ${container} read its configuration`;
-  const { code, stderr } = await docker(["kill", "--signal", "USR2", container], "", EXEC_TIMEOUT_MS);
-  if (code !== 0) throw new SetupError(`${container} could not be told to read its configuration: ${stderr}. Run the update again`);
+  await succeed(container, RELOAD, "could not be told to read its configuration");
   await deadline.poll(async () => ((await digestOf(container)) === digest ? true : undefined), late(container, deadline));
   report.did(container, "has read its new configuration; sessions that were open stay open");
 }

@@ -39,6 +39,11 @@ export interface HAProxyOptions {
 
 /** The ports that an HAProxy listens on inside the network. */
 export const INSIDE = { leader: 5000, standbys: 5001, nodes: 5002, statistics: 7000 } as const;
+/**
+ * Has the master of an HAProxy, in its container, read its configuration in a new process. It is the oldest of its processes. `docker kill` would
+ * have Docker take it for stopped by a person from then on, whatever the signal, so that neither a crash nor a boot started it again.
+ */
+export const RELOAD: readonly string[] = ["sh", "-c", 'kill -USR2 "$(for p in /proc/[0-9]*; do if [ "$(cat "$p/comm")" = haproxy ]; then echo "${p#/proc/}"; fi; done 2>/dev/null | sort -n | head -n 1)"'];
 const STANDBY_LAG: Size = "16 MB";
 const DIRECTORY = "/usr/local/etc/haproxy";
 

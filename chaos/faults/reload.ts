@@ -1,3 +1,4 @@
+import { RELOAD } from "../../topology/haproxy";
 import { command } from "./command";
 import type { Fault } from "./fault";
 import { chooseVictim } from "./victim";
@@ -11,6 +12,6 @@ export const reload: Fault = {
     const victim = await chooseVictim(scene, role);
     if ("skipped" in victim) return victim;
     const { name } = victim.container;
-    return { targets: [name], inject: async () => void (await command(["kill", "--signal", "USR2", name])) };
+    return { targets: [name], inject: async () => void (await command(["exec", "--user", "root", name, ...RELOAD])) };
   },
 };
