@@ -34,8 +34,8 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
     uri = (await project.outputs<Outputs>()).uris["a"] as string;
     await query(uri, "insert into rooms (room_id, name) select n, 'kept' from generate_series(1, 50) n");
   });
-  afterAll(async () => {
-    await project.dispose(PREFIX);
+  afterAll(() => {
+    project.dispose(PREFIX);
     docker("rmi", OTHER_MAJOR, UNTOLD_MAJOR);
   });
 

@@ -165,17 +165,13 @@ export class Project {
     return names.flatMap((list) => list.split("\n")).filter((name) => name.startsWith(prefix));
   }
 
-  /** Destroys what is left of the stack and removes the copy. */
-  async dispose(prefix: string): Promise<void> {
-    await this.pulumi("destroy", "--yes", "--skip-preview").catch(() => undefined);
-    for (const name of docker("ps", "-a", "--format", "{{.Names}}").split("\n")) if (name.startsWith(prefix)) docker("rm", "-f", name);
-    for (const name of this.leftovers(prefix)) {
-      try {
-        docker("volume", "rm", "-f", name);
-      } catch {
-        docker("network", "rm", name);
-      }
-    }
+  /** Removes what is left of the stack from Docker, which nothing knows afterwards, and the copy. */
+  dispose(prefix: string): void {
+    const named = (...list: string[]): string[] => docker(...list, "--format", list[0] === "ps" ? "{{.Names}}" : "{{.Name}}").split("\n").filter((name) => name.startsWith(prefix));
+    const remove = (command: readonly string[], names: readonly string[]): void => void (names.length > 0 && docker(...command, ...names));
+    remove(["rm", "-f"], named("ps", "-a"));
+    remove(["network", "rm"], named("network", "ls"));
+    remove(["volume", "rm"], named("volume", "ls"));
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

@@ -139,9 +139,9 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     const found = await sql("a", "SELECT tenancy.home(n::text) AS home, min(n)::text AS room FROM generate_series(1, 100) n GROUP BY 1");
     rooms = Object.fromEntries(found.map(({ home, room }) => [home as string, room as string]));
   });
-  afterAll(async () => {
+  afterAll(() => {
     for (const session of Object.values(sessions ?? {})) void session.end().catch(() => undefined);
-    await project.dispose(prefix);
+    project.dispose(prefix);
     expect(project.leftovers(prefix)).toEqual([]);
   });
 
