@@ -1,12 +1,14 @@
 import { defineConfig } from "vitest/config";
 
 const MINUTE_MS = 60_000;
+/** A machine that does something else beside may be slow; a test that hangs is found all the same. */
+const UNIT_TIMEOUT_MS = 30_000;
 
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["tests/unit/**/*.test.ts"] } },
-      { test: { name: "program", include: ["tests/program/**/*.test.ts"] } },
+      { test: { name: "unit", include: ["tests/unit/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
+      { test: { name: "program", include: ["tests/program/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
       {
         test: {
           name: "e2e",
