@@ -210,7 +210,7 @@ def begins(data_directory):
         os.close(directory)
 
 
-def is_complete(data_directory):
+def completed(data_directory):
     """Takes the note away: the files are there, or none was touched."""
     try:
         os.unlink(marker(data_directory))
@@ -225,7 +225,7 @@ def is_incomplete(data_directory):
 def rewind_ended(data_directory, code, results):
     """pg_rewind says how much it has to copy before it touches anything, and has written everything to disk where it succeeds."""
     if code == 0 or code is not None and b"need to copy" not in results.get("stderr", b"") + results.get("stdout", b""):
-        is_complete(data_directory)
+        completed(data_directory)
 
 
 def start_again(ha):
@@ -235,7 +235,7 @@ def start_again(ha):
     logger.warning("My files are incomplete, because bringing them was interrupted: they are removed, and brought from %s again", ha.cluster.leader.name)
     ha.state_handler.stop("immediate")
     ha.state_handler.remove_data_directory()
-    is_complete(ha.state_handler.data_dir)
+    completed(ha.state_handler.data_dir)
     return "removed files that were incomplete"
 
 

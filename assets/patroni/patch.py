@@ -161,7 +161,7 @@ CHANGES = {
         (
             "        self._rewind.reset_state()\n        if self.state_handler.bootstrap.clone(clone_member, clone_from_leader):\n",
             "        self._rewind.reset_state()\n        election.begins(self.state_handler.data_dir)\n"
-            "        if self.state_handler.bootstrap.clone(clone_member, clone_from_leader):\n            election.is_complete(self.state_handler.data_dir)\n",
+            "        if self.state_handler.bootstrap.clone(clone_member, clone_from_leader):\n            election.completed(self.state_handler.data_dir)\n",
         ),
         (
             "            # is data directory empty?\n",
