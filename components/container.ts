@@ -33,6 +33,12 @@ export interface ContainerInputs {
 const HOLD = "/hold.sh";
 const FENCER = "/fencer.py";
 
+/**
+ * How often a member asks again for a connection that nobody answers. Where an address is gone Citus cancels a query by a connect that
+ * blocks, and cannot be ended meanwhile: 127 s by Linux' own 6, at most 7 s by 2.
+ */
+const SYN_RETRIES = "2";
+
 const REPLACEMENT = {
   // The provider takes edits of these without doing them.
   replaceOnChanges: ["healthcheck", "tmpfs", "init"],
@@ -148,6 +154,7 @@ function holderArguments(plan: ContainerPlan, { network, image, holderImage }: C
     ...addressed(plan, network),
     // With `init` the holder reaps what the member's processes leave behind in the PID namespace that they share.
     init: true,
+    sysctls: { "net.ipv4.tcp_syn_retries": SYN_RETRIES },
     ...(fencer === undefined ? { image: holderImage, entrypoints: hold, uploads: [{ file: HOLD, content: readPackageFile("assets/holder/hold.sh") }] } : fencing(plan, fencer, image, hold)),
     // Longer than its member, which it lets stop first; alone it ends at once.
     stopTimeout: plan.stopGraceSeconds + 5,

@@ -95,7 +95,7 @@ function commonTests(get: () => Run): void {
       expect(inputs["networkMode"]).toBe(`container:${name}-holder-id`);
       expect(inputs["pidMode"]).toBe(`container:${name}-holder-id`);
       expect(inputs).not.toHaveProperty("ports");
-      expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, destroyGraceSeconds: Number(inputs["destroyGraceSeconds"]) + 5 });
+      expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, sysctls: { "net.ipv4.tcp_syn_retries": "2" }, destroyGraceSeconds: Number(inputs["destroyGraceSeconds"]) + 5 });
       const [program, ...fencer] = [holder.inputs["entrypoints"] as string[]].map((words) => [words.slice(0, 3), words.slice(3)]).flat();
       expect(program).toEqual(["sh", "/hold.sh", String(inputs["stopSignal"] as string).replace("SIG", "")]);
       expect(fencer[0], "only Patroni's members have a lease").toEqual(isPatroni(inputs) ? ["python3", "/fencer.py", inputs["name"], "/service/citusap/0", "etcd-1:2379", "etcd-2:2379", "etcd-3:2379"] : []);
