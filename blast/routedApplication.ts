@@ -1,6 +1,6 @@
 import type { Outcome } from "../chaos/history";
 import { outcomeOf, told } from "../chaos/outcome";
-import { ClusterDownError, createRouter, RouterError, type Router } from "../router/index";
+import { createRouter, RouterError, type Router } from "../router/index";
 import { CONNECTIONS, QUERY_TIMEOUT_MS, READ, REMOVE, STATEMENT_TIMEOUT_MS, USED, WHOLE_TIMEOUT_MS, WRITE, type Answer, type Application } from "./application";
 import { toldByRouter } from "./routerError";
 
@@ -55,7 +55,7 @@ export class RoutedApplication implements Application {
   }
 }
 
-/** Of a cluster that is down the router says whether it had the statement; whatever else it reports, the statement was not done. */
+/** The router says whether the statement may have been done. */
 function routerOutcome(error: RouterError): Outcome {
-  return error instanceof ClusterDownError && error.applied === "unknown" ? "unknown" : "refused";
+  return error.applied === "unknown" ? "unknown" : "refused";
 }

@@ -1,55 +1,78 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, Pool, type ClientConfig, type PoolClient, type PoolConfig, type QueryResult, type QueryResultRow } from "pg";
 import type { Directory } from "./directory";
-import { ClusterDownError } from "./errors";
-import { destroy, Link } from "./link";
+import { ClusterDownError, PoolTimeoutError, RouterError, UnknownOutcomeError } from "./errors";
+import { destroy, Link, type Pooled } from "./link";
+import type { Limits } from "./options";
+import { commandsOf } from "./sqlText";
+import type { IdType } from "./tenantId";
 
 /** SQLSTATEs of a server that takes no connection now, and may in a moment. */
 const NOT_NOW = new Set(["57P03", "53300", "08001", "08004"]);
 const NOT_NOW_PAUSE_MS = 50;
 
-/** How long a statement that was cancelled may take to end before its connection is given up. */
+/** SQLSTATEs with which a server ends a connection. The severity says so, too, in the server's language. */
+const ENDS = new Set(["57P01", "57P02", "57P05", "25P03"]);
+
+/** How long a statement that was cancelled, or left behind, may take to end before its connection is given up. */
 const CANCEL_MS = 500;
 
+/** Connections of a pool that says nothing else. */
+const DEFAULT_MAX = 10;
+
 /** One cluster: its pool of connections, and whether it is there. */
-export class Cluster {
+export class Cluster implements Pooled {
   readonly link: Link;
+  answeredAt = 0;
   private readonly pool: Pool;
+  private readonly max: number;
   private readonly clients = new Set<PoolClient>();
-  private answeredAt = 0;
-  private fail: (error: ClusterDownError) => void = () => undefined;
-  /** Rejects when the cluster goes down; a new one for each time that it is up. */
-  private gone: Promise<never> = this.untilGone();
+  /** Connections that have ended. */
+  private readonly lost = new WeakSet<PoolClient>();
+  /** Connections that a cancellation was sent after: it may meet the next statement. */
+  private readonly cancelled = new WeakSet<PoolClient>();
+  /** Connections with a commit that may be lost. */
+  private readonly doubtful = new Map<PoolClient, unknown>();
+  /** Fail whoever waits for a connection. */
+  private readonly waiting = new Set<(error: Error) => void>();
 
   constructor(
     readonly name: string,
     config: PoolConfig,
-    private readonly connectTimeoutMs: number,
+    private readonly limits: Limits,
     directory: Directory,
+    agree: (type: IdType) => void,
   ) {
     const { max, min, idleTimeoutMillis, allowExitOnIdle, maxUses, maxLifetimeSeconds, ...connection } = config;
-    const client: ClientConfig = { ...connection, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true };
+    this.max = max ?? DEFAULT_MAX;
+    const client: ClientConfig = { ...connection, connectionTimeoutMillis: limits.connectTimeoutMs, keepAlive: true };
     // The pool's own time limit would count the wait for a free connection, too; a pool that is full is not a cluster that is down.
     class TimedClient extends Client {
       constructor() {
         super(client);
       }
     }
-    const limits = { max, min, idleTimeoutMillis, allowExitOnIdle, maxUses, maxLifetimeSeconds };
-    this.pool = new Pool({ ...(Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)) as PoolConfig), Client: TimedClient });
+    const bounds = { max, min, idleTimeoutMillis, allowExitOnIdle, maxUses, maxLifetimeSeconds };
+    this.pool = new Pool({ ...(Object.fromEntries(Object.entries(bounds).filter(([, value]) => value !== undefined)) as PoolConfig), Client: TimedClient });
     // A connection that breaks while it is idle is replaced by the pool.
     this.pool.on("error", () => undefined);
     this.pool.on("connect", (opened) => {
       this.clients.add(opened);
-      opened.on("error", () => undefined);
+      opened.on("error", () => void this.lost.add(opened));
+      opened.on("end", () => void this.lost.add(opened));
+      opened.on("notice", (notice) => {
+        if (isAbandonedWait(notice)) this.doubtful.set(opened, notice);
+      });
     });
-    this.pool.on("remove", (removed) => this.clients.delete(removed));
-    this.link = new Link(name, client, directory, () => this.answeredAt);
+    this.pool.on("remove", (removed) => {
+      this.clients.delete(removed);
+      this.doubtful.delete(removed);
+    });
+    this.link = new Link(name, client, directory, this, agree);
     this.link.on("down", (error) => {
-      this.fail(new ClusterDownError(name, "no", error));
+      for (const fail of this.waiting) fail(new ClusterDownError(name, "no", error));
       for (const opened of this.clients) destroy(opened);
     });
-    this.link.on("up", () => void (this.gone = this.untilGone()));
   }
 
   get up(): boolean {
@@ -61,23 +84,24 @@ export class Cluster {
     return { open: this.pool.totalCount, idle: this.pool.idleCount, waiting: this.pool.waitingCount };
   }
 
-  /** A connection of the pool, which the caller releases. @throws {@link ClusterDownError} at once if the cluster is down, and when it goes down meanwhile; the signal's reason. */
+  /**
+   * A connection of the pool, which the caller gives to {@link release}.
+   *
+   * @throws {@link ClusterDownError} at once if the cluster is down, and when it goes down meanwhile; {@link PoolTimeoutError}; the signal's reason.
+   */
   async acquire(signal?: AbortSignal): Promise<PoolClient> {
-    if (!this.link.up) throw new ClusterDownError(this.name, "no");
-    const until = performance.now() + this.connectTimeoutMs;
+    if (!this.link.up) throw new ClusterDownError(this.name, "no", this.link.reason);
+    const until = performance.now() + this.limits.connectTimeoutMs;
     for (;;) {
       signal?.throwIfAborted();
-      const connecting = this.pool.connect();
       try {
-        return await withSignal(Promise.race([connecting, this.gone]), signal);
+        return await this.connection(signal);
       } catch (error) {
-        // Whoever stops waiting gives back what comes too late.
-        void connecting.then((late) => late.release(), () => undefined);
-        if (signal?.aborted === true || error instanceof ClusterDownError) throw error;
-        const { code } = error as { code?: string };
+        if (signal?.aborted === true || error instanceof RouterError) throw error;
+        const { code, severity } = error as { code?: string; severity?: string };
         if (code === undefined || !NOT_NOW.has(code)) {
           // Who is refused for a reason of its own, such as a wrong password, has to hear it.
-          if (code !== undefined && /^[0-9A-Z]{5}$/.test(code)) throw error;
+          if (severity !== undefined) throw error;
           throw new ClusterDownError(this.name, "no", error);
         }
         if (performance.now() > until) throw new ClusterDownError(this.name, "no", error);
@@ -86,34 +110,63 @@ export class Cluster {
     }
   }
 
+  /** Gives a connection back. One that is in a transaction, or has a statement that does not end, is closed: whoever gets it next would be part of that. */
+  release(client: PoolClient, close = false): void {
+    if (close || this.lost.has(client) || this.cancelled.has(client)) client.release(true);
+    else if (isIdle(client)) client.release();
+    else void settled(client).then(() => client.release(!isIdle(client)));
+  }
+
   /**
-   * Runs a statement on a connection. @throws {@link ClusterDownError} with `applied: "unknown"` if the connection breaks before the answer; the signal's reason; the database's error.
+   * Runs a statement on a connection.
+   *
+   * @throws {@link ClusterDownError} with `applied: "unknown"` if the connection breaks before the answer; {@link UnknownOutcomeError} if its commit may be lost; the signal's reason; the database's error.
    */
   async run<Row extends QueryResultRow>(client: PoolClient, text: string, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
     const answer = values === undefined ? client.query<Row>(text) : client.query<Row>(text, values as unknown[]);
     try {
       const result = signal === undefined ? await answer : await this.cancellable(client, answer, signal);
       this.answeredAt = performance.now();
+      if (this.doubtful.size > 0) this.refuseDoubtful(client);
       return result;
     } catch (error) {
+      if (error instanceof UnknownOutcomeError) throw error;
+      this.refuseDoubtful(client);
       if (signal?.aborted === true && error === signal.reason) throw error;
-      if (isBroken(error)) throw new ClusterDownError(this.name, "unknown", error);
+      if (this.isBroken(client, error)) throw new ClusterDownError(this.name, "unknown", error);
       this.answeredAt = performance.now();
       throw error;
     }
   }
 
-  /** Runs a statement on any connection of the pool. */
+  /** Commits. A commit is not cancelled: it would be done, and might be lost. @throws {@link UnknownOutcomeError} where the signal gives it up before the answer; what {@link run} throws. */
+  async commit(client: PoolClient, signal?: AbortSignal): Promise<QueryResult> {
+    const answer = this.run(client, "COMMIT", undefined);
+    try {
+      return await withSignal(answer, signal);
+    } catch (error) {
+      if (signal?.aborted !== true || error !== signal.reason) throw error;
+      answer.catch(() => undefined);
+      this.cancelled.add(client);
+      destroy(client);
+      throw new UnknownOutcomeError(this.name, error);
+    }
+  }
+
+  /** Runs a statement on any connection of the pool. @throws what {@link acquire} and {@link run} throw; {@link RouterError} `OPEN_TRANSACTION` if it began a transaction and did not end it. */
   async query<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
     const client = await this.acquire(signal);
-    let broken: Error | undefined;
+    let close = false;
     try {
-      return await this.run<Row>(client, text, values, signal);
+      const result = await this.run<Row>(client, text, values, signal);
+      if (client.getTransactionStatus() === "I") return result;
+      const applied = commandsOf(text).length > 1 ? "unknown" : "no";
+      throw new RouterError("OPEN_TRANSACTION", "The statement left a transaction open, which was rolled back. Use transaction(), or connect() for a connection of your own", undefined, applied);
     } catch (error) {
-      if (error instanceof ClusterDownError || (signal?.aborted === true && error === signal.reason)) broken = error as Error;
+      close = error instanceof ClusterDownError || (signal?.aborted === true && error === signal.reason);
       throw error;
     } finally {
-      client.release(broken);
+      this.release(client, close);
     }
   }
 
@@ -125,25 +178,87 @@ export class Cluster {
     await Promise.race([this.pool.end(), ...(up ? [] : [delay(CANCEL_MS, undefined, { ref: false })])]);
   }
 
+  /** The pool's next connection, or why it was not waited for. */
+  private connection(signal: AbortSignal | undefined): Promise<PoolClient> {
+    const free = this.pool.idleCount > this.pool.waitingCount;
+    const connecting = this.pool.connect();
+    // The usual way: it is there.
+    if (free) return connecting;
+    return new Promise((resolve, reject) => {
+      const stop = (): void => {
+        clearTimeout(timer);
+        this.waiting.delete(fail);
+        signal?.removeEventListener("abort", abort);
+      };
+      const fail = (error: Error): void => {
+        stop();
+        reject(error);
+        // Whoever stops waiting gives back what comes too late.
+        void connecting.then((late) => late.release(), () => undefined);
+      };
+      const abort = (): void => fail(signal?.reason as Error);
+      const timer = setTimeout(() => fail(new PoolTimeoutError(this.name, this.limits.poolTimeoutMs, this.max)), this.limits.poolTimeoutMs);
+      this.waiting.add(fail);
+      signal?.addEventListener("abort", abort, { once: true });
+      connecting.then(resolve, reject).finally(stop);
+    });
+  }
+
   private async cancellable<Row extends QueryResultRow>(client: PoolClient, answer: Promise<QueryResult<Row>>, signal: AbortSignal): Promise<QueryResult<Row>> {
     try {
       return await withSignal(answer, signal);
     } catch (error) {
-      if (!signal.aborted) throw error;
-      this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
-      const ended = answer.then(() => true, () => true);
-      if (!(await Promise.race([ended, delay(CANCEL_MS, false, { ref: false })]))) destroy(client);
+      if (!signal.aborted || error !== signal.reason) throw error;
+      this.cancelled.add(client);
+      const sent = this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
+      const ended = Promise.allSettled([answer, sent]).then(([outcome]) => outcome);
+      const outcome = await Promise.race([ended, delay(CANCEL_MS, undefined, { ref: false })]);
+      if (outcome === undefined) destroy(client);
+      // It was done before it could be cancelled.
+      else if (outcome.status === "fulfilled") return outcome.value;
+      else if (this.isBroken(client, outcome.reason)) throw outcome.reason;
       throw signal.reason as Error;
     }
   }
 
-  private untilGone(): Promise<never> {
-    const gone = new Promise<never>((_, reject) => {
-      this.fail = reject;
-    });
-    gone.catch(() => undefined);
-    return gone;
+  /** @throws {@link UnknownOutcomeError} if the connection has a commit that may be lost. */
+  private refuseDoubtful(client: PoolClient): void {
+    const notice = this.doubtful.get(client);
+    if (notice === undefined) return;
+    this.doubtful.delete(client);
+    throw new UnknownOutcomeError(this.name, notice);
   }
+
+  /** Whether an error is of a connection that broke. Others that are not the database's are the driver's: of values that it cannot write, for one. */
+  private isBroken(client: PoolClient, error: unknown): boolean {
+    const { code = "", severity, message, syscall } = error as { code?: string; severity?: string; message?: string; syscall?: string };
+    if (severity !== undefined) return ENDS.has(code) || severity === "FATAL" || severity === "PANIC";
+    // The driver's own limit leaves the statement running.
+    return this.lost.has(client) || syscall !== undefined || /^Connection terminated|^Query read timeout/.test(message ?? "");
+  }
+}
+
+/** Whether a connection is between statements, and in no transaction. */
+function isIdle(client: PoolClient): boolean {
+  return (client as unknown as { readyForQuery: boolean }).readyForQuery && client.getTransactionStatus() === "I";
+}
+
+/** Resolves when a connection's statements have ended, or take too long. */
+async function settled(client: PoolClient): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  let done = (): void => undefined;
+  await new Promise<void>((resolve) => {
+    done = resolve;
+    timer = setTimeout(resolve, CANCEL_MS);
+    client.once("drain", done).once("end", done);
+  });
+  clearTimeout(timer);
+  client.off("drain", done).off("end", done);
+}
+
+/** Whether PostgreSQL warns that a commit did not wait for a standby: it is done here, and lost if the standby takes over. Workers' warnings come without the routine, and in English unless `lc_messages` says otherwise. */
+function isAbandonedWait({ message, routine }: { message?: string | undefined; routine?: string | undefined }): boolean {
+  return routine === "SyncRepWaitForLSN" || /wait for synchronous replication/.test(message ?? "");
 }
 
 /** What a promise gives, or the signal's reason if that is aborted before. */
@@ -160,11 +275,4 @@ async function withSignal<Result>(promise: Promise<Result>, signal: AbortSignal 
   } finally {
     signal.removeEventListener("abort", abort);
   }
-}
-
-/** Whether a connection broke: the driver's errors have no SQLSTATE, and these mean that the server ended it. */
-function isBroken(error: unknown): boolean {
-  const { code, severity } = error as { code?: string; severity?: string };
-  if (severity === undefined) return true;
-  return code === "57P01" || code === "57P02" || severity === "FATAL" || severity === "PANIC";
 }

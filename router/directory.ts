@@ -26,16 +26,69 @@ export interface Location extends TenantRecord {
 /** A tenant's record that changed, or a ring. */
 export type Change = ({ readonly tenant: string } & TenantRecord) | { readonly ring: Ring };
 
-/** What the router knows of where tenants live: the newest that any cluster said. */
+/** What one cluster says. */
+class Claims {
+  ring: Ring | undefined;
+  records = new Map<string, TenantRecord>();
+  /** What was heard while its records are read anew: newer than what is read, perhaps. */
+  meanwhile: Map<string, TenantRecord> | undefined;
+  private epochs = 0;
+  private closed = 0;
+
+  set(tenant: string, record: TenantRecord): void {
+    this.delete(tenant);
+    this.records.set(tenant, record);
+    this.epochs += record.epoch;
+    if (record.state === "closed") this.closed += 1;
+  }
+
+  delete(tenant: string): void {
+    const known = this.records.get(tenant);
+    if (known === undefined) return;
+    this.records.delete(tenant);
+    this.epochs -= known.epoch;
+    if (known.state === "closed") this.closed -= 1;
+  }
+
+  /** As {@link FINGERPRINT} has it of the cluster's tables. */
+  get fingerprint(): string {
+    return `${this.ring?.version ?? 0} ${this.records.size} ${this.epochs} ${this.closed}`;
+  }
+}
+
+/** What tells whether a cluster's tables say what the directory has of them. */
+export const FINGERPRINT =
+  "SELECT concat_ws(' ', coalesce((SELECT version FROM tenancy.ring), 0), count(*), coalesce(sum(epoch), 0), count(*) FILTER (WHERE state = 'closed')) AS fingerprint FROM tenancy.tenant";
+
+/** What the router knows of where tenants live: the newest of what the clusters say. */
 export class Directory extends EventEmitter<{ change: [Change] }> {
+  /** The newest record of each tenant. */
   private readonly records = new Map<string, TenantRecord>();
+  private readonly said = new Map<string, Claims>();
+  /** Clusters that do not answer. */
+  private readonly silent = new Set<string>();
+  /** Tenants of which a cluster said that there is news, until that was read. */
+  private readonly hinted = new Set<string>();
+  /** Tenants whose home not all clusters have heard of yet. */
+  private readonly disputed = new Set<string>();
   private readonly waiting = new Map<string, Set<() => void>>();
   private placement: Placement | undefined;
   private version = 0;
+  private homeChanges = 0;
 
   /** Whether any cluster has said how tenants are spread. */
   get ready(): boolean {
     return this.placement !== undefined;
+  }
+
+  /** The clusters that hashing spreads tenants over. */
+  get ring(): readonly string[] {
+    return this.placement?.clusters ?? [];
+  }
+
+  /** Grows whenever a tenant's home is another. */
+  get moves(): number {
+    return this.homeChanges;
   }
 
   /** Where a tenant lives. Needs a directory that is ready. */
@@ -61,30 +114,80 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     return this.records.get(tenant)?.state === "closed";
   }
 
+  /** Whether there is news of a tenant that was not read yet. */
+  isHinted(tenant: string): boolean {
+    return this.hinted.has(tenant);
+  }
+
+  /** Tenants that a cluster takes for its own and that live elsewhere: it has not heard of their move yet. */
+  strangersOf(cluster: string): string[] {
+    return [...this.disputed].filter((tenant) => this.said.get(cluster)?.records.get(tenant)?.home === cluster && this.homeOf(tenant) !== cluster);
+  }
+
+  /** Whether the directory has what the cluster's tables say, by their fingerprint. */
+  has(cluster: string, fingerprint: string): boolean {
+    return this.said.get(cluster)?.fingerprint === fingerprint;
+  }
+
+  /** There is news of a tenant, which is being read. */
+  hint(tenant: string): void {
+    this.hinted.add(tenant);
+  }
+
+  /** What was hinted at has been read, or cannot be. */
+  unhint(tenants: Iterable<string>): void {
+    for (const tenant of tenants) if (this.hinted.delete(tenant)) this.wake(tenant);
+  }
+
   /**
    * Takes in what a cluster says of a tenant. An older epoch never wins over a newer one, and of one epoch only the home itself knows whether it is closed.
    *
-   * @param source the cluster that says it.
+   * @param cluster the cluster that says it.
    * @returns whether that was news.
    */
-  learn(tenant: string, { home, epoch, state }: TenantRecord, source: string): boolean {
-    const known = this.records.get(tenant);
-    const older = known !== undefined && (epoch < known.epoch || (epoch === known.epoch && (source !== known.home || state === known.state)));
-    if (older || (known === undefined && epoch === 0 && state === "settled" && this.placement?.place(tenant) === home)) return false;
-    this.records.set(tenant, { home, epoch, state });
-    this.emit("change", { tenant, home, epoch, state });
-    const waiting = this.waiting.get(tenant);
-    this.waiting.delete(tenant);
-    for (const wake of waiting ?? []) wake();
-    return true;
+  learn(tenant: string, { home, epoch, state }: TenantRecord, cluster: string): boolean {
+    const claims = this.claimsOf(cluster);
+    // What the fence says may have been overtaken by what was read.
+    if (epoch < (claims.records.get(tenant)?.epoch ?? 0)) return false;
+    claims.set(tenant, { home, epoch, state });
+    claims.meanwhile?.set(tenant, { home, epoch, state });
+    return this.settle(tenant);
   }
 
-  /** Takes in how tenants are spread; an older version never wins over a newer one. */
-  learnRing({ version, clusters }: Ring): void {
-    if (version <= this.version || clusters.length === 0) return;
-    this.version = version;
-    this.placement = new Placement(clusters);
-    this.emit("change", { ring: { version, clusters: this.placement.clusters } });
+  /** Takes in what a cluster's table says of tenants; of those without a record it says nothing any more. */
+  refresh(cluster: string, tenants: Iterable<string>, records: ReadonlyMap<string, TenantRecord>): void {
+    const claims = this.claimsOf(cluster);
+    for (const tenant of tenants) {
+      const record = records.get(tenant);
+      if (record === undefined) claims.delete(tenant);
+      else claims.set(tenant, record);
+      this.settle(tenant);
+    }
+  }
+
+  /** A cluster's records are being read: what is learned from now on counts beside them. */
+  beginLoad(cluster: string): void {
+    this.claimsOf(cluster).meanwhile = new Map();
+  }
+
+  /** Takes in all that a cluster says, in the place of all that it said before. */
+  replace(cluster: string, ring: Ring | undefined, records: ReadonlyMap<string, TenantRecord>): void {
+    const [before, claims] = [this.claimsOf(cluster), new Claims()];
+    claims.ring = ring;
+    // One record for all clusters that say the same of a tenant.
+    for (const [tenant, record] of records) claims.set(tenant, same(this.records.get(tenant), record) ? (this.records.get(tenant) as TenantRecord) : record);
+    for (const [tenant, record] of before.meanwhile ?? []) if (record.epoch > (claims.records.get(tenant)?.epoch ?? -1)) claims.set(tenant, record);
+    this.said.set(cluster, claims);
+    this.silent.delete(cluster);
+    this.spread();
+    for (const tenant of claims.records.keys()) this.settle(tenant);
+    for (const tenant of before.records.keys()) if (!claims.records.has(tenant)) this.settle(tenant);
+  }
+
+  /** A cluster does not answer any more. What it said counts on, unless it is no part of the ring, or will not be: then it may be gone for good, and its tenants begin anew elsewhere. */
+  silence(cluster: string): void {
+    this.silent.add(cluster);
+    this.forgetGone();
   }
 
   /** Resolves when something new is known of a tenant, or after a while. */
@@ -102,4 +205,68 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     waiting?.delete(wake);
     if (waiting?.size === 0) this.waiting.delete(tenant);
   }
+
+  private claimsOf(cluster: string): Claims {
+    const claims = this.said.get(cluster) ?? new Claims();
+    this.said.set(cluster, claims);
+    return claims;
+  }
+
+  /** Finds the newest of what the clusters say of a tenant. @returns whether that is news. */
+  private settle(tenant: string): boolean {
+    let newest: TenantRecord | undefined;
+    let disputed = false;
+    for (const [cluster, { records }] of this.said) {
+      const record = records.get(tenant);
+      if (record === undefined) continue;
+      disputed ||= newest !== undefined && newest.home !== record.home;
+      if (newest === undefined || record.epoch > newest.epoch || (record.epoch === newest.epoch && cluster === record.home)) newest = record;
+    }
+    if (disputed) this.disputed.add(tenant);
+    else this.disputed.delete(tenant);
+    const known = this.records.get(tenant);
+    if (newest === undefined ? known === undefined : same(known, newest)) return false;
+    const before = this.ready ? this.homeOf(tenant) : undefined;
+    if (newest === undefined) this.records.delete(tenant);
+    else this.records.set(tenant, newest);
+    if (this.ready) {
+      if (this.homeOf(tenant) !== before || this.epochOf(tenant) !== (known?.epoch ?? 0)) this.homeChanges += 1;
+      const { by: _, ...change } = this.locate(tenant);
+      this.emit("change", change);
+    }
+    this.wake(tenant);
+    return true;
+  }
+
+  /** Finds the newest ring that a cluster says. */
+  private spread(): void {
+    const rings = [...this.said.values()].flatMap(({ ring }) => (ring === undefined || ring.clusters.length === 0 ? [] : [ring]));
+    const newest = rings.reduce<Ring | undefined>((known, ring) => (known === undefined || ring.version > known.version ? ring : known), undefined);
+    if (newest === undefined || (newest.version === this.version && String([...newest.clusters].sort()) === String(this.ring))) return;
+    this.version = newest.version;
+    this.placement = new Placement(newest.clusters);
+    this.homeChanges += 1;
+    this.emit("change", { ring: { version: newest.version, clusters: this.placement.clusters } });
+    this.forgetGone();
+  }
+
+  /** Forgets what clusters said that are neither there nor in the ring. */
+  private forgetGone(): void {
+    for (const cluster of this.silent) {
+      const claims = this.said.get(cluster);
+      if (claims === undefined || this.ring.includes(cluster)) continue;
+      this.said.delete(cluster);
+      for (const tenant of claims.records.keys()) this.settle(tenant);
+    }
+  }
+
+  private wake(tenant: string): void {
+    const waiting = this.waiting.get(tenant);
+    this.waiting.delete(tenant);
+    for (const wake of waiting ?? []) wake();
+  }
+}
+
+function same(one: TenantRecord | undefined, other: TenantRecord): boolean {
+  return one !== undefined && one.home === other.home && one.epoch === other.epoch && one.state === other.state;
 }

@@ -8,9 +8,19 @@ export interface RouterOptions {
   readonly clusters: Readonly<Record<string, PoolConfig>>;
   /** How long a connection to a cluster may take to open, in milliseconds. @default 900 */
   readonly connectTimeoutMs?: number;
-  /** How long a statement waits for a tenant that is closed because it moves, in milliseconds. @default 5000 */
+  /** How long a statement waits for a connection of a pool whose connections are all in use, in milliseconds. @default 10000 */
+  readonly poolTimeoutMs?: number;
+  /** For how long, from the first refusal, a statement or a transaction is tried again while its tenant moves, in milliseconds. @default 5000 */
   readonly moveTimeoutMs?: number;
+  /**
+   * Whether the databases check that what `Tenant.query` runs writes that tenant and no other, wherever both live: each statement is run in a transaction of its own, which costs three round trips. For development
+   * and tests; a transaction is bound to its tenant always. @default false
+   */
+  readonly bindStatements?: boolean;
 }
+
+/** Limits of time, in milliseconds. */
+export type Limits = Required<Pick<RouterOptions, "connectTimeoutMs" | "poolTimeoutMs" | "moveTimeoutMs">>;
 
 const milliseconds = (from: number, to: number): z.ZodInt => {
   const message = `must be a whole number of milliseconds from ${from} to ${to}`;
@@ -30,7 +40,9 @@ const schema = z.strictObject({
       }
     }),
   connectTimeoutMs: milliseconds(50, 60_000).prefault(900),
+  poolTimeoutMs: milliseconds(1, 600_000).prefault(10_000),
   moveTimeoutMs: milliseconds(0, 600_000).prefault(5000),
+  bindStatements: z.boolean("must be true or false").prefault(false),
 });
 
 /** Options with every default applied. @throws {@link ConfigurationError} that names the key and says what would be right. */

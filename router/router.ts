@@ -1,10 +1,12 @@
 import { EventEmitter } from "node:events";
-import type { QueryResultRow } from "pg";
+import { setTimeout as delay } from "node:timers/promises";
+import { escapeLiteral, type PoolConfig, type QueryResultRow } from "pg";
 import { Cluster } from "./cluster";
 import { Directory, type Change, type Location } from "./directory";
 import { ClusterDownError, ConfigurationError, RouterError } from "./errors";
-import { parseOptions, type RouterOptions } from "./options";
-import { Tenant, type QueryOptions, type Shared, type TenantId } from "./tenant";
+import { parseOptions, type Limits, type RouterOptions } from "./options";
+import { Tenant, type QueryOptions, type Shared } from "./tenant";
+import { idOf, type IdType, type TenantId } from "./tenantId";
 
 /** What a statement on every cluster gave. */
 export interface Gathered<Row> {
@@ -16,7 +18,15 @@ export interface Gathered<Row> {
   readonly missing: readonly { readonly cluster: string; readonly error: Error }[];
   /** Whether every cluster answered. */
   readonly complete: boolean;
+  /** Whether tenants changed their home while it was asked, and until `moveTimeoutMs` had passed: rows of theirs may be missing or there twice. Told of a statement that says `here`; of others it is not known. */
+  readonly moved: boolean;
 }
+
+/**
+ * A statement for every cluster: its text, or a function that makes it of `here`. While a tenant moves, its rows are in two clusters; `here("m.room_id")` is a condition, to be put where a `WHERE` may have it, that is
+ * true for rows of tenants that live in the cluster that is asked, and takes the distribution column as the statement calls it.
+ */
+export type GatheringText = string | ((here: (column: string) => string) => string);
 
 export interface GatherOptions extends QueryOptions {
   /** How long each cluster may take, in milliseconds. @default no limit while it is up */
@@ -27,6 +37,8 @@ export interface GatherOptions extends QueryOptions {
 export interface ClusterState {
   readonly name: string;
   readonly up: boolean;
+  /** What is wrong with the router's own connection to it, which hears of moves; undefined while that stands. A cluster may be up without it. */
+  readonly reason: Error | undefined;
   /** Connections for statements: open, idle among them, and statements that wait for one. */
   readonly connections: { readonly open: number; readonly idle: number; readonly waiting: number };
 }
@@ -38,49 +50,112 @@ export interface RouterEvents {
   down: [cluster: string, reason: Error];
 }
 
+/** How often a gathering that met a move is begun anew. */
+const ANEW_PAUSE_MS = 50;
+
+/** What a router and its clusters share, beside what its tenants do. */
+interface Making extends Shared {
+  readonly clusters: Map<string, Cluster>;
+  readonly limits: Limits;
+  /** How the distribution column has ids; undefined until a cluster has said it. */
+  idType: { readonly type: IdType; readonly cluster: string } | undefined;
+}
+
 /** Sends each tenant's statements to the cluster that it lives in. Make it with {@link createRouter}. */
 export class Router extends EventEmitter<RouterEvents> {
   private ended = false;
 
   /** @internal */
-  constructor(
-    private readonly shared: Shared,
-    private readonly members: ReadonlyMap<string, Cluster>,
-  ) {
+  constructor(private readonly making: Making) {
     super();
-    shared.directory.on("change", (change) => this.emit("change", change));
-    for (const [name, { link }] of members) {
-      link.on("up", () => this.emit("up", name));
-      link.on("down", (reason) => this.emit("down", name, reason));
-    }
+    making.directory.on("change", (change) => this.emit("change", change));
   }
 
   /** A tenant, whose statements go to its home. Cheap: make one whenever you need it. @throws {@link ConfigurationError} if the id cannot be one. */
   for(tenant: TenantId): Tenant {
     if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
-    return new Tenant(idOf(tenant), this.shared);
+    return new Tenant(idOf(tenant, this.making.idType?.type), this.making);
   }
 
   /** Where a tenant lives, as far as the router knows. */
   locate(tenant: TenantId): Location {
-    return this.shared.directory.locate(idOf(tenant));
+    return this.making.directory.locate(idOf(tenant, this.making.idType?.type));
   }
 
   /** The clusters, and whether they are up. */
   get clusters(): ClusterState[] {
-    return [...this.members.values()].map(({ name, up, counts }) => ({ name, up, connections: counts }));
+    return [...this.making.clusters.values()].map(({ name, up, link, counts }) => ({ name, up, reason: link.reason, connections: counts }));
   }
 
-  /** Runs a reading statement on every cluster and gathers the rows. Clusters that do not answer are named, never silently left out. */
-  async all<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], { signal, timeoutMs }: GatherOptions = {}): Promise<Gathered<Row>> {
+  /**
+   * Gives the router a cluster more, as `clusters` of its options would have: before tenants live there, which is when `npm run tenant -- rebalance` is run. One that does not answer yet is waited for in the background.
+   *
+   * @throws {@link ConfigurationError} if the cluster is there already, or somebody has to mend something before it can be used.
+   */
+  async addCluster(name: string, config: PoolConfig): Promise<void> {
+    if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
+    if (this.making.clusters.has(name)) throw new ConfigurationError(`clusters.${name}: is among the router's clusters already`);
+    parseOptions({ clusters: { [name]: config } });
+    const cluster = this.join(name, config);
+    try {
+      await cluster.link.start();
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) return;
+      this.making.clusters.delete(name);
+      await cluster.end();
+      throw error;
+    }
+  }
+
+  /** @internal */
+  join(name: string, config: PoolConfig): Cluster {
+    const cluster = new Cluster(name, config, this.making.limits, this.making.directory, (type) => this.agree(name, type));
+    cluster.link.on("up", () => this.emit("up", name));
+    cluster.link.on("down", (reason) => this.emit("down", name, reason));
+    this.making.clusters.set(name, cluster);
+    return cluster;
+  }
+
+  /**
+   * Runs a reading statement on every cluster and gathers the rows. Clusters that do not answer are named, never silently left out.
+   *
+   * A tenant that moves has rows in two clusters, some or all of them. So that it is counted once, and as a whole, give a function that says `here`:
+   *
+   *     router.all((here) => `SELECT count(*) FROM messages m WHERE ${here("m.room_id")}`)
+   */
+  async all<Row extends QueryResultRow = QueryResultRow>(text: GatheringText, values?: readonly unknown[], options: GatherOptions = {}): Promise<Gathered<Row>> {
+    const { directory, limits } = this.making;
+    if (typeof text === "string") return this.gather<Row>(() => text, values, options);
+    for (const until = performance.now() + limits.moveTimeoutMs; ; await delay(ANEW_PAUSE_MS)) {
+      const moves = directory.moves;
+      const gathered = await this.gather<Row>((cluster) => text((column) => this.here(cluster, column)), values, options);
+      // A move that any answer may have met was announced before it.
+      await Promise.all([...this.making.clusters.values()].map(({ link }) => link.heard()));
+      const moved = directory.moves !== moves;
+      if (!moved || performance.now() > until) return { ...gathered, moved };
+    }
+  }
+
+  /** Ends every connection, once what runs has ended. */
+  async end(): Promise<void> {
+    if (this.ended) return;
+    this.ended = true;
+    await Promise.all([...this.making.clusters.values()].map((cluster) => cluster.end()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.end();
+  }
+
+  private async gather<Row extends QueryResultRow>(textFor: (cluster: string) => string, values: readonly unknown[] | undefined, { signal, timeoutMs }: GatherOptions): Promise<Gathered<Row>> {
     if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
     signal?.throwIfAborted();
-    const members = [...this.members.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
+    const members = [...this.making.clusters.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
     const outcomes = await Promise.allSettled(
       members.map((cluster) => {
         const limit = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
         const signals = [signal, limit].filter((one) => one !== undefined);
-        return cluster.query<Row>(text, values, signals.length > 1 ? AbortSignal.any(signals) : signals[0]);
+        return cluster.query<Row>(textFor(cluster.name), values, signals.length > 1 ? AbortSignal.any(signals) : signals[0]);
       }),
     );
     signal?.throwIfAborted();
@@ -91,43 +166,42 @@ export class Router extends EventEmitter<RouterEvents> {
       answered: answers.flatMap(({ cluster, outcome }) => (outcome.status === "fulfilled" ? [cluster] : [])),
       missing,
       complete: missing.length === 0,
+      moved: false,
     };
   }
 
-  /** Ends every connection, once what runs has ended. */
-  async end(): Promise<void> {
-    if (this.ended) return;
-    this.ended = true;
-    await Promise.all([...this.members.values()].map((cluster) => cluster.end()));
+  /** Rows of other clusters' tenants are those of moves: what the cluster has copied, or has not cleaned up yet. Of who is open elsewhere already it may not have heard. */
+  private here(cluster: string, column: string): string {
+    const strangers = this.making.directory.strangersOf(cluster).map((tenant) => ` AND (${column})::text <> ${escapeLiteral(tenant)}`);
+    return `(NOT EXISTS (SELECT FROM tenancy.tenant AS elsewhere WHERE elsewhere.tenant = (${column})::text AND elsewhere.home <> ${escapeLiteral(cluster)})${strangers.join("")})`;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.end();
+  /** Every cluster's tables have to write ids alike. */
+  private agree(cluster: string, type: IdType): void {
+    const { idType } = this.making;
+    if (idType !== undefined && idType.type !== type) throw new ConfigurationError(`clusters.${cluster}: its tables are distributed by columns of type ${type}, and those of cluster ${idType.cluster} by ${idType.type}. They have to be alike`);
+    this.making.idType ??= { type, cluster };
   }
 }
 
 /**
  * Makes a router: connects to every cluster and reads where tenants live. One cluster that answers is enough; the others are waited for in the background.
  *
- * @throws {@link ConfigurationError} that names the option; {@link ClusterDownError} if no cluster answers.
+ * @throws {@link ConfigurationError} that names the option, also where a cluster that tenants are spread over lets nobody in until somebody has mended something: a password, a database's name, a certificate;
+ * {@link ClusterDownError} if no cluster answers.
  */
 export async function createRouter(options: RouterOptions): Promise<Router> {
-  const { clusters, connectTimeoutMs, moveTimeoutMs } = parseOptions(options);
+  const { clusters, bindStatements, ...limits } = parseOptions(options);
   const directory = new Directory();
-  const members = new Map(Object.entries(clusters).map(([name, config]) => [name, new Cluster(name, config, connectTimeoutMs, directory)]));
-  const router = new Router({ directory, clusters: members, moveTimeoutMs }, members);
-  const outcomes = await Promise.allSettled([...members.values()].map(({ link }) => link.start()));
-  const problems = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as Error] : []));
-  const wrong = problems.find((problem) => problem instanceof ConfigurationError);
+  const router = new Router({ directory, clusters: new Map(), limits, moveTimeoutMs: limits.moveTimeoutMs, bindStatements, idType: undefined });
+  const members = Object.entries(clusters).map(([name, config]) => router.join(name, config));
+  const outcomes = await Promise.allSettled(members.map(({ link }) => link.start()));
+  const problems = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (members[index] as Cluster).name, error: outcome.reason as Error }] : []));
+  // A cluster that is being added may not be set up yet.
+  const wrong = problems.find(({ name, error }) => error instanceof ConfigurationError && (!directory.ready || directory.ring.includes(name)));
   if (wrong === undefined && directory.ready) return router;
   await router.end();
-  if (wrong !== undefined) throw wrong;
-  if (problems.length < members.size) throw new ConfigurationError("No cluster knows yet which tenants are its own: the stack's set-up did not reach its end. Run npm run up");
-  throw new ClusterDownError([...members.keys()].join(", "), "no", problems[0]);
-}
-
-function idOf(tenant: TenantId): string {
-  if (typeof tenant === "bigint") return tenant.toString();
-  if (typeof tenant === "number" ? Number.isSafeInteger(tenant) : typeof tenant === "string" && tenant !== "") return String(tenant);
-  throw new ConfigurationError(`A tenant's id must be a bigint, a safe integer or a text that is not empty, and is ${typeof tenant === "string" ? "empty" : String(tenant)}`);
+  if (wrong !== undefined) throw wrong.error;
+  if (problems.length < members.length) throw new ConfigurationError("No cluster knows yet which tenants are its own: the stack's set-up did not reach its end. Run npm run up");
+  throw new ClusterDownError(members.map(({ name }) => name).join(", "), "no", problems[0]?.error);
 }

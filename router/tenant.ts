@@ -1,16 +1,17 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { escapeLiteral, type PoolClient, type QueryResult, type QueryResultRow } from "pg";
 import type { Cluster } from "./cluster";
-import { confirmHome, metNothing, runConfirmed } from "./confirm";
+import { confirmHeard, confirmHome, metNothing, MissedError } from "./confirm";
 import type { Directory, Location } from "./directory";
-import { ClusterDownError, ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError } from "./errors";
+import { ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
 import { refusalOf, type Refusal } from "./refusal";
-
-/** A tenant's id: the value of the distribution column. */
-export type TenantId = string | number | bigint;
+import { commandsOf, mayCommitInPart, onlyReads } from "./sqlText";
 
 export interface QueryOptions {
-  /** Gives a statement up: one that waits is not sent, one that runs is cancelled. */
+  /**
+   * Gives a statement up: one that waits is not sent, one that runs is cancelled, and its connection closed if that takes more than half a second. One that came to its end before it could be cancelled gives its
+   * result. Whether a write that was given up was applied has to be read.
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -32,6 +33,7 @@ export interface Shared {
   readonly directory: Directory;
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly moveTimeoutMs: number;
+  readonly bindStatements: boolean;
 }
 
 /** A tenant that is closed is asked for again after so long, if nothing is heard before. A move closes it for milliseconds. */
@@ -43,8 +45,31 @@ const CONFLICTS = new Set(["40001", "40P01"]);
 /** SQLSTATE of statements in a transaction that has failed. */
 const FAILED = "25P02";
 
-/** The tenant whose transaction the code that runs belongs to. */
-const transactionOf = new AsyncLocalStorage<{ readonly tenant: string; readonly shared: Shared }>();
+const ISOLATIONS: readonly unknown[] = ["read committed", "repeatable read", "serializable"] satisfies readonly TransactionOptions["isolation"][];
+
+/** A transaction that runs. */
+interface Running {
+  readonly tenant: string;
+  readonly shared: Shared;
+  /** Its end has begun: what comes now is not part of it. */
+  over: boolean;
+}
+
+/** The transaction that the code that runs belongs to, or has come from. */
+const transactionOf = new AsyncLocalStorage<Running>();
+
+/** How long refusals are followed: the clock runs from the first. */
+class Patience {
+  private until: number | undefined;
+
+  constructor(private readonly timeoutMs: number) {}
+
+  /** Whether it has come to its end. */
+  get over(): boolean {
+    this.until ??= performance.now() + this.timeoutMs;
+    return performance.now() > this.until;
+  }
+}
 
 /** A tenant as the application uses it: its statements go to its home, wherever that is at the moment. */
 export class Tenant implements Queryable {
@@ -60,122 +85,185 @@ export class Tenant implements Queryable {
   }
 
   /**
-   * Runs a statement at the tenant's home. If the fence refuses it, because the tenant moves or has moved, it was not applied, and is run again where the tenant lives then. So is a write that met no row because its
-   * tenant had just left.
+   * Runs a statement at the tenant's home. If the fence refuses it, because the tenant moves or has moved, it was not applied, and is run again where the tenant lives then. So is a write that met no row, or a plain
+   * `SELECT`, whose tenant had just left. What may have committed in part is never run again: `CALL`, `DO` and several statements at once.
    *
-   * @throws {@link ClusterDownError}, {@link TenantMovingError}, the signal's reason, or the database's error.
+   * That the statement is of this tenant is up to its text; see `bindStatements`.
+   *
+   * @throws {@link ClusterDownError}, {@link TenantMovingError}, {@link UnknownOutcomeError}, the signal's reason, or the database's error.
    */
-  async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], { signal }: QueryOptions = {}): Promise<QueryResult<Row>> {
+  async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> {
+    if (this.shared.bindStatements) return this.transaction((transaction) => transaction.query<Row>(text, values), options);
     this.refuseOther();
+    const { signal } = options;
     const { directory } = this.shared;
+    const patience = new Patience(this.shared.moveTimeoutMs);
     // The usual way, with nothing on it that can be left out.
     if (!directory.isClosed(this.id)) {
+      const cluster = this.cluster(directory.homeOf(this.id));
       try {
-        return await this.run<Row>(this.cluster(directory.homeOf(this.id)), text, values, signal);
+        return await this.run<Row>(cluster, text, values, signal);
       } catch (error) {
-        await this.follow(error, performance.now() + this.shared.moveTimeoutMs, signal);
+        await this.follow(error, cluster, patience, signal, text);
       }
     }
-    return this.following(signal, (cluster) => this.run<Row>(cluster, text, values, signal));
+    return this.following(patience, signal, (cluster) => this.run<Row>(cluster, text, values, signal), text);
   }
 
   /**
-   * Runs a transaction at the tenant's home: commits when the work is done, rolls back when it throws. The databases refuse writes of other tenants in it. If the fence refuses a statement, the whole is rolled back
-   * and run again where the tenant lives then, so the work may be called more than once: leave what is outside of the database until it is done.
+   * Runs a transaction at the tenant's home: commits when the work is done, rolls back when it throws. The databases refuse writes of other tenants in it. If the fence refuses a statement, or the tenant has left
+   * before the commit, the whole is rolled back and run again where the tenant lives then, so the work may be called more than once: leave what is outside of the database until it is done. Its handle is of no use
+   * afterwards, and the work may not end the transaction itself.
+   *
+   * @throws what {@link query} throws, and what the work throws.
    */
   async transaction<Result>(work: (transaction: Queryable) => Promise<Result>, options: TransactionOptions = {}): Promise<Result> {
     this.refuseOther();
+    const { isolation = "read committed" } = options;
+    if (!ISOLATIONS.includes(isolation)) throw new ConfigurationError(`isolation: must be one of ${ISOLATIONS.join(", ")}, and is ${String(isolation)}`);
     for (let left = options.retries ?? 0; ; left -= 1) {
       try {
-        return await this.following(options.signal, (cluster) => this.runTransaction(cluster, work, options));
+        return await this.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster) => this.runTransaction(cluster, work, options.signal, isolation));
       } catch (error) {
         if (left <= 0 || !CONFLICTS.has((error as { code?: string }).code ?? "")) throw error;
       }
     }
   }
 
-  /** A connection to the tenant's home, for what needs one: cursors, COPY, prepared statements. It does not follow the tenant when that moves; release it soon. */
+  /** A connection to the tenant's home, for what needs one: cursors, COPY, prepared statements. It does not follow the tenant when that moves, nor is it bound to it; release it soon. */
   async connect({ signal }: QueryOptions = {}): Promise<TenantClient> {
     this.refuseOther();
     const cluster = this.cluster(this.shared.directory.homeOf(this.id));
     return new TenantClient(this.id, cluster, await cluster.acquire(signal), this.shared.directory);
   }
 
-  private run<Row extends QueryResultRow>(cluster: Cluster, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
-    return runConfirmed(this.shared.directory, cluster.name, this.id, text, values, (statement, its) => cluster.query(statement, its, signal));
+  private async run<Row extends QueryResultRow>(cluster: Cluster, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
+    const { directory } = this.shared;
+    const epoch = directory.epochOf(this.id);
+    const result = await cluster.query<Row>(text, values, signal);
+    if (metNothing(text, result)) await confirmHome(cluster.name, this.id, epoch, (statement, its) => cluster.query(statement, its, signal));
+    // A home that the tenant has left is emptied, and may have given a part.
+    else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await confirmHeard(directory, cluster.name, this.id, epoch);
+    return result;
+  }
+
+  private mayHaveLeft(cluster: Cluster, epoch: number): boolean {
+    const { directory } = this.shared;
+    return directory.isHinted(this.id) || directory.epochOf(this.id) !== epoch || directory.homeOf(this.id) !== cluster.name;
   }
 
   /** Works at the tenant's home, and again where it has gone if the fence refuses. */
-  private async following<Result>(signal: AbortSignal | undefined, work: (cluster: Cluster) => Promise<Result>): Promise<Result> {
-    const { directory, moveTimeoutMs } = this.shared;
-    const until = performance.now() + moveTimeoutMs;
+  private async following<Result>(patience: Patience, signal: AbortSignal | undefined, work: (cluster: Cluster) => Promise<Result>, text?: string): Promise<Result> {
+    const { directory } = this.shared;
     for (;;) {
       if (directory.isClosed(this.id)) await directory.changed(this.id, CLOSED_PAUSE_MS);
       signal?.throwIfAborted();
+      const cluster = this.cluster(directory.homeOf(this.id));
       try {
-        return await work(this.cluster(directory.homeOf(this.id)));
+        return await work(cluster);
       } catch (error) {
-        await this.follow(error, until, signal);
+        await this.follow(error, cluster, patience, signal, text);
       }
     }
   }
 
-  /** Learns from a refusal, and waits if there is nothing to do yet. @throws what is no refusal, and what has taken too long. */
-  private async follow(error: unknown, until: number, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Learns from a refusal, and waits if there is nothing to do yet.
+   *
+   * @param text the statement; not set: a transaction, which was rolled back.
+   * @throws what is no refusal, what may have committed in part, and what has taken too long.
+   */
+  private async follow(error: unknown, cluster: Cluster, patience: Patience, signal: AbortSignal | undefined, text?: string): Promise<void> {
     const refusal = error instanceof RouterError ? undefined : refusalOf(error);
-    if (refusal === undefined || refusal.kind === "other" || (refusal.kind !== "unready" && refusal.tenant !== this.id)) throw explained(error, refusal, this.id);
-    const news = learned(this.shared.directory, refusal);
-    if (performance.now() > until) throw refusal.kind === "elsewhere" ? new TenantMovedError(this.id, refusal.home, error) : new TenantMovingError(this.id, error);
+    if (refusal === undefined) throw error;
+    const applied = text !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no";
+    const foreign = refusal.kind === "other" || (refusal.kind !== "unready" && refusal.tenant !== this.id);
+    const news = foreign ? false : await learned(this.shared.directory, refusal, cluster);
+    if (foreign || applied === "unknown" || patience.over) throw explained(error, refusal, this.id, applied);
     signal?.throwIfAborted();
-    if (!news || refusal.kind !== "elsewhere") await this.shared.directory.changed(this.id, CLOSED_PAUSE_MS);
+    if (!news) await this.shared.directory.changed(this.id, CLOSED_PAUSE_MS);
   }
 
-  private async runTransaction<Result>(cluster: Cluster, work: (transaction: Queryable) => Promise<Result>, { signal, isolation = "read committed" }: TransactionOptions): Promise<Result> {
-    const epoch = this.shared.directory.epochOf(this.id);
+  private async runTransaction<Result>(
+    cluster: Cluster,
+    work: (transaction: Queryable) => Promise<Result>,
+    signal: AbortSignal | undefined,
+    isolation: NonNullable<TransactionOptions["isolation"]>,
+  ): Promise<Result> {
+    const { directory } = this.shared;
+    const epoch = directory.epochOf(this.id);
     const client = await cluster.acquire(signal);
+    const running: Running = { tenant: this.id, shared: this.shared, over: false };
     let broken: Error | undefined;
     let failure: unknown;
     let missed = false;
-    const query = async <Row extends QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> => {
+    let escaped = false;
+    const run = async <Row extends QueryResultRow>(text: string, values?: readonly unknown[], its = signal): Promise<QueryResult<Row>> => {
       try {
-        const result = await cluster.run<Row>(client, text, values, options.signal ?? signal);
-        missed ||= metNothing(text, result);
+        const result = await cluster.run<Row>(client, text, values, its);
+        // A late cancellation would meet the next statement.
+        its?.throwIfAborted();
         return result;
       } catch (error) {
         failure ??= error;
-        if (error instanceof ClusterDownError || (options.signal ?? signal)?.aborted === true) broken = error as Error;
+        if ((error instanceof RouterError && error.code === "CLUSTER_DOWN") || its?.aborted === true) broken = error as Error;
         throw error;
       }
     };
+    const query = async <Row extends QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> => {
+      if (running.over) throw new RouterError("TRANSACTION_OVER", `The transaction of tenant ${this.id} is over, and the statement was not sent. Wait for every statement before the work ends`);
+      const outcome = await run<Row>(text, values, options.signal).then(
+        (result) => ({ result }),
+        (error: unknown) => ({ error }),
+      );
+      if (endsTransaction(client, text, "result" in outcome ? outcome.result : undefined)) [escaped, running.over] = [true, true];
+      if ("error" in outcome) throw outcome.error;
+      missed ||= metNothing(text, outcome.result);
+      return outcome.result;
+    };
+    // An old snapshot would not show that the tenant has gone.
+    const confirm = (): Promise<void> => confirmHome(cluster.name, this.id, epoch, isolation === "read committed" ? run : (text, values = []) => cluster.link.ask(text, values));
+    let committing = false;
     try {
-      await query(`BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL tenancy.tenant = ${escapeLiteral(this.id)}`);
-      const [outcome] = await Promise.allSettled([transactionOf.run({ tenant: this.id, shared: this.shared }, () => work({ query }))]);
-      // Also where the work threw: it may have missed something that is there. A transaction that has failed cannot be asked, and is rolled back anyway.
-      if (missed && broken === undefined) await confirmHome(cluster.name, this.id, epoch, query).catch((error: unknown) => (error as { code?: string }).code === FAILED || Promise.reject(error as Error));
+      await run(`BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL tenancy.tenant = ${escapeLiteral(this.id)}`);
+      const [outcome] = await Promise.allSettled([transactionOf.run(running, () => work({ query }))]);
+      running.over = true;
+      if (escaped) throw new RouterError("TRANSACTION_OVER", "The work ended its transaction itself: what came before may have been applied. Return from the work to commit, and throw to roll back", { cause: outcome.status === "rejected" ? outcome.reason : undefined }, "unknown");
+      // Also where the work threw: it may have missed something that is there. A transaction that has failed is rolled back anyway.
+      if (missed && broken === undefined && client.getTransactionStatus() !== "E") await confirm().catch((error: unknown) => (error as { code?: string }).code === FAILED || Promise.reject(error as Error));
       if (outcome.status === "rejected") throw outcome.reason;
-      const { command } = await query("COMMIT");
+      // A transaction that has written holds the tenant where it is; one that has only read may have seen a part.
+      if (this.mayHaveLeft(cluster, epoch)) await confirmHeard(directory, cluster.name, this.id, epoch);
+      signal?.throwIfAborted();
+      committing = true;
+      const { command } = await cluster.commit(client, signal);
       // PostgreSQL answers so where a statement failed before, and the work went on regardless.
       if (command === "ROLLBACK") throw new RouterError("ROLLED_BACK", "The transaction was rolled back, because a statement in it had failed", { cause: failure });
       return outcome.value;
     } catch (error) {
-      if (broken === undefined) await client.query("ROLLBACK").catch((trouble: unknown) => void (broken = trouble as Error));
+      running.over = true;
+      const unknown = error instanceof RouterError && error.applied === "unknown";
+      if (broken === undefined && !(committing && unknown)) await client.query("ROLLBACK").catch((trouble: unknown) => void (broken = trouble as Error));
+      // What may have been committed is not run again, whatever was refused in it.
+      if (unknown) throw error;
       // Whatever the work made of it: a refusal is what has to be followed.
       const refused = [failure, error].find((one) => !["other", undefined].includes(refusalOf(one)?.kind));
       throw (refused as Error | undefined) ?? explained(error, refusalOf(error), this.id);
     } finally {
-      client.release(broken);
+      cluster.release(client, broken !== undefined);
     }
   }
 
   private cluster(name: string): Cluster {
     const cluster = this.shared.clusters.get(name);
-    if (cluster === undefined) throw new ConfigurationError(`Tenant ${this.id} lives in cluster ${name}, which is not among the router's clusters: ${[...this.shared.clusters.keys()].join(", ")}`);
+    if (cluster === undefined) throw new UnknownClusterError(this.id, name, [...this.shared.clusters.keys()]);
     return cluster;
   }
 
   private refuseOther(): void {
     const running = transactionOf.getStore();
-    if (running === undefined || running.shared !== this.shared || running.tenant === this.id) return;
+    // What was begun in a transaction may go on when that has ended.
+    if (running === undefined || running.over || running.shared !== this.shared || running.tenant === this.id) return;
     throw new OtherTenantError(running.tenant, `A transaction of tenant ${running.tenant} cannot have statements of tenant ${this.id}: they may live in different clusters`);
   }
 }
@@ -187,8 +275,7 @@ export class TenantClient implements Queryable {
   constructor(
     private readonly tenant: string,
     private readonly cluster: Cluster,
-    /** The driver's client, for streams and cursors. */
-    readonly client: PoolClient,
+    private readonly connection: PoolClient,
     private readonly directory: Directory,
   ) {}
 
@@ -197,22 +284,34 @@ export class TenantClient implements Queryable {
     return this.cluster.name;
   }
 
+  /** The driver's client, for streams and cursors. What is done with it is between the application and the database: no error of the router comes of it. */
+  get client(): PoolClient {
+    this.refuseReleased();
+    return this.connection;
+  }
+
   /** @throws {@link TenantMovedError} or {@link TenantMovingError} if the fence refuses, or a write met no row and the tenant had just left: release it and take another. */
   async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], { signal }: QueryOptions = {}): Promise<QueryResult<Row>> {
+    this.refuseReleased();
+    const { cluster, directory, connection, tenant } = this;
+    const epoch = directory.epochOf(tenant);
     try {
-      return await runConfirmed<Row>(this.directory, this.cluster.name, this.tenant, text, values, (statement, its) => this.cluster.run(this.client, statement, its, signal));
+      const result = await cluster.run<Row>(connection, text, values, signal);
+      // In a transaction the snapshot may be an old one.
+      if (metNothing(text, result)) await confirmHome(cluster.name, tenant, epoch, (statement, its = []) => (connection.getTransactionStatus() === "I" ? cluster.run(connection, statement, its, signal) : cluster.link.ask(statement, its)));
+      return result;
     } catch (error) {
       const refusal = error instanceof RouterError ? undefined : refusalOf(error);
-      if (refusal !== undefined) learned(this.directory, refusal);
-      throw explained(error, refusal, this.tenant);
+      if (refusal !== undefined) await learned(directory, refusal, cluster);
+      throw explained(error, refusal, tenant, refusal !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no");
     }
   }
 
-  /** Gives the connection back to the pool; `true` closes it instead. */
+  /** Gives the connection back to the pool; `true` closes it instead. In a transaction, or with a statement that has not ended, it is closed, and what was not committed is rolled back. */
   release(close = false): void {
     if (this.released) return;
     this.released = true;
-    this.client.release(close);
+    this.cluster.release(this.connection, close);
   }
 
   [Symbol.dispose](): void {
@@ -223,25 +322,41 @@ export class TenantClient implements Queryable {
     this.release();
     return Promise.resolve();
   }
+
+  private refuseReleased(): void {
+    if (this.released) throw new RouterError("ENDED", `The connection for tenant ${this.tenant} was released, and may be another's by now: take one with connect()`);
+  }
 }
 
-/** Takes in what the fence said. @returns whether that was news. */
-function learned(directory: Directory, refusal: Refusal): boolean {
+/** Whether a statement in a transaction ended it. `ROLLBACK TO` a savepoint is called a rollback as well, and leaves it open. */
+function endsTransaction(client: PoolClient, text: string, result: QueryResult | QueryResult[] | undefined): boolean {
+  if (client.getTransactionStatus() === "I") return true;
+  if (result !== undefined) return [result].flat().some(({ command }) => command === "COMMIT");
+  const commands = commandsOf(text);
+  return commands.length > 1 && commands.some((command) => command === "COMMIT" || command === "END");
+}
+
+/** Takes in what the fence of a cluster said. @returns whether that was news. */
+async function learned(directory: Directory, refusal: Refusal, { name, link }: Cluster): Promise<boolean> {
   if (refusal.kind === "other" || refusal.kind === "unready") return false;
-  // What is closed is known by its home alone, and the one that refused says so itself.
-  return directory.learn(refusal.tenant, { home: refusal.home, epoch: refusal.epoch, state: refusal.kind === "closed" ? "closed" : "settled" }, refusal.kind === "closed" ? refusal.home : "");
+  const { tenant, home, epoch } = refusal;
+  if (epoch > 0) return directory.learn(tenant, { home, epoch, state: refusal.kind === "closed" ? "closed" : "settled" }, name);
+  // By the ring, and another than is known here. Where it is closed, there is nothing to know until it opens.
+  if (refusal.kind === "elsewhere") await link.doubt(tenant);
+  return false;
 }
 
 /** A refusal as the router's error; other errors as they are. */
-function explained(error: unknown, refusal: Refusal | undefined, tenant: string): Error {
+function explained(error: unknown, refusal: Refusal | undefined, tenant: string, applied: Applied = "no"): Error {
   switch (refusal?.kind) {
     case "elsewhere":
-      return new TenantMovedError(refusal.tenant, refusal.home, error);
     case "closed":
+      if (refusal.tenant !== tenant) return new OtherTenantError(tenant, `The statement writes tenant ${refusal.tenant}, and was run through tenant ${tenant}: take router.for(${JSON.stringify(refusal.tenant)})`, error, applied);
+      return refusal.kind === "elsewhere" ? new TenantMovedError(tenant, refusal.home, error, applied) : new TenantMovingError(tenant, error, applied);
     case "unready":
-      return new TenantMovingError(tenant, error);
+      return new TenantMovingError(tenant, error, applied);
     case "other":
-      return new OtherTenantError(tenant, (error as Error).message, error);
+      return new OtherTenantError(tenant, (error as Error).message, error, applied);
     case undefined:
       return error as Error;
   }

@@ -59,8 +59,8 @@ function decisions(clusters: readonly string[]): Figure[] {
   const ids = Array.from({ length: TENANTS }, (_, index) => String(index * 7919));
   const placement = new Placement(clusters);
   const directory = new Directory();
-  directory.learnRing({ version: 1, clusters });
-  for (const id of ids) directory.learn(id, { home: clusters[0] as string, epoch: 1, state: "settled" }, clusters[0] as string);
+  const [home = ""] = clusters;
+  directory.replace(home, { version: 1, clusters }, new Map(ids.map((id) => [id, { home, epoch: 1, state: "settled" }])));
   const measure = (decide: (id: string) => string): number => {
     const costs: number[] = [];
     for (let run = 0; run < 7; run += 1) {
