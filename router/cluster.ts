@@ -180,7 +180,8 @@ export class Cluster implements Pooled {
 
   /** The pool's next connection, or why it was not waited for. */
   private connection(signal: AbortSignal | undefined): Promise<PoolClient> {
-    const free = this.pool.idleCount > this.pool.waitingCount;
+    const { idleCount, waitingCount, totalCount } = this.pool;
+    const free = idleCount > waitingCount;
     const connecting = this.pool.connect();
     // The usual way: it is there.
     if (free) return connecting;
@@ -197,7 +198,8 @@ export class Cluster implements Pooled {
         void connecting.then((late) => late.release(), () => undefined);
       };
       const abort = (): void => fail(signal?.reason as Error);
-      const timer = setTimeout(() => fail(new PoolTimeoutError(this.name, this.limits.poolTimeoutMs, this.max)), this.limits.poolTimeoutMs);
+      // Where one more is opened, that has a limit of its own.
+      const timer = totalCount < this.max ? undefined : setTimeout(() => fail(new PoolTimeoutError(this.name, this.limits.poolTimeoutMs, this.max)), this.limits.poolTimeoutMs);
       this.waiting.add(fail);
       signal?.addEventListener("abort", abort, { once: true });
       connecting.then(resolve, reject).finally(stop);

@@ -29,9 +29,9 @@ export type Change = ({ readonly tenant: string } & TenantRecord) | { readonly r
 /** What one cluster says. */
 class Claims {
   ring: Ring | undefined;
-  records = new Map<string, TenantRecord>();
-  /** What was heard while its records are read anew: newer than what is read, perhaps. */
-  meanwhile: Map<string, TenantRecord> | undefined;
+  readonly records = new Map<string, TenantRecord>();
+  /** While its records are read anew: the tenants that it still has one of. */
+  seen: Set<string> | undefined;
   private epochs = 0;
   private closed = 0;
 
@@ -150,7 +150,7 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     // What the fence says may have been overtaken by what was read.
     if (epoch < (claims.records.get(tenant)?.epoch ?? 0)) return false;
     claims.set(tenant, { home, epoch, state });
-    claims.meanwhile?.set(tenant, { home, epoch, state });
+    claims.seen?.add(tenant);
     return this.settle(tenant);
   }
 
@@ -165,23 +165,37 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     }
   }
 
-  /** A cluster's records are being read: what is learned from now on counts beside them. */
+  /** A cluster's records are read anew, part by part: what it said before counts until {@link endLoad}. */
   beginLoad(cluster: string): void {
-    this.claimsOf(cluster).meanwhile = new Map();
+    this.claimsOf(cluster).seen = new Set();
   }
 
-  /** Takes in all that a cluster says, in the place of all that it said before. */
-  replace(cluster: string, ring: Ring | undefined, records: ReadonlyMap<string, TenantRecord>): void {
-    const [before, claims] = [this.claimsOf(cluster), new Claims()];
+  /** A part of a cluster's records. What has been heard meanwhile may be newer. */
+  load(cluster: string, records: ReadonlyMap<string, TenantRecord>): void {
+    const claims = this.claimsOf(cluster);
+    for (const [tenant, record] of records) {
+      const [said, newest] = [claims.records.get(tenant), this.records.get(tenant)];
+      const heard = claims.seen?.has(tenant) === true && said !== undefined && said.epoch > record.epoch;
+      claims.seen?.add(tenant);
+      if (heard || same(said, record)) continue;
+      // One record for all clusters that say the same.
+      claims.set(tenant, newest !== undefined && same(newest, record) ? newest : record);
+      this.settle(tenant);
+    }
+  }
+
+  /** All of a cluster's records are read. What it does not say any more is forgotten, and its ring counts, which is changed after the records that it needs. */
+  endLoad(cluster: string, ring: Ring | undefined): void {
+    const claims = this.claimsOf(cluster);
+    for (const tenant of claims.records.keys()) {
+      if (claims.seen?.has(tenant) !== false) continue;
+      claims.delete(tenant);
+      this.settle(tenant);
+    }
+    claims.seen = undefined;
     claims.ring = ring;
-    // One record for all clusters that say the same of a tenant.
-    for (const [tenant, record] of records) claims.set(tenant, same(this.records.get(tenant), record) ? (this.records.get(tenant) as TenantRecord) : record);
-    for (const [tenant, record] of before.meanwhile ?? []) if (record.epoch > (claims.records.get(tenant)?.epoch ?? -1)) claims.set(tenant, record);
-    this.said.set(cluster, claims);
     this.silent.delete(cluster);
     this.spread();
-    for (const tenant of claims.records.keys()) this.settle(tenant);
-    for (const tenant of before.records.keys()) if (!claims.records.has(tenant)) this.settle(tenant);
   }
 
   /** A cluster does not answer any more. What it said counts on, unless it is no part of the ring, or will not be: then it may be gone for good, and its tenants begin anew elsewhere. */

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { Client, type ClientConfig, type QueryResult, type QueryResultRow } from "pg";
-import { FINGERPRINT, type Directory, type Ring, type TenantRecord } from "./directory";
+import { FINGERPRINT, type Directory, type TenantRecord } from "./directory";
 import { ConfigurationError } from "./errors";
 import { idTypeOf, ID_TYPE, type IdType } from "./tenantId";
 
@@ -261,20 +261,22 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
 
   private async compare(run: Run): Promise<void> {
     const [{ fingerprint = "" } = {}] = (await run<{ fingerprint: string }>(FINGERPRINT)).rows;
-    if (!this.directory.has(this.cluster, fingerprint)) await this.load(run);
+    if (this.directory.has(this.cluster, fingerprint)) return;
+    // What was announced meanwhile may be all that differs.
+    if (this.hints.size > 0) this.comparing = true;
+    else await this.load(run);
   }
 
   /** Reads all that the cluster says, in parts. */
   private async load(run: Run): Promise<void> {
+    const [ring] = (await run<{ version: string; clusters: string[] }>(RING)).rows;
     this.directory.beginLoad(this.cluster);
-    const [ring] = (await run<{ self: string; version: string; clusters: string[] }>(RING)).rows;
-    const records = new Map<string, TenantRecord>();
     for (let last: string | undefined = ""; last !== undefined; ) {
       const { rows }: QueryResult<Row> = await run<Row>(`${RECORDS} WHERE tenant > $1 ORDER BY tenant LIMIT ${RECORDS_AT_ONCE}`, [last]);
-      for (const [tenant, record] of recordsOf(rows)) records.set(tenant, record);
+      this.directory.load(this.cluster, recordsOf(rows));
       last = rows.length < RECORDS_AT_ONCE ? undefined : rows.at(-1)?.tenant;
     }
-    this.directory.replace(this.cluster, ring === undefined ? undefined : ({ version: Number(ring.version), clusters: ring.clusters } satisfies Ring), records);
+    this.directory.endLoad(this.cluster, ring === undefined ? undefined : { version: Number(ring.version), clusters: ring.clusters });
   }
 
   private serially<Result>(task: () => Promise<Result>): Promise<Result> {

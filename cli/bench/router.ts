@@ -60,7 +60,8 @@ function decisions(clusters: readonly string[]): Figure[] {
   const placement = new Placement(clusters);
   const directory = new Directory();
   const [home = ""] = clusters;
-  directory.replace(home, { version: 1, clusters }, new Map(ids.map((id) => [id, { home, epoch: 1, state: "settled" }])));
+  directory.load(home, new Map(ids.map((id) => [id, { home, epoch: 1, state: "settled" }])));
+  directory.endLoad(home, { version: 1, clusters });
   const measure = (decide: (id: string) => string): number => {
     const costs: number[] = [];
     for (let run = 0; run < 7; run += 1) {

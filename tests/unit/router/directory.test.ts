@@ -3,10 +3,17 @@ import { Directory, type Ring, type TenantRecord } from "../../../router/directo
 
 const RING: Ring = { version: 1, clusters: ["a", "b"] };
 
+/** A cluster says all that it knows. */
+function say(directory: Directory, cluster: string, ring: Ring, records: ReadonlyMap<string, TenantRecord> = new Map()): void {
+  directory.beginLoad(cluster);
+  directory.load(cluster, records);
+  directory.endLoad(cluster, ring);
+}
+
 function known(...said: readonly (readonly [string, TenantRecord])[]): Directory {
   const directory = new Directory();
-  directory.replace("a", RING, new Map());
-  directory.replace("b", RING, new Map());
+  say(directory, "a", RING);
+  say(directory, "b", RING);
   for (const [source, record] of said) directory.learn("42", record, source);
   return directory;
 }
@@ -28,10 +35,10 @@ describe("a directory", () => {
 
   test("believes a newer ring, and no older one, but where a cluster takes it back", () => {
     const directory = known();
-    directory.replace("a", { version: 3, clusters: ["a"] }, new Map());
-    directory.replace("b", { version: 2, clusters: ["b"] }, new Map());
+    say(directory, "a", { version: 3, clusters: ["a"] });
+    say(directory, "b", { version: 2, clusters: ["b"] });
     expect(directory.locate("42").home).toBe("a");
-    directory.replace("a", RING, new Map());
+    say(directory, "a", RING);
     expect([directory.locate("42").home, directory.ring]).toEqual(["b", ["b"]]);
   });
 
@@ -42,7 +49,7 @@ describe("a directory", () => {
     directory.learn("42", record("a", 1), "a");
     directory.learn("42", record("a", 1), "b");
     directory.learn("42", record("b", 0), "b");
-    directory.replace("b", RING, new Map());
+    say(directory, "b", RING);
     expect(told).toEqual([{ tenant: "42", ...record("a", 1) }]);
   });
 
@@ -50,7 +57,7 @@ describe("a directory", () => {
     const directory = known(["a", record("a", 5)], ["b", record("a", 5)]);
     directory.refresh("a", ["42"], new Map());
     expect(directory.locate("42")).toMatchObject(record("a", 5));
-    directory.replace("b", RING, new Map());
+    say(directory, "b", RING);
     expect(directory.locate("42")).toEqual({ tenant: "42", ...record("b", 0), by: "hash" });
   });
 
@@ -59,7 +66,7 @@ describe("a directory", () => {
     directory.learn("3", record("b", 5), "b");
     directory.silence("b");
     expect(directory.locate("3")).toMatchObject(record("b", 5));
-    directory.replace("a", { version: 2, clusters: ["a"] }, new Map([["3", record("a", 4)]]));
+    say(directory, "a", { version: 2, clusters: ["a"] }, new Map([["3", record("a", 4)]]));
     expect([directory.locate("3"), directory.locate("42")]).toMatchObject([record("a", 4), { home: "a", by: "hash" }]);
   });
 
@@ -67,9 +74,12 @@ describe("a directory", () => {
     const directory = known();
     directory.beginLoad("a");
     directory.learn("42", record("a", 3), "a");
-    directory.replace("a", RING, new Map([["42", record("b", 2)]]));
-    expect(directory.locate("42")).toMatchObject(record("a", 3));
-    directory.replace("a", RING, new Map([["42", record("b", 2)]]));
+    directory.learn("3", record("b", 1), "a");
+    directory.load("a", new Map([["42", record("b", 2)]]));
+    directory.endLoad("a", RING);
+    expect([directory.locate("42"), directory.locate("3")]).toMatchObject([record("a", 3), record("b", 1)]);
+    say(directory, "a", RING, new Map([["42", record("b", 2)]]));
+    expect(directory.locate("3")).toMatchObject({ by: "hash" });
     expect(directory.locate("42")).toMatchObject(record("b", 2));
   });
 
