@@ -4,7 +4,7 @@
  *     npm run up -- active-active
  *     A="$(npm run -s uri -- active-active a)" B="$(npm run -s uri -- active-active b)" npx tsx examples/tenant-router/rooms.ts
  */
-import { ClusterDownError, createRouter } from "../../router/index";
+import { createRouter, RouterError } from "../../router/index";
 
 async function main(): Promise<void> {
   const router = await createRouter({ clusters: { a: { connectionString: process.env["A"] }, b: { connectionString: process.env["B"] } } });
@@ -20,14 +20,14 @@ async function main(): Promise<void> {
       const { rows } = await room.query<{ messages: string }>("SELECT count(*) AS messages FROM messages WHERE room_id = $1", [id]);
       console.log(`room ${id} lives in ${router.locate(id).home} and has ${rows[0]?.messages ?? "no"} messages`);
     }
-    // A question about all rooms asks every cluster, and says which did not answer.
-    const { rows, missing } = await router.all<{ rooms: string }>("SELECT count(*) AS rooms FROM rooms");
+    // A question about all rooms asks every cluster, and says which did not answer. A room that moves has rows in two: here() counts it once.
+    const { rows, missing } = await router.all<{ rooms: string }>((here) => `SELECT count(*) AS rooms FROM rooms WHERE ${here("room_id")}`);
     for (const { cluster, row } of rows) console.log(`${cluster} has ${row.rooms} rooms`);
     for (const { cluster } of missing) console.log(`${cluster} did not answer`);
   } catch (error) {
-    // Only rooms of that cluster have to wait. `applied` says whether to read before you repeat the statement.
-    if (!(error instanceof ClusterDownError)) throw error;
-    console.log(`cluster ${error.cluster} is down, applied: ${error.applied}`);
+    // Where a cluster is down only its rooms have to wait. `applied` says whether to read before you repeat the statement.
+    if (!(error instanceof RouterError)) throw error;
+    console.log(`${error.message}; applied: ${error.applied}`);
   } finally {
     await router.end();
   }

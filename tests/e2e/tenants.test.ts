@@ -402,6 +402,65 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect(await sql("a", `SELECT body FROM messages WHERE room_id = ${room as string}`)).toEqual([{ body: "three" }]);
   });
 
+  test("a router counts a room that moves once, and reads it as a whole", async () => {
+    const [{ room } = {}] = await sql("a", "SELECT min(n)::text AS room FROM generate_series(5400, 5500) n WHERE tenancy.home(n::text) = 'a'");
+    await using router = await createRouter({ clusters: Object.fromEntries(clusters.map(({ name, uri }) => [name, { connectionString: uri, max: 4 }])) });
+    // Another spelling of the id is the same room.
+    const tenant = router.for(`0${room as string}`);
+    await tenant.query("INSERT INTO messages (room_id, user_id, body) SELECT $1::bigint, 1, 'counted' FROM generate_series(1, 10)", [room]);
+    const counted = async (): Promise<number> => {
+      const { rows, moved, complete } = await router.all<{ count: number }>((here) => `SELECT count(*)::int AS count FROM messages m WHERE m.body = 'counted' AND ${here("m.room_id")}`);
+      expect({ moved, complete }).toEqual({ moved: false, complete: true });
+      return rows.reduce((sum, { row }) => sum + row.count, 0);
+    };
+    const steps: string[] = [];
+    for (const to of ["b", "a"]) {
+      await moveTenant(clusters, room as string, to, {
+        onStep: async (step) => {
+          expect(await counted(), step).toBe(10);
+          expect((await tenant.query("SELECT body FROM messages WHERE room_id = $1 AND body = 'counted'", [room])).rows, step).toHaveLength(10);
+          steps.push(step);
+        },
+      });
+    }
+    expect(steps).toContain("opened");
+    expect(await counted()).toBe(10);
+  });
+
+  test("a router that loses its own connection loses no statement, and takes no forged news for true", async () => {
+    const [{ room } = {}] = await sql("a", "SELECT min(n)::text AS room FROM generate_series(5600, 5700) n WHERE tenancy.home(n::text) = 'a'");
+    await using router = await createRouter({ clusters: Object.fromEntries(clusters.map(({ name, uri }) => [name, { connectionString: uri, max: 4 }])) });
+    const down: string[] = [];
+    router.on("down", (cluster) => void down.push(cluster));
+    const running = Promise.all([1, 2, 3].map(() => router.for(room as string).query("SELECT pg_sleep(1)")));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await sql("a", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'citus-sharding router'")).toHaveLength(1);
+    await running;
+    await sql("a", `NOTIFY tenancy, '${JSON.stringify({ tenant: room, home: "nowhere", epoch: 1_000_000_000, state: "settled" })}'`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect([router.locate(room as string).home, down]).toEqual(["a", []]);
+    await router.for(room as string).query("SELECT");
+  });
+
+  test("a write of an old snapshot meets its row where the tenant has gone meanwhile", async () => {
+    const [{ room } = {}] = await sql("a", "SELECT min(n)::text AS room FROM generate_series(5800, 5900) n WHERE tenancy.home(n::text) = 'a'");
+    await using router = await createRouter({ clusters: Object.fromEntries(clusters.map(({ name, uri }) => [name, { connectionString: uri, max: 4 }])) });
+    const tenant = router.for(room as string);
+    await tenant.query("INSERT INTO messages (room_id, user_id, body) VALUES ($1, 1, 'one')", [room]);
+    let runs = 0;
+    const written = await tenant.transaction(
+      async (tx) => {
+        runs += 1;
+        // The coordinator's snapshot is taken here, the worker's by the update.
+        await tx.query("SELECT FROM tenancy.ring");
+        if (runs === 1) project.commandSync("tenant", "move", room as string, "--to", "b");
+        return (await tx.query("UPDATE messages SET body = 'two' WHERE room_id = $1", [room])).rowCount;
+      },
+      { isolation: "repeatable read" },
+    );
+    expect([written, runs]).toEqual([1, 2]);
+  });
+
   whateverTheFactor("the commands say where tenants are, and refuse what is meaningless", async () => {
     const room = rooms["a"] as string;
     expect((await project.command("tenant", "locate", room)).stdout).toContain(`Tenant ${room} lives in cluster b, where it was moved`);
