@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { CREATE_FENCE_TABLES, createTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, triggerFunction } from "../topology/fence";
+import { CREATE_FENCE_TABLES, createTrigger, enableTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, triggerFunction } from "../topology/fence";
 import type { CitusSpec } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
@@ -16,6 +16,18 @@ interface Trigger {
   readonly name: keyof typeof FENCE_TRIGGERS;
   /** The function that it calls, without its schema. */
   readonly calls: string;
+  /** Whether it is shown the rows as they were and as they are. */
+  readonly both: boolean;
+  /** Whether it fires whatever `session_replication_role` is. */
+  readonly always: boolean;
+}
+
+/** A table that is to be fenced. */
+interface Fenced {
+  readonly table: string;
+  readonly column: string;
+  /** The column's type with its schema, as it is written in SQL. */
+  readonly type: string;
 }
 
 /**
@@ -24,32 +36,49 @@ interface Trigger {
  * @throws {@link SetupError} if a table is locked until the deadline.
  */
 export async function reconcileFence(coordinator: Coordinator, spec: CitusSpec, deadline: Deadline, report: Report): Promise<void> {
-  const fenced = spec.fence === true ? Object.entries(spec.schema.tables) : [];
+  const planned = spec.fence === true ? Object.entries(spec.schema.tables) : [];
   const triggers = await existingTriggers(coordinator);
-  if (fenced.length === 0 && triggers.length === 0) return;
+  if (planned.length === 0 && triggers.length === 0) return;
   report.activity = "reconciling the fence";
-  if (fenced.length > 0) {
+  const fenced = await tablesToFence(coordinator, planned);
+  const [first] = fenced;
+  if (first !== undefined) {
     await ensureTables(coordinator, report);
-    await ensureFunctions(coordinator, fenced.map(([, column]) => column), report);
+    await ensureFunctions(coordinator, fenced.map(({ column }) => column), first.type, report);
   }
-  const { rows: names } = await coordinator.session.query<{ name: string; given: string }>("SELECT name, name::regclass::text AS given FROM unnest($1::text[]) AS name", [fenced.map(([name]) => name)]);
-  const wanted = new Map(fenced.map(([name, column]) => [names.find((row) => row.name === name)?.given ?? name, column]));
-  for (const { table, name, calls } of triggers) {
-    const column = wanted.get(table);
-    if (column !== undefined && calls === triggerFunction(column)) continue;
-    await locking(coordinator, table, `DROP TRIGGER ${name} ON ${table}`, deadline, report);
+  for (const { table, name } of triggers.filter((trigger) => !fenced.some(({ table }) => table === trigger.table))) {
+    await locking(coordinator, table, [`DROP TRIGGER ${name} ON ${table}`], deadline, report);
     report.did(table, `${name} removed`);
   }
-  for (const [table, column] of wanted) {
-    const missing = (Object.keys(FENCE_TRIGGERS) as Trigger["name"][]).filter((name) => !triggers.some((trigger) => trigger.table === table && trigger.name === name && trigger.calls === triggerFunction(column)));
-    for (const name of missing) await locking(coordinator, table, createTrigger(table, name, column), deadline, report);
-    if (missing.length > 0) report.did(table, `fenced by ${column}: writes of tenants whose home is another cluster are refused`);
+  for (const { table, column } of fenced) {
+    const statements = (Object.keys(FENCE_TRIGGERS) as Trigger["name"][]).flatMap((name) => {
+      const known = triggers.find((trigger) => trigger.table === table && trigger.name === name);
+      const alike = known !== undefined && known.calls === triggerFunction(name, column) && known.both === (name === "tenancy_update");
+      if (alike && known.always) return [];
+      return [...(known !== undefined && !alike ? [`DROP TRIGGER ${name} ON ${table}`] : []), ...(alike ? [] : [createTrigger(table, name, column)]), enableTrigger(table, name)];
+    });
+    if (statements.length === 0) continue;
+    // Together, so that the table is not without its fence in between.
+    await locking(coordinator, table, statements, deadline, report);
+    report.did(table, `fenced by ${column}: writes of tenants whose home is another cluster are refused`);
   }
+}
+
+/** The tables of the plan and their partitions: who writes into a partition by its name passes the triggers of the table. */
+async function tablesToFence(coordinator: Coordinator, planned: readonly (readonly [string, string])[]): Promise<Fenced[]> {
+  return coordinator.query<Fenced>(
+    `SELECT c.oid::regclass::text AS "table", attname AS "column", format('%I.%I', typnamespace::regnamespace, typname) AS type
+     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS planned (name, "column", position)
+       CROSS JOIN LATERAL (SELECT to_regclass(quote_ident(name))::oid AS oid UNION SELECT relid FROM pg_partition_tree(to_regclass(quote_ident(name)))) AS c
+       JOIN pg_dist_partition ON logicalrelid = c.oid JOIN pg_attribute ON attrelid = c.oid AND attname = "column" JOIN pg_type t ON t.oid = atttypid
+     ORDER BY position, 1`,
+    [planned.map(([name]) => name), planned.map(([, column]) => column)],
+  );
 }
 
 async function existingTriggers(coordinator: Coordinator): Promise<Trigger[]> {
   return coordinator.query<Trigger>(
-    `SELECT tgrelid::regclass::text AS "table", tgname AS name, proname AS calls
+    `SELECT tgrelid::regclass::text AS "table", tgname AS name, proname AS calls, tgoldtable IS NOT NULL AND tgnewtable IS NOT NULL AS "both", tgenabled = 'A' AS always
      FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid JOIN pg_dist_partition ON logicalrelid = tgrelid WHERE tgname = ANY ($1)`,
     [Object.keys(FENCE_TRIGGERS)],
   );
@@ -64,7 +93,7 @@ async function ensureTables(coordinator: Coordinator, report: Report): Promise<v
   report.did("tenancy", "created for what this cluster knows of its tenants");
 }
 
-async function ensureFunctions(coordinator: Coordinator, columns: readonly string[], report: Report): Promise<void> {
+async function ensureFunctions(coordinator: Coordinator, columns: readonly string[], type: string, report: Report): Promise<void> {
   const shards = await coordinator.query<{ name: string; shard: string }>(
     "SELECT relname AS name, shard_name(logicalrelid, shardid, false) AS shard FROM pg_dist_shard JOIN pg_class ON pg_class.oid = logicalrelid WHERE relnamespace = 'tenancy'::regnamespace",
   );
@@ -72,22 +101,29 @@ async function ensureFunctions(coordinator: Coordinator, columns: readonly strin
   const missing = FENCE_TABLES.find((table) => shardOf[table] === undefined);
   if (missing !== undefined) throw new SetupError(`tenancy.${missing} is there, but is no reference table. Drop the schema tenancy if nothing in it is needed, and run the update again`);
   const existing = await coordinator.query<{ name: string; body: string }>("SELECT proname AS name, prosrc AS body FROM pg_proc WHERE pronamespace = 'tenancy'::regnamespace");
-  for (const { name, body, statement } of fenceFunctions(columns, shardOf as Record<(typeof FENCE_TABLES)[number], string>)) {
+  for (const { name, body, statement } of fenceFunctions(columns, type, shardOf as Record<(typeof FENCE_TABLES)[number], string>)) {
     if (existing.some((known) => known.name === name && known.body === body)) continue;
     await coordinator.query(statement);
     report.did(`tenancy.${name}`, "created");
   }
+  // The right that writers needed before tenancy.share lent it to them.
+  const { lent } = await coordinator.row<{ lent: boolean }>(
+    "SELECT EXISTS (SELECT FROM pg_class, aclexplode(relacl) WHERE pg_class.oid = 'tenancy.generation'::regclass AND grantee = 0 AND privilege_type = 'UPDATE') AS lent",
+  );
+  if (!lent) return;
+  await coordinator.query("REVOKE UPDATE ON tenancy.generation FROM public");
+  report.did("tenancy.generation", "nobody but its owner may change it any more");
 }
 
-/** Runs a statement that needs a table for itself, and tries again while somebody has it. */
-async function locking(coordinator: Coordinator, table: string, statement: string, deadline: Deadline, report: Report): Promise<void> {
+/** Runs statements that need a table for themselves in one transaction, and tries again while somebody has it. */
+async function locking(coordinator: Coordinator, table: string, statements: readonly string[], deadline: Deadline, report: Report): Promise<void> {
   for (;;) {
     try {
       await coordinator.transaction(async () => {
         await coordinator.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
         // Citus' warning is of triggers that read or write other tables' shards; these read what each node has a copy of.
         await coordinator.query("SET LOCAL citus.enable_unsafe_triggers = on");
-        await coordinator.query(statement);
+        for (const statement of statements) await coordinator.query(statement);
       });
       return;
     } catch (error) {

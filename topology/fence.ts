@@ -10,7 +10,10 @@ const BUCKETS = 1024;
 export const FENCE_TABLES = ["ring", "tenant", "generation"] as const;
 
 /** The names of the triggers on each fenced table, by what they watch. */
-export const FENCE_TRIGGERS = { tenancy_insert: "INSERT", tenancy_update: "UPDATE", tenancy_delete: "DELETE" } as const;
+export const FENCE_TRIGGERS = { tenancy_insert: "INSERT", tenancy_update: "UPDATE", tenancy_delete: "DELETE", tenancy_truncate: "TRUNCATE" } as const;
+
+/** The function of the triggers that watch TRUNCATE, which is of no column. */
+const TRUNCATE_FUNCTION = "fence";
 
 /** The local tables behind {@link FENCE_TABLES} on every node. */
 type Shards = Readonly<Record<(typeof FENCE_TABLES)[number], string>>;
@@ -38,18 +41,18 @@ export const CREATE_FENCE_TABLES: readonly string[] = [
   // Local to the coordinator: one commit decides, and no other node has to agree.
   "CREATE TABLE tenancy.handover (tenant text PRIMARY KEY, epoch bigint NOT NULL, move text NOT NULL, taker text)",
   "GRANT USAGE ON SCHEMA tenancy TO public",
-  // The triggers run with the rights of whoever writes. A share lock needs the right to update; what one can do with it is to make transactions with an old snapshot start again.
+  // The triggers run with the rights of whoever writes.
   "GRANT SELECT ON tenancy.ring, tenancy.tenant, tenancy.generation TO public",
-  "GRANT UPDATE ON tenancy.generation TO public",
 ];
 
 /**
  * The functions of the fence.
  *
  * @param columns distribution columns of the fenced tables, as they are written in SQL.
+ * @param type their type, with its schema, as it is written in SQL: colocated tables have one.
  * @param shards the local tables behind {@link FENCE_TABLES} on every node: a query on a reference table itself would be planned by Citus, which takes longer than all the rest.
  */
-export function fenceFunctions(columns: readonly string[], shards: Shards): FenceFunction[] {
+export function fenceFunctions(columns: readonly string[], type: string, shards: Shards): FenceFunction[] {
   const winner = `
 DECLARE
   best text;
@@ -66,35 +69,58 @@ BEGIN
   END LOOP;
   RETURN best;
 END`;
+  const canonical = `
+  SELECT id::${type}::text`;
   const home = `
-  SELECT coalesce((SELECT t.home FROM tenancy.tenant t WHERE t.tenant = wanted), (SELECT tenancy.winner(wanted, r.clusters) FROM tenancy.ring r))`;
-  const [one, all] = [admit(shards), admitAll(shards)];
+  SELECT coalesce((SELECT t.home FROM tenancy.tenant t WHERE t.tenant = tenancy.canonical(wanted)), (SELECT tenancy.winner(tenancy.canonical(wanted), r.clusters) FROM tenancy.ring r))`;
+  const [share, one, all, truncate] = [shareGenerations(shards), admit(shards), admitAll(shards), truncateBody(shards)];
   return [
+    // The one text of an id that every record and hash goes by: 01, +1 and 1 are the same bigint.
+    { name: "canonical", body: canonical, statement: `CREATE OR REPLACE FUNCTION tenancy.canonical(id text) RETURNS text LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $tenancy$${canonical}$tenancy$` },
     {
       name: "winner",
       body: winner,
       statement: `CREATE OR REPLACE FUNCTION tenancy.winner(tenant text, clusters text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $tenancy$${winner}$tenancy$`,
     },
     { name: "home", body: home, statement: `CREATE OR REPLACE FUNCTION tenancy.home(wanted text) RETURNS text LANGUAGE sql STABLE STRICT AS $tenancy$${home}$tenancy$` },
+    // A share lock needs the right to update, with which anybody could hold up moves and other writers.
+    {
+      name: "share",
+      body: share,
+      statement: `CREATE OR REPLACE FUNCTION tenancy.share(buckets integer[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tenancy$${share}$tenancy$`,
+    },
     { name: "admit", body: one, statement: `CREATE OR REPLACE FUNCTION tenancy.admit(wanted text) RETURNS boolean LANGUAGE plpgsql AS $tenancy$${one}$tenancy$` },
     { name: "admit_all", body: all, statement: `CREATE OR REPLACE FUNCTION tenancy.admit_all(wanted text[]) RETURNS void LANGUAGE plpgsql AS $tenancy$${all}$tenancy$` },
-    ...[...new Set(columns)].sort().map((column) => {
-      const [name, body] = [triggerFunction(column), triggerBody(column)];
-      return { name, body, statement: `CREATE OR REPLACE FUNCTION tenancy.${quoted(name)}() RETURNS trigger LANGUAGE plpgsql AS $tenancy$${body}$tenancy$` };
-    }),
+    ...[[TRUNCATE_FUNCTION, truncate] as const, ...[...new Set(columns)].sort().map((column) => [triggerFunction("tenancy_insert", column), triggerBody(column)] as const)].map(([name, body]) => ({
+      name,
+      body,
+      statement: `CREATE OR REPLACE FUNCTION tenancy.${quoted(name)}() RETURNS trigger LANGUAGE plpgsql AS $tenancy$${body}$tenancy$`,
+    })),
   ];
 }
 
-/** The trigger function of tables with this distribution column. */
-export function triggerFunction(column: string): string {
-  return `fence_${column}`;
+/** The function of one of the triggers of tables with this distribution column. */
+export function triggerFunction(trigger: keyof typeof FENCE_TRIGGERS, column: string): string {
+  return trigger === "tenancy_truncate" ? TRUNCATE_FUNCTION : `fence_${column}`;
 }
 
-/** Creates one of the triggers of a table. */
+/** The rows that each trigger is shown, by the names that {@link triggerBody} has for them. */
+const TRANSITIONS: Readonly<Record<keyof typeof FENCE_TRIGGERS, string>> = {
+  tenancy_insert: " REFERENCING NEW TABLE AS changed",
+  tenancy_update: " REFERENCING OLD TABLE AS previous NEW TABLE AS changed",
+  tenancy_delete: " REFERENCING OLD TABLE AS changed",
+  tenancy_truncate: "",
+};
+
+/** Creates one of the triggers of a table. {@link enableTrigger} has to follow. */
 export function createTrigger(table: string, trigger: keyof typeof FENCE_TRIGGERS, column: string): string {
-  const event = FENCE_TRIGGERS[trigger];
-  const changed = event === "DELETE" ? "OLD" : "NEW";
-  return `CREATE TRIGGER ${trigger} AFTER ${event} ON ${table} REFERENCING ${changed} TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION tenancy.${quoted(triggerFunction(column))}()`;
+  const when = trigger === "tenancy_truncate" ? "BEFORE" : "AFTER";
+  return `CREATE TRIGGER ${trigger} ${when} ${FENCE_TRIGGERS[trigger]} ON ${table}${TRANSITIONS[trigger]} FOR EACH STATEMENT EXECUTE FUNCTION tenancy.${quoted(triggerFunction(trigger, column))}()`;
+}
+
+/** Has a trigger fire for sessions whose `session_replication_role` is `replica` as well: those of a move, for whom the triggers and foreign keys of the user have to rest, and who else may set it. */
+export function enableTrigger(table: string, trigger: keyof typeof FENCE_TRIGGERS): string {
+  return `ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${trigger}`;
 }
 
 function quoted(identifier: string): string {
@@ -106,17 +132,24 @@ function quoted(identifier: string): string {
  * that it calls once. One tenant is admitted by an expression, which costs less than the query that PERFORM is.
  */
 function triggerBody(column: string): string {
-  const id = `changed.${quoted(column)}::text`;
+  const [id, previous] = [`changed.${quoted(column)}::text`, `previous.${quoted(column)}::text`];
   return `
 DECLARE
   wanted text;
   last text;
 BEGIN
-  SELECT min(${id} COLLATE "C"), max(${id} COLLATE "C") INTO wanted, last FROM changed;
+  IF TG_OP = 'UPDATE' THEN
+    -- Citus lets nobody change a row's tenant, but it does not see who writes into a shard.
+    SELECT min(id COLLATE "C"), max(id COLLATE "C") INTO wanted, last FROM (SELECT ${id} FROM changed UNION ALL SELECT ${previous} FROM previous) AS written (id);
+  ELSE
+    SELECT min(${id} COLLATE "C"), max(${id} COLLATE "C") INTO wanted, last FROM changed;
+  END IF;
   IF wanted = last THEN
     IF tenancy.admit(wanted) THEN
       RETURN NULL;
     END IF;
+  ELSIF wanted IS NOT NULL AND TG_OP = 'UPDATE' THEN
+    PERFORM tenancy.admit_all((SELECT array_agg(DISTINCT id) FROM (SELECT ${id} FROM changed UNION ALL SELECT ${previous} FROM previous) AS written (id)));
   ELSIF wanted IS NOT NULL THEN
     PERFORM tenancy.admit_all((SELECT array_agg(DISTINCT ${id}) FROM changed));
   END IF;
@@ -125,32 +158,60 @@ END`;
 }
 
 /**
+ * TRUNCATE is of all tenants of the cluster at once. While one is on its way it is refused: it would empty the one side of the move and not the other. Citus runs the trigger on the node that was given the statement.
+ */
+function truncateBody({ tenant }: Shards): string {
+  return `
+DECLARE
+  moving text;
+BEGIN
+  SELECT t.tenant INTO moving FROM ${tenant} t WHERE t.move IS NOT NULL OR t.state <> 'settled' LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING errcode = '55006', message = format('%s cannot be truncated while tenant %s is being moved', TG_TABLE_NAME, moving), hint = 'If nobody moves it any more: npm run tenant -- recover';
+  END IF;
+  RETURN NULL;
+END`;
+}
+
+/** Holds the generations of buckets until the transaction ends. */
+function shareGenerations({ generation }: Shards): string {
+  return `
+BEGIN
+  PERFORM FROM ${generation} WHERE bucket = ANY (buckets) ORDER BY bucket FOR SHARE;
+END`;
+}
+
+/**
  * Whether one tenant may be written: true, or an error. The lock comes first, and what is known is read afterwards, by another query, with a snapshot of its own: whoever closes a tenant commits that, and then waits for
  * the locks. Most statements write one tenant; for them there is one query and no more.
  */
-function admit({ ring, tenant, generation }: Shards): string {
+function admit({ ring, tenant }: Shards): string {
   const detail = (where: string, epoch: string): string => `detail = json_build_object('tenant', wanted, 'home', ${where}, 'epoch', ${epoch})::text`;
   return `
 DECLARE
   known record;
   winner text;
   bound text := current_setting('tenancy.tenant', true);
+  mover text := current_setting('tenancy.move', true);
 BEGIN
   IF pg_advisory_xact_lock_shared(${LOCK}, ${bucketOf("wanted")}) IS NULL THEN
     NULL;
   END IF;
   IF current_setting('transaction_isolation') <> 'read committed' THEN
-    PERFORM FROM ${generation} WHERE bucket = ${bucketOf("wanted")} FOR SHARE;
+    PERFORM tenancy.share(ARRAY[${bucketOf("wanted")}]);
   END IF;
-  IF bound <> '' AND bound <> wanted THEN
+  IF bound <> '' AND bound <> wanted AND tenancy.canonical(bound) <> wanted THEN
     RAISE EXCEPTION USING errcode = 'TN003', message = format('this transaction is of tenant %s, and the statement writes tenant %s', bound, wanted);
   END IF;
   IF (SELECT ${mayWrite("wanted")} FROM ${ring} r LEFT JOIN ${tenant} t ON t.tenant = wanted) THEN
     RETURN true;
   END IF;
-  SELECT r.self, r.clusters, r.next, t.home, t.epoch, t.state, t.move INTO known FROM ${ring} r LEFT JOIN ${tenant} t ON t.tenant = wanted;
+  SELECT r.self, r.clusters, r.next, t.home, t.epoch, t.state INTO known FROM ${ring} r LEFT JOIN ${tenant} t ON t.tenant = wanted;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING errcode = 'TN002', message = 'this cluster does not know yet which tenants are its own', hint = 'Run npm run up.';
+  END IF;
+  IF mover <> '' THEN
+    RAISE EXCEPTION USING errcode = 'TN004', message = format('tenant %s is not moved by %s in cluster %s', wanted, mover, known.self);
   END IF;
   IF known.home IS NULL THEN
     winner := tenancy.winner(wanted, known.clusters);
@@ -160,9 +221,6 @@ BEGIN
     IF winner <> known.self THEN
       RAISE EXCEPTION USING errcode = 'TN001', message = format('tenant %s lives in cluster %s, not in %s', wanted, winner, known.self), ${detail("winner", "0")};
     END IF;
-    RETURN true;
-  END IF;
-  IF known.move = current_setting('tenancy.move', true) THEN
     RETURN true;
   END IF;
   IF known.home <> known.self THEN
@@ -176,22 +234,23 @@ END`;
 }
 
 /** As {@link admit}, of many tenants: one query for all of them, and the error of one that may not be written. */
-function admitAll({ ring, tenant, generation }: Shards): string {
+function admitAll({ ring, tenant }: Shards): string {
   return `
 DECLARE
   buckets integer[];
   refused text;
-  bound text := current_setting('tenancy.tenant', true);
+  bound text := tenancy.canonical(nullif(current_setting('tenancy.tenant', true), ''));
+  mover text := current_setting('tenancy.move', true);
 BEGIN
   SELECT array_agg(DISTINCT ${bucketOf("id")}) INTO buckets FROM unnest(wanted) AS id;
   PERFORM pg_advisory_xact_lock_shared(${LOCK}, bucket) FROM unnest(buckets) AS bucket;
   IF current_setting('transaction_isolation') <> 'read committed' THEN
-    PERFORM FROM ${generation} WHERE bucket = ANY (buckets) ORDER BY bucket FOR SHARE;
+    PERFORM tenancy.share(buckets);
   END IF;
   LOOP
     SELECT id INTO refused
     FROM unnest(wanted) AS id LEFT JOIN ${ring} r ON true LEFT JOIN ${tenant} t ON t.tenant = id
-    WHERE (bound <> '' AND bound <> id) OR (${mayWrite("id")}) IS NOT TRUE
+    WHERE bound <> id OR (${mayWrite("id")}) IS NOT TRUE
     LIMIT 1;
     EXIT WHEN NOT FOUND;
     -- Returns where the tenant was opened a moment ago; others may be refused still.
@@ -200,11 +259,14 @@ BEGIN
 END`;
 }
 
-/** Whether this node, as it knows, takes writes of a tenant: of a row of the ring `r` and the tenant's record `t`, if it has one. */
+/**
+ * Whether this node, as it knows, takes writes of a tenant: of a row of the ring `r` and the tenant's record `t`, if it has one. Who calls itself a move writes what that move has to, and nothing else: a record names it,
+ * and the tenant lives elsewhere. So a move that wakes up late is refused wherever the tenant has come back, and who has no more rights than an application cannot pass for a move.
+ */
 function mayWrite(id: string): string {
   return `CASE
+    WHEN mover <> '' THEN t.move = mover AND t.home <> r.self AND current_setting('is_superuser') = 'on'
     WHEN t.home IS NULL THEN tenancy.winner(${id}, r.clusters) = r.self AND (r.next IS NULL OR tenancy.winner(${id}, r.next) = r.self)
-    WHEN t.move = current_setting('tenancy.move', true) THEN true
     ELSE t.home = r.self AND t.state <> 'closed' END`;
 }
 
