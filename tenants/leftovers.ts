@@ -1,7 +1,7 @@
 import { escapeLiteral } from "pg";
 import { Breather } from "./breather";
 import { writersAreGone } from "./fenceLock";
-import type { Site } from "./site";
+import { writeAs, type Site } from "./site";
 import { tenantShards, tenantTables } from "./tenantTables";
 import { TenantError } from "./tenantError";
 
@@ -25,9 +25,9 @@ export async function deleteLeftovers(site: Site, tenant: string, move: string):
   const counts = await Promise.all(
     nodes.map(async (name) => {
       const session = await site.node(name);
-      await session.query("SELECT set_config('tenancy.move', $1, false)", [move]);
-      if (!(await writersAreGone(session, tenant, END_TIMEOUT_MS))) {
-        throw new TenantError(`A transaction on ${name} of cluster ${site.name} still writes tenant ${tenant} after ${END_TIMEOUT_MS / 1000} s. End it, and run npm run tenant -- recover`);
+      await writeAs(session, move);
+      if (!(await writersAreGone(site, name, tenant, { move, state: "settled" }, END_TIMEOUT_MS))) {
+        throw new TenantError(`A transaction on ${name} of cluster ${site.name} still writes tenant ${tenant} after ${END_TIMEOUT_MS / 1000} s, or the node was not told of the move. End it, and run npm run tenant -- recover`);
       }
       const breather = new Breather();
       let rows = 0;

@@ -1,7 +1,7 @@
 import { recordOf, winnerOf, type TenantRecord } from "./record";
 import { newestRing } from "./ring";
 import type { Site } from "./site";
-import { refuseImpossible } from "./tenantTables";
+import { canonicalTenant } from "./tenantTables";
 
 /** Where a tenant lives. */
 export interface Location {
@@ -19,10 +19,11 @@ export interface Location {
 /**
  * Where a tenant lives, as the clusters that answer say.
  *
+ * @param id the tenant, in any form that its column takes.
  * @throws {@link TenantError} if it cannot be a tenant.
  */
-export async function locateTenant(sites: readonly Site[], tenant: string): Promise<Location> {
-  await refuseImpossible(sites[0] as Site, tenant);
+export async function locateTenant(sites: readonly Site[], id: string): Promise<Location> {
+  const tenant = await canonicalTenant(sites[0] as Site, id);
   const records = (await Promise.all(sites.map((site) => recordOf(site, tenant)))).filter((record) => record !== undefined);
   const newest = records.sort((one, other) => other.epoch - one.epoch)[0];
   if (newest !== undefined) {

@@ -6,14 +6,15 @@ import { checksumOf } from "./checksum";
 import type { ClusterAccess } from "./clusterAccess";
 import { copyRows } from "./copyTenant";
 import { BUCKET, writersAreGone } from "./fenceLock";
+import { refuseHindered, refuseUnfencedShards } from "./hindrances";
 import { decide } from "./handover";
 import { publicationOf } from "./leftovers";
 import { lsnOf } from "./pgoutput";
 import { announce, recordOf, ringOf, winnerOf, writeRecord, type RecordChange } from "./record";
-import { lockMover, newMove, settle, unlockMover } from "./settle";
-import { abandon, messageOf, Site } from "./site";
+import { lockMover, newestRecord, newMove, settle } from "./settle";
+import { abandon, messageOf, Site, writeAs } from "./site";
 import { TenantError } from "./tenantError";
-import { commonNodes, placementsOf, refuseImpossible, refuseUnlike, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
+import { canonicalTenant, commonNodes, placementsOf, refuseUnlike, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
 
 /** What a move does, in this order. */
 export type MoveStep = "announced" | "emptied" | "copied" | "caught up" | "verified" | "closed" | "drained" | "complete" | "decided" | "opened" | "told" | "cleaned";
@@ -77,26 +78,30 @@ const SEQUENCE_MARGIN = 10_000;
  * Moves a tenant to another cluster while it is used. Rows are copied from one snapshot, changes are followed by logical replication, both are verified, then the tenant is closed for some milliseconds, the
  * last changes follow, the move is decided and the tenant opens at its new home. Until it is decided it can be given up, and nothing has happened; from then on it goes forward.
  *
+ * @param id the tenant, in any form that its column takes.
  * @throws {@link TenantError} if it was not moved: then the tenant is where it was, or `recover` brings it back.
  */
-export async function moveTenant(clusters: readonly ClusterAccess[], tenant: string, to: string, options: MoveOptions = {}): Promise<MoveReport> {
+export async function moveTenant(clusters: readonly ClusterAccess[], id: string, to: string, options: MoveOptions = {}): Promise<MoveReport> {
   const startedAt = performance.now();
   const move = newMove();
   const sites = await openSites(clusters, `citus-sharding move ${move}`, [to]);
   try {
-    await refuseImpossible(sites[0] as Site, tenant);
-    const from = await giverOf(sites, clusters, tenant);
-    if (from.name === to) throw new TenantError(`Tenant ${tenant} lives in cluster ${to} already`);
-    if (!(await lockMover(from, tenant))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
-    const target = sites.find(({ name }) => name === to) as Site;
-    const attempt = new Move(sites, from, target, tenant, move, options);
+    const tenant = await canonicalTenant(sites[0] as Site, id);
+    const unlock = await lockMover(sites, tenant);
+    if (unlock === undefined) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
     try {
-      return { ...(await attempt.run()), tookMs: performance.now() - startedAt };
-    } catch (error) {
-      throw await attempt.undo(error, clusters.map(({ name }) => name));
+      const from = await giverOf(sites, clusters, tenant);
+      if (from.name === to) throw new TenantError(`Tenant ${tenant} lives in cluster ${to} already`);
+      const attempt = new Move(sites, from, sites.find(({ name }) => name === to) as Site, tenant, move, options);
+      try {
+        return { ...(await attempt.run()), tookMs: performance.now() - startedAt };
+      } catch (error) {
+        throw await attempt.undo(error, clusters.map(({ name }) => name));
+      } finally {
+        attempt.end();
+      }
     } finally {
-      attempt.end();
-      await unlockMover(from, tenant).catch(() => undefined);
+      await unlock();
     }
   } finally {
     for (const site of sites) site.close();
@@ -121,9 +126,10 @@ export async function openSites(clusters: readonly ClusterAccess[], applicationN
 async function giverOf(sites: readonly Site[], clusters: readonly ClusterAccess[], tenant: string): Promise<Site> {
   const names = clusters.map(({ name }) => name);
   const locate = async (): Promise<{ home: string; unsettled: boolean }> => {
-    const records = (await Promise.all(sites.map((site) => recordOf(site, tenant)))).filter((record) => record !== undefined);
-    const newest = records.sort((one, other) => other.epoch - one.epoch)[0];
-    if (newest !== undefined) return { home: newest.home, unsettled: records.some(({ move, state }) => move !== null || state !== "settled") };
+    const found = await Promise.all(sites.map(async (site) => [site.name, await recordOf(site, tenant)] as const));
+    const records = new Map(found.flatMap(([cluster, record]) => (record === undefined ? [] : [[cluster, record] as const])));
+    const newest = newestRecord(tenant, records);
+    if (newest !== undefined) return { home: newest.home, unsettled: [...records.values()].some(({ move, state }) => move !== null || state !== "settled") };
     const rings = await Promise.all(sites.map(ringOf));
     const ring = rings.sort((one, other) => other.version - one.version)[0] as Awaited<ReturnType<typeof ringOf>>;
     if (ring.next !== null) throw new TenantError("The ring of clusters is being changed. Finish that first: npm run tenant -- rebalance");
@@ -132,10 +138,7 @@ async function giverOf(sites: readonly Site[], clusters: readonly ClusterAccess[
   const first = await locate();
   let { home } = first;
   if (first.unsettled) {
-    const holder = sites.find(({ name }) => name === home);
-    if (holder !== undefined && !(await lockMover(holder, tenant))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
     await settle(sites, names, tenant);
-    if (holder !== undefined) await unlockMover(holder, tenant);
     ({ home } = await locate());
   }
   const site = sites.find(({ name }) => name === home);
@@ -143,11 +146,23 @@ async function giverOf(sites: readonly Site[], clusters: readonly ClusterAccess[
   return site;
 }
 
+/** The workers that have a copy of one of the shards. */
+function nodesOf(shards: readonly TenantShard[]): string[] {
+  return [...new Set(shards.flatMap(({ placements }) => placements.map(({ node }) => node)))];
+}
+
+/** Which tables are distributed in a cluster, as one text to compare: rows of a new one would stay behind. */
+async function spreadTables({ coordinator }: Site): Promise<string> {
+  const { rows } = await coordinator.query<{ spread: string }>("SELECT string_agg(logicalrelid::oid::text, ' ' ORDER BY logicalrelid::oid) AS spread FROM pg_dist_partition WHERE partmethod = 'h'");
+  return (rows[0] as { spread: string }).spread;
+}
+
 /** One attempt to move a tenant. */
 class Move {
   private readonly sessions: Client[] = [];
   private stream: ChangeStream | undefined;
   private epoch = 0;
+  private wasPinned = true;
   private announced = false;
   private barriers = 0;
 
@@ -162,18 +177,25 @@ class Move {
 
   async run(): Promise<Omit<MoveReport, "tookMs">> {
     const { from, to, tenant, move } = this;
+    await refuseHindered([from, to]);
     const tables = await tenantTables(from);
     refuseUnlike(from.name, tables, to.name, await tenantTables(to));
     const [sources, targets] = [await tenantShards(from, tables, tenant), await tenantShards(to, tables, tenant)];
     const sourceNode = commonNodes(from.name, sources)[0] as string;
     const targetNodes = commonNodes(to.name, targets);
+    const relationsOn = (shards: readonly TenantShard[], node: string): string[] => shards.flatMap(({ relation, placements }) => (placements.some((placement) => placement.node === node) ? [relation] : []));
+    await Promise.all([
+      ...nodesOf(sources).map((node) => refuseUnfencedShards(from, node, relationsOn(sources, node))),
+      ...nodesOf(targets).map((node) => refuseUnfencedShards(to, node, relationsOn(targets, node))),
+    ]);
+    const spread = await Promise.all([from, to].map(spreadTables));
 
     await this.announce();
     await this.step("announced");
 
     await this.keepInPlace(targets);
     const writers = await Promise.all(targetNodes.map((node) => this.own(to.copying(node))));
-    for (const writer of writers) await writer.query("SELECT set_config('tenancy.move', $1, false)", [move]);
+    for (const writer of writers) await writeAs(writer, move);
     for (const { table, relation } of targets) {
       await Promise.all(writers.map((writer) => writer.query(`DELETE FROM ${relation} WHERE ${table.column} = ${escapeLiteral(tenant)}`)));
     }
@@ -194,7 +216,7 @@ class Move {
     await this.calm();
     await this.catchUp(source, applier);
 
-    const { closedMs, attempts } = await this.handOver(source, applier, [sources, targets], tables);
+    const { closedMs, attempts } = await this.handOver(source, applier, [sources, targets], tables, spread);
     await this.tell();
     await this.step("told");
     this.end();
@@ -243,10 +265,10 @@ class Move {
     if (step !== "decided" && step !== "opened" && step !== "told" && step !== "cleaned") this.options.signal?.throwIfAborted();
   }
 
-  /** What both sides know while the move is under way. */
-  private get underWay(): RecordChange {
+  /** What a side knows while the move is under way. Each has in it whether a rebalance may move the tenant again if it lives there afterwards. */
+  private underWay(site: Site): RecordChange {
     const { from, to, tenant, move, epoch } = this;
-    return { tenant, home: from.name, epoch, state: "moving", target: to.name, move };
+    return { tenant, home: from.name, epoch, state: "moving", target: to.name, move, pinned: site === from ? this.wasPinned : this.options.byRing === true };
   }
 
   /** Waits until both clusters commit quickly: what was copied may still be on its way to the disk, and would make the moment that the tenant is closed longer. */
@@ -262,11 +284,11 @@ class Move {
 
   private async announce(): Promise<void> {
     const { from, to, tenant } = this;
-    this.epoch = (await recordOf(from, tenant))?.epoch ?? 0;
-    const record = this.underWay;
+    // Who never was moved is where the ring put it.
+    ({ epoch: this.epoch, pinned: this.wasPinned } = (await recordOf(from, tenant)) ?? { epoch: 0, pinned: true });
     this.announced = true;
-    if (!(await writeRecord(from.coordinator, record, []))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
-    if (!(await writeRecord(to.coordinator, record, []))) throw new TenantError(`Cluster ${to.name} knows of another move of tenant ${tenant}. End that first: npm run tenant -- recover`);
+    if (!(await writeRecord(from.coordinator, this.underWay(from), []))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
+    if (!(await writeRecord(to.coordinator, this.underWay(to), []))) throw new TenantError(`Cluster ${to.name} knows of another move of tenant ${tenant}. End that first: npm run tenant -- recover`);
   }
 
   /** Has the target's shards stay where they are: what is written into a shard directly would not follow it. */
@@ -356,17 +378,17 @@ class Move {
   }
 
   /** Closes the tenant, has the last changes follow, decides and opens it; steps back while transactions are in the way. */
-  private async handOver(source: Client, applier: Applier, sides: readonly [readonly TenantShard[], readonly TenantShard[]], tables: readonly TenantTable[]): Promise<{ closedMs: number; attempts: number }> {
+  private async handOver(source: Client, applier: Applier, sides: readonly [readonly TenantShard[], readonly TenantShard[]], tables: readonly TenantTable[], spread: readonly string[]): Promise<{ closedMs: number; attempts: number }> {
     const { drainMs = 150, patienceMs = 30_000 } = this.options;
-    const workers = await Promise.all([...new Set(sides[0].flatMap(({ placements }) => placements.map(({ node }) => node)))].map((node) => this.from.node(node)));
+    const closed = { move: this.move, state: "closed" } as const;
     const until = performance.now() + patienceMs;
     for (let attempts = 1; ; attempts += 1) {
       if (await this.close(drainMs)) {
         const closedAt = performance.now();
         await this.step("closed");
-        if ((await Promise.all(workers.map((worker) => writersAreGone(worker, this.tenant, drainMs)))).every((gone) => gone)) {
+        if ((await Promise.all(nodesOf(sides[0]).map((node) => writersAreGone(this.from, node, this.tenant, closed, drainMs)))).every((gone) => gone)) {
           await this.step("drained");
-          await Promise.all([this.pass(source, applier, CLOSED_STEP_MS), this.refuseMoved(this.from, sides[0]), this.refuseMoved(this.to, sides[1]), this.copySequences(tables, 0)]);
+          await Promise.all([this.pass(source, applier, CLOSED_STEP_MS), this.refuseMoved(this.from, sides[0], spread[0]), this.refuseMoved(this.to, sides[1], spread[1]), this.copySequences(tables, 0)]);
           await this.step("complete");
           await this.give();
           await this.step("decided");
@@ -404,12 +426,13 @@ class Move {
   }
 
   /** Writes on one side that the move goes on, and the tenant is open. */
-  private async keepUnderWay({ coordinator }: Site): Promise<void> {
-    if (!(await writeRecord(coordinator, this.underWay, [this.move]))) throw new TenantError("somebody else settled the tenant meanwhile");
+  private async keepUnderWay(site: Site): Promise<void> {
+    if (!(await writeRecord(site.coordinator, this.underWay(site), [this.move]))) throw new TenantError("somebody else settled the tenant meanwhile");
   }
 
-  /** @throws {@link TenantError} if a copy of a shard is another than in the beginning: its worker was away, and missed changes. */
-  private async refuseMoved(site: Site, shards: readonly TenantShard[]): Promise<void> {
+  /** @throws {@link TenantError} if a copy of a shard is another than in the beginning: its worker was away, and missed changes; or if there is another table. */
+  private async refuseMoved(site: Site, shards: readonly TenantShard[], spread: string | undefined): Promise<void> {
+    if ((await spreadTables(site)) !== spread) throw new TenantError(`a table was distributed or dropped in cluster ${site.name} meanwhile`);
     const now = await tenantShards(site, shards.map(({ table }) => table), this.tenant);
     if (placementsOf(now) !== placementsOf(shards)) throw new TenantError(`a shard of the tenant was moved or copied in cluster ${site.name} meanwhile`);
   }
@@ -420,7 +443,8 @@ class Move {
   }
 
   private async open(): Promise<void> {
-    await writeRecord(this.to.coordinator, { tenant: this.tenant, home: this.to.name, epoch: this.epoch + 1, state: "settled", pinned: this.options.byRing === true }, [this.move]);
+    const opened = await writeRecord(this.to.coordinator, { tenant: this.tenant, home: this.to.name, epoch: this.epoch + 1, state: "settled", pinned: this.options.byRing === true }, [this.move]);
+    if (!opened) throw new TenantError("somebody else settled the tenant meanwhile");
   }
 
   /** Tells the old home, which keeps the move's name until it is cleaned, and every other cluster. */

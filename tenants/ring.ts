@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { BUCKETS, eventually, FENCE_LOCK } from "./fenceLock";
 import { announce, ringOf, type Ring } from "./record";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
@@ -30,6 +31,9 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
   const ring = await newestRing(sites);
   const missing = [...new Set([...ring.clusters, ...next])].filter((name) => !sites.some((site) => site.name === name));
   if (missing.length > 0) throw new TenantError(`The ring cannot be changed while ${missing.join(", ")} does not answer. Bring it back first`);
+  // Pins are everywhere before the first cluster has the new ring, so that the others only have to get it, too.
+  const behind = (await Promise.all(sites.map(async (site) => ({ site, known: await ringOf(site) })))).filter(({ known }) => known.version < ring.version);
+  await Promise.all(behind.map(({ site }) => setRing(site, ring)));
   if (ring.next === null && String(ring.clusters) === String(next)) return 0;
   if (ring.next !== null && String(ring.next) !== String(next)) {
     throw new TenantError(`A change of the ring to ${ring.next.join(", ")} stopped half-way. Finish that first: npm run tenant -- rebalance, or drain, as it was begun`);
@@ -42,9 +46,11 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
     }
   };
   await pin();
-  await Promise.all(sites.map((site) => setRing(site, { version: ring.version, clusters: ring.clusters, next })));
-  await Promise.all(sites.map(drain));
+  const changing = { version: ring.version, clusters: ring.clusters, next };
+  await Promise.all(sites.map((site) => setRing(site, changing)));
+  await Promise.all(sites.map((site) => drain(site, changing)));
   await pin();
+  await Promise.all(sites.map(refuseUntold));
   await Promise.all(sites.map((site) => setRing(site, { version: ring.version + 1, clusters: next, next: null })));
   return count;
 }
@@ -89,18 +95,45 @@ async function setRing({ name, coordinator }: Site, { version, clusters, next }:
   }
 }
 
-/** Waits until no transaction is left that looked at the ring before it was changed. */
-async function drain(site: Site): Promise<void> {
-  const { rows } = await site.coordinator.query<{ node: string }>("SELECT nodename || ':' || nodeport AS node FROM pg_dist_node WHERE isactive AND shouldhaveshards");
+/** Waits until every node has the ring in its own copy, and no transaction is left there that looked at the one before. */
+async function drain(site: Site, { version, clusters, next }: Ring): Promise<void> {
+  const copy = await site.ownCopy("ring");
+  const told = `SELECT EXISTS (SELECT FROM ${copy} WHERE version = $1 AND clusters = $2::text[] AND next = $3::text[])::text AS done`;
   await Promise.all(
-    rows.map(async ({ node }) => {
+    (await nodesOf(site)).map(async (node) => {
       const session = await site.node(node);
+      if (!(await eventually(session, told, [version, clusters, next], DRAIN_MS, 20))) throw new TenantError(`${node} of cluster ${site.name} has not got the change of the ring after ${DRAIN_MS / 1000} s. Run this again`);
       const until = performance.now() + DRAIN_MS;
-      for (let held = Array.from({ length: 1024 }, (_, bucket) => bucket); held.length > 0; await delay(5)) {
+      for (let held = Array.from({ length: BUCKETS }, (_, bucket) => bucket); held.length > 0; await delay(5)) {
         if (performance.now() > until) throw new TenantError(`A transaction on ${node} of cluster ${site.name} has written for more than ${DRAIN_MS / 1000} s. End it and run this again`);
-        const { rows: busy } = await session.query<{ bucket: string }>("SELECT bucket FROM unnest($1::int[]) AS bucket WHERE NOT pg_try_advisory_xact_lock(7777, bucket)", [held]);
+        const { rows: busy } = await session.query<{ bucket: string }>(`SELECT bucket FROM unnest($1::int[]) AS bucket WHERE NOT pg_try_advisory_xact_lock(${FENCE_LOCK}, bucket)`, [held]);
         held = busy.map(({ bucket }) => Number(bucket));
       }
     }),
   );
+}
+
+/** @throws {@link TenantError} if a node has not got every record in its own copy after a while: by the new ring it would take tenants that are pinned elsewhere. */
+async function refuseUntold(site: Site): Promise<void> {
+  const copy = await site.ownCopy("tenant");
+  // Moves go on meanwhile, so that both sides are asked again.
+  const digest = (table: string): string => `SELECT count(*) || ' ' || coalesce(sum(hashtextextended(tenant || ' ' || home, epoch)), 0) AS digest FROM ${table}`;
+  await Promise.all(
+    (await nodesOf(site)).map(async (node) => {
+      const session = await site.node(node);
+      const until = performance.now() + DRAIN_MS;
+      for (;;) {
+        const { rows: [known] } = await site.coordinator.query<{ digest: string }>(digest("tenancy.tenant"));
+        const { rows: [copied] } = await session.query<{ digest: string }>(digest(copy));
+        if (known?.digest === copied?.digest) return;
+        if (performance.now() > until) throw new TenantError(`${node} of cluster ${site.name} has not got every record of a tenant after ${DRAIN_MS / 1000} s. Run this again`);
+        await delay(50);
+      }
+    }),
+  );
+}
+
+async function nodesOf({ coordinator }: Site): Promise<string[]> {
+  const { rows } = await coordinator.query<{ node: string }>("SELECT nodename || ':' || nodeport AS node FROM pg_dist_node WHERE isactive AND shouldhaveshards");
+  return rows.map(({ node }) => node);
 }

@@ -6,7 +6,7 @@ import { recordOf, writeRecord, type TenantRecord } from "./record";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
 
-/** The class of the advisory lock that a mover holds on the coordinator of the cluster that gives a tenant away. */
+/** The class of the advisory lock that a mover holds on the coordinator of every cluster that answers. */
 const MOVER_LOCK = 7778;
 
 /** Routers hear of the new home well within; a read that was on its way to the old one still finds its rows. */
@@ -28,14 +28,21 @@ export function newMove(): string {
   return randomBytes(8).toString("hex");
 }
 
-/** Takes the lock of the tenant's mover, for as long as the session lives. @returns whether nobody has it. */
-export async function lockMover(site: Site, tenant: string): Promise<boolean> {
-  const { rows } = await site.coordinator.query<{ mine: boolean }>(`SELECT pg_try_advisory_lock(${MOVER_LOCK}, hashtext($1)) AS mine`, [tenant]);
-  return rows[0]?.mine === true;
-}
-
-export async function unlockMover(site: Site, tenant: string): Promise<void> {
-  await site.coordinator.query(`SELECT pg_advisory_unlock(${MOVER_LOCK}, hashtext($1))`, [tenant]);
+/** Takes the lock of the tenant's mover on every cluster, those that it gives to and cleans as well, for as long as the sessions live. @returns what unlocks them again; undefined if another run has one of them. */
+export async function lockMover(sites: readonly Site[], tenant: string): Promise<(() => Promise<void>) | undefined> {
+  const locked: Site[] = [];
+  const unlock = async (): Promise<void> => {
+    await Promise.allSettled(locked.map(({ coordinator }) => coordinator.query(`SELECT pg_advisory_unlock(${MOVER_LOCK}, hashtext($1))`, [tenant])));
+  };
+  for (const site of sites) {
+    const { rows } = await site.coordinator.query<{ mine: boolean }>(`SELECT pg_try_advisory_lock(${MOVER_LOCK}, hashtext($1)) AS mine`, [tenant]);
+    if (rows[0]?.mine !== true) {
+      await unlock();
+      return undefined;
+    }
+    locked.push(site);
+  }
+  return unlock;
 }
 
 /** The tenants whose move did not end, or whose leftovers are still there, as the clusters that answer say. */
@@ -59,7 +66,7 @@ export async function settle(sites: readonly Site[], names: readonly string[], t
   }
   const unreached = names.filter((name) => !sites.some((site) => site.name === name));
   const giver = sites.find((site) => isGiving(records.get(site.name), site.name));
-  const known = [...records.values()].sort((one, other) => other.epoch - one.epoch)[0];
+  const known = newestRecord(tenant, records);
   if (known === undefined) throw new TenantError(`No cluster that answers knows a move of tenant ${tenant}`);
   if (giver === undefined) {
     if (known.state !== "settled" && !sites.some(({ name }) => name === known.home)) {
@@ -68,15 +75,36 @@ export async function settle(sites: readonly Site[], names: readonly string[], t
     return tidy(sites, unreached, records, { tenant, home: known.home, epoch: known.epoch, outcome: "cleaned" });
   }
   const { epoch, move, target } = records.get(giver.name) as TenantRecord & { move: string; target: string };
+  if (known.epoch > epoch) {
+    // It was decided, or another cluster would not have the next epoch, whatever became of the row that decided it.
+    const taker = known.home === giver.name ? null : known.home;
+    await decide(giver.coordinator, tenant, { epoch, move: newMove(), taker });
+    return tidy(sites, unreached, records, { tenant, home: known.home, epoch: known.epoch, outcome: taker === null ? "kept" : "taken" });
+  }
   const decided = await decide(giver.coordinator, tenant, { epoch, move: newMove(), taker: null });
   if (decided.epoch !== epoch) throw new TenantError(`Tenant ${tenant} is being settled by somebody else. Look again: npm run tenant -- locate ${tenant}`);
   const taken = decided.taker !== null;
   const home = taken ? target : giver.name;
   const opener = sites.find(({ name }) => name === home);
   if (opener === undefined) throw new TenantError(`Tenant ${tenant} was given to cluster ${home}, which does not answer. It opens there once it does: npm run tenant -- recover`);
-  await writeRecord(opener.coordinator, { tenant, home, epoch: epoch + 1, state: "settled" }, [move]);
+  await writeRecord(opener.coordinator, { tenant, home, epoch: epoch + 1, state: "settled", pinned: records.get(home)?.pinned === true }, [move]);
   await dropPublications(giver, tenant, move);
   return tidy(sites, unreached, records, { tenant, home, epoch: epoch + 1, outcome: taken ? "taken" : "kept" });
+}
+
+/**
+ * The record with the highest epoch; of several, that of the home itself.
+ *
+ * @throws {@link TenantError} if two clusters say of themselves that they are the home.
+ */
+export function newestRecord(tenant: string, records: ReadonlyMap<string, TenantRecord>): TenantRecord | undefined {
+  const epoch = Math.max(...[...records.values()].map((record) => record.epoch));
+  const newest = [...records].filter(([, record]) => record.epoch === epoch);
+  const [[first, record] = [], [second] = []] = newest.filter(([cluster, { home }]) => home === cluster);
+  if (second !== undefined) {
+    throw new TenantError(`Clusters ${first} and ${second} both say that tenant ${tenant} lives there since epoch ${epoch}: one of them came back with older data. Nothing was changed. Look which rows are right, and delete the record of the other from its tenancy.tenant`);
+  }
+  return record ?? newest[0]?.[1];
 }
 
 /** Brings every cluster's copy up to date, and cleans those that are not the tenant's home. One that fails is told, and cleaned another time. */
@@ -86,7 +114,7 @@ async function tidy(sites: readonly Site[], unreached: readonly string[], record
     const known = records.get(site.name);
     const move = known?.move ?? undefined;
     const moves = move === undefined ? [] : [move];
-    const pinned = site.name === home && known?.pinned === true && known.epoch === epoch;
+    const pinned = site.name === home && known?.pinned === true;
     if (site.name === home || move === undefined) {
       await writeRecord(site.coordinator, { tenant, home, epoch, state: "settled", pinned }, moves);
       return;

@@ -7,6 +7,9 @@ const CONNECT_TIMEOUT_MS = 3000;
 /** Longer than any statement of a move takes but the copies, which set their own. */
 const STATEMENT_TIMEOUT_MS = 15_000;
 
+/** Rows that were copied, and what decides who has them, are there after a crash whatever a role or a database has set. */
+const DURABLE = "synchronous_commit=on";
+
 /**
  * Values are written the same way by every session, whatever a role or a database has set: what one cluster prints is what the other reads, and equal rows have equal texts.
  */
@@ -18,6 +21,7 @@ const OPTIONS = [
   "bytea_output=hex",
   "client_min_messages=warning",
   "client_connection_check_interval=500ms",
+  DURABLE,
   // What is made on a shard is the shard's alone.
   "citus.enable_ddl_propagation=off",
 ]
@@ -30,6 +34,7 @@ const AS_TEXT = { getTypeParser: () => (value: string) => value } as unknown as 
 /** A cluster that an operation works on: a session on its coordinator, and sessions on its workers as they are needed. */
 export class Site {
   private readonly sessions = new Map<string, Promise<Client>>();
+  private readonly copies = new Map<string, Promise<string>>();
 
   private constructor(
     private readonly access: ClusterAccess,
@@ -42,7 +47,7 @@ export class Site {
   /** @throws {@link TenantError} that names the cluster, if its coordinator does not answer. */
   static async open(access: ClusterAccess, applicationName: string): Promise<Site> {
     try {
-      return new Site(access, applicationName, await session({ connectionString: access.uri, application_name: applicationName }));
+      return new Site(access, applicationName, await session(coordinatorConfig(access, applicationName)));
     } catch (error) {
       throw new TenantError(`Cluster ${access.name} does not answer: ${messageOf(error)}. Bring it back, or wait until it is`, { cause: error });
     }
@@ -71,9 +76,20 @@ export class Site {
     return this.openNode(name, { query_timeout: 0, replication: "database", options: OPTIONS } as ClientConfig);
   }
 
+  /** The table that every node has its own copy of the ring or of the records in. */
+  ownCopy(table: "ring" | "tenant"): Promise<string> {
+    const known = this.copies.get(table);
+    if (known !== undefined) return known;
+    const found = this.coordinator
+      .query<{ name: string }>("SELECT shard_name(logicalrelid, shardid, false) AS name FROM pg_dist_shard WHERE logicalrelid = $1::text::regclass", [`tenancy.${table}`])
+      .then(({ rows }) => (rows[0] as { name: string }).name);
+    this.copies.set(table, found);
+    return found;
+  }
+
   /** Another session on the coordinator. The caller ends it. */
   another(): Promise<Client> {
-    return session({ connectionString: this.access.uri, application_name: this.applicationName });
+    return session(coordinatorConfig(this.access, this.applicationName));
   }
 
   /** Ends every session without waiting: a frozen server does not say goodbye. */
@@ -104,6 +120,15 @@ export class Site {
       throw new TenantError(`The worker ${name} of cluster ${this.name} does not answer: ${messageOf(error)}. Bring it back, or wait until it is`, { cause: error });
     }
   }
+}
+
+function coordinatorConfig({ uri }: ClusterAccess, applicationName: string): ClientConfig {
+  return { connectionString: uri, application_name: applicationName, options: `-c ${DURABLE}` };
+}
+
+/** Has a session on a worker write as a move does: the fence lets it through where a record names the move, and the triggers and foreign keys of the user rest, whose effects come with the rows. */
+export async function writeAs(session: Client, move: string): Promise<void> {
+  await session.query("SELECT set_config('tenancy.move', $1, false), set_config('session_replication_role', 'replica', false)", [move]);
 }
 
 async function session(config: ClientConfig): Promise<Client> {

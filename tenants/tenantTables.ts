@@ -1,3 +1,4 @@
+import { OWN_SCHEMAS } from "./hindrances";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
 
@@ -7,6 +8,8 @@ export interface TenantTable {
   readonly name: string;
   /** The distribution column, which holds the tenant; quoted where it has to be. */
   readonly column: string;
+  /** The column's type with its schema, as it is written in SQL. */
+  readonly type: string;
   /** Columns that are stored, in order, quoted where it has to be; those that PostgreSQL computes are left out. */
   readonly columns: readonly string[];
   /** A description of the columns and the key, equal on two clusters whose tables are alike. */
@@ -33,21 +36,24 @@ export interface TenantShard {
   readonly placements: readonly Placement[];
 }
 
-/** The tables that the fence watches, by name: those whose rows belong to tenants. */
+/** The tables that the fence watches, by name: those whose rows belong to tenants. Of a partitioned table they are its partitions, which have the rows. */
 export async function tenantTables(site: Site): Promise<TenantTable[]> {
   const { rows } = await site.coordinator.query<TenantTable>(`
-    SELECT format('%I.%I', n.nspname, c.relname) AS name, quote_ident(a.attname) AS "column",
+    SELECT format('%I.%I', n.nspname, c.relname) AS name, quote_ident(a.attname) AS "column", format('%I.%I', y.typnamespace::regnamespace, y.typname) AS type,
       (SELECT json_agg(quote_ident(attname) ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '') AS columns,
       (SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || CASE WHEN attgenerated <> '' THEN ' generated' ELSE '' END, ', ' ORDER BY attnum)
          FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS shape,
       coalesce((SELECT json_agg(quote_ident(attname)) FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = ANY (i.indkey)
          WHERE i.indrelid = c.oid AND i.indisprimary), '[]') AS key,
-      coalesce((SELECT json_agg(DISTINCT s.name) FROM pg_attribute k, LATERAL (SELECT pg_get_serial_sequence(format('%I.%I', n.nspname, c.relname), k.attname) AS name) s
-         WHERE k.attrelid = c.oid AND k.attnum > 0 AND NOT k.attisdropped AND s.name IS NOT NULL), '[]') AS sequences
+      coalesce((SELECT json_agg(DISTINCT format('%s.%I', s.relnamespace::regnamespace, s.relname)) FROM pg_class s WHERE s.relkind = 'S' AND (
+         EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = top.oid AND d.deptype IN ('a', 'i'))
+         OR EXISTS (SELECT FROM pg_attrdef e JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = e.oid WHERE e.adrelid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = s.oid))), '[]') AS sequences
     FROM pg_dist_partition p JOIN pg_class c ON c.oid = p.logicalrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = column_to_column_name(p.logicalrelid, p.partkey)
-    WHERE p.partmethod = 'h' AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'tenancy_insert')
-    ORDER BY 1`);
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = column_to_column_name(p.logicalrelid, p.partkey) JOIN pg_type y ON y.oid = a.atttypid
+      -- The identity of a partitioned table is one for all its partitions.
+      CROSS JOIN LATERAL (SELECT coalesce(pg_partition_root(c.oid), c.oid) AS oid) AS top
+    WHERE p.partmethod = 'h' AND c.relkind <> 'p' AND n.nspname <> ALL ($1) AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'tenancy_insert')
+    ORDER BY 1`, [OWN_SCHEMAS]);
   if (rows.length === 0) throw new TenantError(`Cluster ${site.name} has no tables of tenants: the fence is not installed. Set tenantFence to true and run npm run up`);
   return rows;
 }
@@ -68,32 +74,32 @@ export function refuseUnlike(from: string, tables: readonly TenantTable[], to: s
   if (more !== undefined) throw new TenantError(`Cluster ${from} has no table ${more.name} for tenants, and ${to} has it. Run npm run up, which makes the tables of every cluster alike`);
 }
 
-/**
- * Where a tenant's rows are, table by table.
- *
- * @throws {@link TenantError} if the tenant cannot be a value of the column.
- */
+/** Where a tenant's rows are, table by table. */
 export async function tenantShards(site: Site, tables: readonly TenantTable[], tenant: string): Promise<TenantShard[]> {
-  const { rows } = await site.coordinator
-    .query<{ name: string; shardId: string; relation: string; placements: Placement[] }>(
-      `SELECT t.name, s.shardid::text AS "shardId", shard_name(t.name::regclass, s.shardid, false) AS relation,
-         (SELECT json_agg(json_build_object('id', p.placementid::text, 'node', d.nodename || ':' || d.nodeport) ORDER BY p.placementid)
-            FROM pg_dist_placement p JOIN pg_dist_node d ON d.groupid = p.groupid AND d.noderole = 'primary' AND d.isactive WHERE p.shardid = s.shardid) AS placements
-       FROM unnest($1::text[]) WITH ORDINALITY AS t (name, position)
-         JOIN LATERAL (SELECT get_shard_id_for_distribution_column(t.name::regclass, $2::text) AS shardid) s ON true
-       ORDER BY t.position`,
-      [tables.map(({ name }) => name), tenant],
-    )
-    .catch((error: unknown) => {
-      if ((error as { code?: string }).code?.startsWith("22") === true) throw new TenantError(`${tenant} cannot be a tenant: ${(error as Error).message}`);
-      throw error;
-    });
+  const { rows } = await site.coordinator.query<{ name: string; shardId: string; relation: string; placements: Placement[] }>(
+    `SELECT t.name, s.shardid::text AS "shardId", shard_name(t.name::regclass, s.shardid, false) AS relation,
+       (SELECT json_agg(json_build_object('id', p.placementid::text, 'node', d.nodename || ':' || d.nodeport) ORDER BY p.placementid)
+          FROM pg_dist_placement p JOIN pg_dist_node d ON d.groupid = p.groupid AND d.noderole = 'primary' AND d.isactive WHERE p.shardid = s.shardid) AS placements
+     FROM unnest($1::text[]) WITH ORDINALITY AS t (name, position)
+       JOIN LATERAL (SELECT get_shard_id_for_distribution_column(t.name::regclass, $2::text) AS shardid) s ON true
+     ORDER BY t.position`,
+    [tables.map(({ name }) => name), tenant],
+  );
   return rows.map(({ name, ...shard }) => ({ table: tables.find((table) => table.name === name) as TenantTable, ...shard, placements: shard.placements ?? [] }));
 }
 
-/** @throws {@link TenantError} if the tenant cannot be a value of the distribution columns. */
-export async function refuseImpossible(site: Site, tenant: string): Promise<void> {
-  await tenantShards(site, await tenantTables(site), tenant);
+/**
+ * The text that the databases write a tenant's id with: `01`, `+1` and `1` are the same bigint, and records and hashes go by the text.
+ *
+ * @throws {@link TenantError} if the tenant cannot be a value of the distribution columns.
+ */
+export async function canonicalTenant(site: Site, tenant: string): Promise<string> {
+  const [{ type }] = (await tenantTables(site)) as [TenantTable];
+  const { rows } = await site.coordinator.query<{ id: string }>(`SELECT $1::text::${type}::text AS id`, [tenant]).catch((error: unknown) => {
+    if ((error as { code?: string }).code?.startsWith("22") === true) throw new TenantError(`${tenant} cannot be a tenant: ${(error as Error).message}`);
+    throw error;
+  });
+  return (rows[0] as { id: string }).id;
 }
 
 /** Which copies of a tenant's shards there are, as one text to compare. */

@@ -33,5 +33,5 @@ export async function move(words: readonly string[], { to, json }: MoveCommandOp
   );
   if (json) return console.log(JSON.stringify({ stack: stack.name, ...report }, undefined, 2));
   const rows = Object.entries(report.rows).map(([name, count]) => `${count.toLocaleString("en-US")} ${name.replace(/^public\./, "")}`);
-  console.log(`✓ Tenant ${tenant} lives in cluster ${report.to} (epoch ${report.epoch}): ${rows.join(", ")}; ${report.followed} changes followed. It took no writes for ${report.closedMs.toFixed(0)} ms.`);
+  console.log(`✓ Tenant ${report.tenant} lives in cluster ${report.to} (epoch ${report.epoch}): ${rows.join(", ")}; ${report.followed} changes followed. It took no writes for ${report.closedMs.toFixed(0)} ms.`);
 }

@@ -1,6 +1,7 @@
 import { openSites } from "../../tenants/move";
-import { lockMover, settle, unlockMover, unsettledTenants, type Settled } from "../../tenants/settle";
-import { messageOf } from "../../tenants/site";
+import { lockMover, settle, unsettledTenants, type Settled } from "../../tenants/settle";
+import { messageOf, type Site } from "../../tenants/site";
+import { canonicalTenant } from "../../tenants/tenantTables";
 import { Failure } from "../failure";
 import { chooseTenantStack, clustersOf, explained } from "./stacks";
 
@@ -19,11 +20,15 @@ export async function recover(words: readonly string[], { json }: { json: boolea
     const sites = await openSites(clusters, "citus-sharding recover", []);
     try {
       const [done, problems, moving]: [Settled[], { tenant: string; reason: string }[], string[]] = [[], [], []];
-      for (const tenant of rest.length > 0 ? rest : await unsettledTenants(sites)) {
-        const locks = await Promise.all(sites.map((site) => lockMover(site, tenant)));
-        if (locks.includes(false)) moving.push(tenant);
-        else await settle(sites, names, tenant).then((one) => done.push(one), (error: unknown) => problems.push({ tenant, reason: messageOf(error) }));
-        await Promise.all(sites.filter((_, index) => locks[index] === true).map((site) => unlockMover(site, tenant)));
+      const asked = await Promise.all(rest.map((id) => canonicalTenant(sites[0] as Site, id)));
+      for (const tenant of asked.length > 0 ? asked : await unsettledTenants(sites)) {
+        const unlock = await lockMover(sites, tenant);
+        if (unlock === undefined) {
+          moving.push(tenant);
+          continue;
+        }
+        await settle(sites, names, tenant).then((one) => done.push(one), (error: unknown) => problems.push({ tenant, reason: messageOf(error) }));
+        await unlock();
       }
       return { settled: done, failed: problems, busy: moving };
     } finally {

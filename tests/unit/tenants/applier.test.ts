@@ -27,7 +27,7 @@ describe("the statement of a change", () => {
   });
 });
 
-const shard = (relation: string): TenantShard => ({ table: { name: "messages", column: "room_id", columns: [], shape: "", key: [], sequences: [] }, relation, shardId: "1", placements: [] });
+const shard = (relation: string): TenantShard => ({ table: { name: "messages", column: "room_id", type: "pg_catalog.int8", columns: [], shape: "", key: [], sequences: [] }, relation, shardId: "1", placements: [] });
 
 /** A worker that keeps the statements it gets, and says that each change met so many rows. */
 function worker(met = 1): { client: Client; sent: string[] } {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { commonNodes, placementsOf, refuseUnlike, type TenantShard, type TenantTable } from "../../../tenants/tenantTables";
 
-const table = (name: string, more: Partial<TenantTable> = {}): TenantTable => ({ name, column: "room_id", columns: ["room_id", "body"], shape: "room_id bigint, body text", key: ["room_id"], sequences: [], ...more });
+const table = (name: string, more: Partial<TenantTable> = {}): TenantTable => ({ name, column: "room_id", type: "pg_catalog.int8", columns: ["room_id", "body"], shape: "room_id bigint, body text", key: ["room_id"], sequences: [], ...more });
 const shard = (name: string, ...nodes: readonly string[]): TenantShard => ({ table: table(name), relation: `public.${name}_1`, shardId: "1", placements: nodes.map((node, index) => ({ id: String(index + 1), node })) });
 
 describe("tables of two clusters", () => {
