@@ -225,11 +225,12 @@ function copyWarnings({ settings }: Stack, { cluster, singleCopies = [] }: Citus
 
 function tenancyWarnings({ name }: Stack, { cluster, tenancy }: CitusStatus): string[] {
   if (tenancy === undefined) return [];
-  const { ring, changing, unsettled } = tenancy;
+  const { ring, changing, unsettled, hindrances } = tenancy;
   return [
     ...(ring.length === 0 ? [`${cluster} takes no writes of tenants before it is told which are its own: npm run up -- ${name} tells it.`] : []),
     ...(changing ? [`${cluster} has begun to spread tenants anew: npm run tenant -- rebalance ${name} ends that.`] : []),
     ...(unsettled > 0 ? [`${cluster} has ${unsettled} ${unsettled === 1 ? "tenant" : "tenants"} on the way: npm run tenant -- recover ${name} ends moves that stopped.`] : []),
+    ...hindrances.map((hindrance) => `No tenant can be moved from ${cluster} or to it. ${hindrance}.`),
   ];
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { CREATE_FENCE_TABLES, createTrigger, enableTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, triggerFunction } from "../topology/fence";
+import { CREATE_FENCE_TABLES, CREATE_HORIZON, createTrigger, enableTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, triggerFunction } from "../topology/fence";
 import type { CitusSpec } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
@@ -85,10 +85,10 @@ async function existingTriggers(coordinator: Coordinator): Promise<Trigger[]> {
 }
 
 async function ensureTables(coordinator: Coordinator, report: Report): Promise<void> {
-  const { present } = await coordinator.row<{ present: boolean }>("SELECT to_regclass('tenancy.handover') IS NOT NULL AS present");
-  if (present) return;
+  const { first, later } = await coordinator.row<{ first: boolean; later: boolean }>("SELECT to_regclass('tenancy.handover') IS NOT NULL AS first, to_regclass('tenancy.horizon') IS NOT NULL AS later");
+  if (first && later) return;
   await coordinator.transaction(async () => {
-    for (const statement of CREATE_FENCE_TABLES) await coordinator.query(statement);
+    for (const statement of [...(first ? [] : CREATE_FENCE_TABLES), ...(later ? [] : CREATE_HORIZON)]) await coordinator.query(statement);
   });
   report.did("tenancy", "created for what this cluster knows of its tenants");
 }

@@ -120,7 +120,7 @@ async function read(name: string, coordinator: Coordinator): Promise<Member> {
 
 /** The ring that the stack's clusters can keep. @throws {@link SetupError} if one that is not of the stack any more owns tenants. */
 function withoutLost(members: readonly Member[], names: readonly string[], ring: Ring, acceptLoss: ReadonlySet<string>, report: Report): Ring {
-  const homes = members.flatMap(({ tenants }) => [...tenants.values()].flatMap(({ home, target }) => [home, ...(target === null ? [] : [target])]));
+  const homes = newestOf(members.flatMap(({ tenants }) => [...tenants.values()])).flatMap(({ home, target }) => [home, ...(target === null ? [] : [target])]);
   const gone = [...new Set([...ring.clusters, ...(ring.next ?? []), ...homes])].filter((name) => !names.includes(name)).sort();
   const owner = gone.find((name) => !acceptLoss.has(name));
   if (owner !== undefined) {
@@ -141,15 +141,9 @@ function withoutLost(members: readonly Member[], names: readonly string[], ring:
  * @param names the stack's clusters; every other one is lost.
  */
 export function knowledgeOf(records: readonly Known[], names: readonly string[]): Knowledge {
-  const newest = new Map<string, Known>();
-  for (const record of records) {
-    const known = newest.get(record.tenant);
-    // Of one epoch there is one home, and perhaps a move away from it.
-    if (known === undefined || record.epoch > known.epoch || (record.epoch === known.epoch && record.target !== null)) newest.set(record.tenant, record);
-  }
   const lost = (name: string | null): boolean => name !== null && !names.includes(name);
   const [decided, forgotten, givenUp]: [Settled[], string[], string[]] = [[], [], []];
-  for (const { tenant, home, epoch, pinned, target } of newest.values()) {
+  for (const { tenant, home, epoch, pinned, target } of newestOf(records)) {
     if (lost(home)) forgotten.push(tenant);
     else if (lost(target)) {
       // The next epoch may be that of the cluster that is lost.
@@ -160,6 +154,17 @@ export function knowledgeOf(records: readonly Known[], names: readonly string[])
   return { newest: decided, forgotten, givenUp };
 }
 
+/** The record with the highest epoch of each tenant: what a cluster missed is no owner any more. */
+function newestOf(records: readonly Known[]): Known[] {
+  const newest = new Map<string, Known>();
+  for (const record of records) {
+    const known = newest.get(record.tenant);
+    // Of one epoch there is one home, and perhaps a move away from it.
+    if (known === undefined || record.epoch > known.epoch || (record.epoch === known.epoch && record.target !== null)) newest.set(record.tenant, record);
+  }
+  return [...newest.values()];
+}
+
 /** Records come before the ring: a cluster that has no ring takes no writes at all. */
 async function bring({ name, coordinator, ring: known, tenants }: Member, ring: Ring, { newest, forgotten, givenUp }: Knowledge, report: Report): Promise<void> {
   const behind = newest.filter(({ tenant, epoch }) => (tenants.get(tenant)?.epoch ?? -1) < epoch);
@@ -167,6 +172,8 @@ async function bring({ name, coordinator, ring: known, tenants }: Member, ring: 
   if (behind.length === 0 && lost.length === 0 && known !== undefined && known.version === ring.version) return;
   await coordinator
     .transaction(async () => {
+      // What is decided by these records is there after a crash, whatever is set.
+      await coordinator.query("SET LOCAL synchronous_commit = on");
       if (lost.length > 0) await coordinator.query("DELETE FROM tenancy.tenant WHERE tenant = ANY ($1)", [lost]);
       if (givenUp.length > 0) await coordinator.query("UPDATE tenancy.tenant SET state = 'settled', target = NULL, move = NULL WHERE tenant = ANY ($1)", [givenUp]);
       await coordinator.query(

@@ -9,10 +9,22 @@ type RowChange = Extract<Change, { kind: "insert" | "update" | "delete" }>;
 interface Transaction {
   readonly commitLsn: bigint;
   readonly changes: readonly { readonly change: RowChange; readonly relation: Relation }[];
+  /** Bytes of the values. */
+  readonly bytes: number;
 }
 
 /** More transactions at once would only make the last wait longer for the first. */
 const TRANSACTIONS_AT_ONCE = 200;
+
+/** How many bytes of changes are in this process. */
+export interface Limits {
+  /** A message is about as long at most, and so are the transactions that go together; one that is longer goes as several messages. */
+  readonly atOnce: number;
+  /** So much may wait; the rest stays in the worker's log until there is room. */
+  readonly waiting: number;
+}
+
+const LIMITS: Limits = { atOnce: 4 * 1024 ** 2, waiting: 64 * 1024 ** 2 };
 
 /**
  * Applies a stream of changes to the copies of a tenant's shards at its new home, in the order of their commits. It writes into the shards themselves, on every worker that has one: the tenant is closed
@@ -23,7 +35,9 @@ export class Applier {
   private readonly targets: ReadonlyMap<string, TenantShard>;
   private readonly barriers = new Map<string, () => void>();
   private waiting: Transaction[] = [];
-  private open: { commitLsn: bigint; changes: { change: RowChange; relation: Relation }[] } | undefined;
+  private waitingBytes = 0;
+  private full = false;
+  private open: { commitLsn: bigint; changes: { change: RowChange; relation: Relation }[]; bytes: number } | undefined;
   private limit: bigint | undefined;
   private working: Promise<void> | undefined;
   private problem: unknown;
@@ -33,10 +47,13 @@ export class Applier {
   /**
    * @param sessions one for each worker that has a copy; they may write the tenant.
    * @param shards the tenant's shards at its old home and, in the same order, at its new.
+   * @param onFull is called when too much waits, and the stream has to rest, and when it may go on.
    */
   constructor(
     private readonly sessions: readonly Client[],
     shards: readonly (readonly [TenantShard, TenantShard])[],
+    private readonly onFull: (full: boolean) => void = () => undefined,
+    private readonly limits: Limits = LIMITS,
   ) {
     this.targets = new Map(shards.map(([source, target]) => [unquoted(source.relation), target]));
   }
@@ -45,7 +62,7 @@ export class Applier {
   readonly receive = (change: Change): void => {
     switch (change.kind) {
       case "begin":
-        this.open = { commitLsn: change.commitLsn, changes: [] };
+        this.open = { commitLsn: change.commitLsn, changes: [], bytes: 0 };
         return;
       case "relation":
         this.relations.set(change.id, change.relation);
@@ -53,10 +70,15 @@ export class Applier {
       case "insert":
       case "update":
       case "delete":
-        this.open?.changes.push({ change, relation: this.relations.get(change.relation) as Relation });
+        if (this.open === undefined) return;
+        this.open.changes.push({ change, relation: this.relations.get(change.relation) as Relation });
+        this.open.bytes += sizeOf(change);
         return;
       case "commit":
-        if (this.open !== undefined && this.open.changes.length > 0) this.waiting.push(this.open);
+        if (this.open !== undefined && this.open.changes.length > 0) {
+          this.waiting.push(this.open);
+          this.weigh(this.open.bytes);
+        }
         this.open = undefined;
         this.work();
         return;
@@ -119,9 +141,21 @@ export class Applier {
     );
   }
 
+  /** What goes together next: at least one transaction, if it may go. */
   private next(): Transaction[] {
     const end = this.waiting.findIndex(({ commitLsn }) => this.limit !== undefined && commitLsn >= this.limit);
-    return this.waiting.slice(0, Math.min(end < 0 ? this.waiting.length : end, TRANSACTIONS_AT_ONCE));
+    let bytes = 0;
+    const most = this.waiting.slice(0, Math.min(end < 0 ? this.waiting.length : end, TRANSACTIONS_AT_ONCE));
+    const heavy = most.findIndex((transaction, index) => (bytes += transaction.bytes) > this.limits.atOnce && index > 0);
+    return heavy < 0 ? most : most.slice(0, heavy);
+  }
+
+  private weigh(bytes: number): void {
+    this.waitingBytes += bytes;
+    const full = this.waitingBytes > (this.full ? this.limits.waiting / 2 : this.limits.waiting);
+    if (full === this.full) return;
+    this.full = full;
+    this.onFull(full);
   }
 
   private async applyAll(): Promise<void> {
@@ -130,17 +164,20 @@ export class Applier {
       await Promise.all(this.sessions.map((session) => this.apply(session, changes)));
       this.applied += changes.length;
       this.waiting = this.waiting.slice(batch.length);
+      this.weigh(-batch.reduce((sum, { bytes }) => sum + bytes, 0));
     }
   }
 
-  /** Makes the changes in one transaction, which goes to the worker as one message. */
+  /** Makes the changes in one transaction, which goes to the worker as one message, or as several where it is long. */
   private async apply(session: Client, changes: Transaction["changes"]): Promise<void> {
     const statements = changes.map(({ change, relation }) => {
       const target = this.targets.get(`${relation.schema}.${relation.name}`);
       if (target === undefined) throw new TenantError(`The stream brought a change of ${relation.name}, which is no table of the tenant`);
       return statementFor(change, relation, target.relation);
     });
-    const results = (await session.query(`BEGIN; ${statements.join("; ")}; COMMIT`)) as unknown as readonly { readonly rowCount: number | null }[];
+    const messages = messagesOf(["BEGIN", ...statements, "COMMIT"], this.limits.atOnce);
+    const results: { readonly rowCount: number | null }[] = [];
+    for (const message of messages) results.push(...[(await session.query(message)) as unknown].flat() as { readonly rowCount: number | null }[]);
     const wrong = statements.findIndex((_, index) => results[index + 1]?.rowCount !== 1);
     if (wrong >= 0) {
       const { relation } = changes[wrong] as Transaction["changes"][number];
@@ -164,6 +201,26 @@ export function statementFor(change: RowChange, { columns }: Relation, table: st
     case "delete":
       return `DELETE FROM ${table} WHERE ${where(change.old)}`;
   }
+}
+
+/** Statements as messages of so many characters, or one statement: PostgreSQL takes no gigabyte, and JavaScript no half of it. */
+function messagesOf(statements: readonly string[], most: number): string[] {
+  const messages: string[][] = [[]];
+  let length = 0;
+  for (const statement of statements) {
+    if (length > 0 && length + statement.length > most) {
+      messages.push([]);
+      length = 0;
+    }
+    messages.at(-1)?.push(statement);
+    length += statement.length;
+  }
+  return messages.map((message) => message.join("; "));
+}
+
+function sizeOf(change: RowChange): number {
+  const values = [...("row" in change ? change.row : []), ...("old" in change ? (change.old ?? []) : [])];
+  return values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
 }
 
 function unquoted(relation: string): string {

@@ -56,6 +56,12 @@ export class ChangeStream {
     this.status.unref();
   }
 
+  /** Has what follows wait in the worker's log, or goes on. Meanwhile the worker hears that the reader is there. */
+  rest(resting: boolean): void {
+    if (resting) this.stream.pause();
+    else this.stream.resume();
+  }
+
   /** Ends the stream; the session goes with it. */
   stop(): void {
     this.ended = true;

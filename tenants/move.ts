@@ -10,7 +10,7 @@ import { refuseHindered, refuseUnfencedShards } from "./hindrances";
 import { decide } from "./handover";
 import { publicationOf } from "./leftovers";
 import { lsnOf } from "./pgoutput";
-import { announce, recordOf, ringOf, winnerOf, writeRecord, type RecordChange } from "./record";
+import { announce, horizonOf, recordOf, ringOf, winnerOf, writeRecord, type RecordChange } from "./record";
 import { lockMover, newestRecord, newMove, settle } from "./settle";
 import { abandon, messageOf, Site, writeAs } from "./site";
 import { TenantError } from "./tenantError";
@@ -70,6 +70,17 @@ const ANSWER_MS = 1000;
 
 /** A stream that is further behind is not catching up. */
 const CATCH_UP_MS = 60_000;
+
+/** How often one looks whether a slot that is being made is still wanted. */
+const SLOT_LOOK_MS = 250;
+
+/** The transaction on a worker that has been writing for the longest time, in words. */
+const OLDEST_WRITER = `
+  SELECT what FROM (
+    SELECT format('the transaction of process %s (%s)', pid, concat_ws(', ', 'user ' || usename, nullif(application_name, ''))) AS what, xact_start AS since
+      FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+    UNION ALL SELECT format('the prepared transaction %s', gid), prepared FROM pg_prepared_xacts
+  ) AS writers ORDER BY since LIMIT 1`;
 
 /** Identities that the old home gives out between the moment that its counter is read and the moment that it is closed. */
 const SEQUENCE_MARGIN = 10_000;
@@ -204,8 +215,8 @@ class Move {
     const source = await from.node(sourceNode);
     await this.publish(source, sources);
     const pairs = sources.map((shard, index) => [shard, targets[index] as TenantShard] as const);
-    const applier = new Applier(writers, pairs);
-    const rows = await this.copyAndFollow(sourceNode, pairs, writers, applier);
+    const applier = new Applier(writers, pairs, (full) => this.stream?.rest(full));
+    const rows = await this.copyAndFollow(sourceNode, source, pairs, writers, applier);
     await this.step("copied");
 
     await this.catchUp(source, applier);
@@ -285,7 +296,9 @@ class Move {
   private async announce(): Promise<void> {
     const { from, to, tenant } = this;
     // Who never was moved is where the ring put it.
-    ({ epoch: this.epoch, pinned: this.wasPinned } = (await recordOf(from, tenant)) ?? { epoch: 0, pinned: true });
+    const known = (await recordOf(from, tenant)) ?? { epoch: 0, pinned: true };
+    this.epoch = Math.max(known.epoch, (await horizonOf(this.sites)) + 1);
+    this.wasPinned = known.pinned;
     this.announced = true;
     if (!(await writeRecord(from.coordinator, this.underWay(from), []))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
     if (!(await writeRecord(to.coordinator, this.underWay(to), []))) throw new TenantError(`Cluster ${to.name} knows of another move of tenant ${tenant}. End that first: npm run tenant -- recover`);
@@ -304,11 +317,11 @@ class Move {
     await source.query(`CREATE PUBLICATION ${publicationOf(this.move)} FOR TABLE ${filtered.join(", ")}`);
   }
 
-  private async copyAndFollow(node: string, pairs: readonly (readonly [TenantShard, TenantShard])[], writers: readonly Client[], applier: Applier): Promise<Record<string, number>> {
+  private async copyAndFollow(node: string, source: Client, pairs: readonly (readonly [TenantShard, TenantShard])[], writers: readonly Client[], applier: Applier): Promise<Record<string, number>> {
     const reader = await this.own(this.from.replication(node));
     const slot = `tenancy_${this.move}`;
     await reader.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-    await reader.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'use')`);
+    await this.createSlot(node, reader, source, slot);
     const rows: Record<string, number> = {};
     let bytes = 0;
     for (const [{ table, relation }, target] of pairs) {
@@ -322,6 +335,29 @@ class Move {
     await reader.query("COMMIT");
     this.stream = new ChangeStream(reader, slot, publicationOf(this.move), applier.receive, applier.fail);
     return rows;
+  }
+
+  /**
+   * Makes a slot, and takes its snapshot. PostgreSQL has that wait for every transaction that has written anything on the worker, however long it takes.
+   *
+   * @returns the position that the slot begins at.
+   * @throws {@link TenantError} that names what is in the way, if that does not end in time.
+   */
+  private async createSlot(node: string, reader: Client, source: Client, slot: string): Promise<string> {
+    const { patienceMs = 30_000, signal } = this.options;
+    const made = reader.query<{ consistent_point: string }>(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'use')`);
+    // Where it is given up, nobody waits for it any more.
+    made.catch(() => undefined);
+    const until = performance.now() + patienceMs;
+    for (;;) {
+      const answer = await Promise.race([made, delay(SLOT_LOOK_MS, undefined, { ref: false })]);
+      if (answer !== undefined) return (answer.rows[0] as { consistent_point: string }).consistent_point;
+      if (signal?.aborted !== true && performance.now() < until) continue;
+      const { rows } = await source.query<{ what: string }>(OLDEST_WRITER);
+      abandon(reader);
+      signal?.throwIfAborted();
+      throw new TenantError(`a copy on ${node} of cluster ${this.from.name} cannot begin before ${rows[0]?.what ?? "some transaction"} has ended, and that took more than ${patienceMs / 1000} s. End it, or try again later`);
+    }
   }
 
   /** Waits until the new home has all that was committed at the old one before now. */
@@ -347,9 +383,8 @@ class Move {
     await reader.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     // Before the position is known: what is committed after it may already be on its way.
     applier.holdFrom();
-    const { rows } = await reader.query<{ consistent_point: string }>(`CREATE_REPLICATION_SLOT tenancy_verify_${this.move} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'use')`);
-    applier.holdFrom(lsnOf((rows[0] as { consistent_point: string }).consistent_point));
     try {
+      applier.holdFrom(lsnOf(await this.createSlot(node, reader, source, `tenancy_verify_${this.move}`)));
       await this.pass(source, applier, CATCH_UP_MS);
       for (const [shard, target] of pairs) {
         const here = await checksumOf(reader, shard, this.tenant);

@@ -33,7 +33,7 @@ export async function tenantsOf(site: Site): Promise<TenantSize[]> {
 }
 
 /**
- * What has to move so that every tenant lives where a ring puts it. Who was moved by hand stays where it is, unless that cluster is not in the ring.
+ * What has to move so that every tenant lives where a ring puts it. Who was moved by hand stays where it is, unless that cluster is not in the ring; from there tenants go as well that have a record and no rows.
  *
  * @param clusters the clusters of the ring.
  */
@@ -41,7 +41,12 @@ export async function planMoves(sites: readonly Site[], clusters: readonly strin
   const ring = [...clusters].sort();
   const planned = await Promise.all(
     sites.map(async (site) => {
-      const found = await tenantsOf(site);
+      const found = [...(await tenantsOf(site))];
+      if (!ring.includes(site.name)) {
+        const { rows: homes } = await site.coordinator.query<{ tenant: string }>("SELECT tenant FROM tenancy.tenant WHERE home = $1 ORDER BY tenant", [site.name]);
+        const here = new Set(found.map(({ tenant }) => tenant));
+        found.push(...homes.flatMap(({ tenant }) => (here.has(tenant) ? [] : [{ tenant, home: site.name, rows: 0, bytes: 0 }])));
+      }
       const { rows } = await site.coordinator.query<{ tenant: string; winner: string; stays: boolean }>({
         text: `WITH known AS MATERIALIZED (SELECT tenant FROM tenancy.tenant WHERE NOT pinned)
           SELECT tenant, tenancy.winner(tenant, $2) AS winner, tenant IN (SELECT tenant FROM known) AS stays FROM unnest($1::text[]) AS tenant`,

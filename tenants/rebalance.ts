@@ -1,7 +1,8 @@
 import type { ClusterAccess } from "./clusterAccess";
+import { refuseHindered } from "./hindrances";
 import { moveTenant, openSites } from "./move";
 import { planMoves, type PlannedMove } from "./plan";
-import { changeRing } from "./ring";
+import { changeRing, pruneRecords } from "./ring";
 import { messageOf } from "./site";
 import { TenantError } from "./tenantError";
 
@@ -39,6 +40,7 @@ export async function rebalance(clusters: readonly ClusterAccess[], ring: readon
   const sites = await openSites(clusters, "citus-sharding rebalance", clusters.map(({ name }) => name));
   let moves: PlannedMove[];
   try {
+    await refuseHindered(sites);
     await changeRing(sites, ring);
     moves = await planMoves(sites, ring);
   } finally {
@@ -77,5 +79,11 @@ export async function rebalance(clusters: readonly ClusterAccess[], ring: readon
   };
   await Promise.all(Array.from({ length: Math.min(MOVES_AT_ONCE, moves.length) }, work));
   if (stopped()) throw new TenantError(`Stopped after ${moved} of ${moves.length} tenants. Run it again to go on`);
+  const all = await openSites(clusters, "citus-sharding rebalance", clusters.map(({ name }) => name));
+  try {
+    await pruneRecords(all);
+  } finally {
+    for (const site of all) site.close();
+  }
   return { moved, movedBytes, longestClosedMs, failed };
 }

@@ -49,6 +49,22 @@ export async function winnerOf(site: Site, tenant: string, clusters: readonly st
   return (rows[0] as { winner: string }).winner;
 }
 
+/** Held, shared, by whoever writes a record, and exclusively by who takes records away or changes the ring: what the one looked at is still so when it writes. */
+const RECORDS_LOCK = 7779;
+export const KEEP_RECORDS = `SELECT pg_advisory_xact_lock_shared(${RECORDS_LOCK}, 0)`;
+export const LOCK_RECORDS = `SELECT pg_advisory_xact_lock(${RECORDS_LOCK}, 0)`;
+
+/** The highest epoch that a tenant without a record may have been in, as the clusters say. */
+export async function horizonOf(sites: readonly Site[]): Promise<number> {
+  const answers = await Promise.all(sites.map(({ coordinator }) => coordinator.query<{ epoch: string }>("SELECT epoch FROM tenancy.horizon").catch(refuseOlder)));
+  return Math.max(...answers.map(({ rows }) => Number((rows[0] as { epoch: string }).epoch)));
+}
+
+function refuseOlder(error: unknown): never {
+  if ((error as { code?: string }).code === "42P01") throw new TenantError("A cluster has the fence of an older version. Run npm run up");
+  throw error;
+}
+
 /** What is written of a tenant on one cluster. */
 export interface RecordChange {
   readonly tenant: string;
@@ -61,15 +77,20 @@ export interface RecordChange {
 }
 
 /**
- * Writes a cluster's copy and tells the routers that listen to it. An older epoch does not overwrite a newer one, and nobody takes a tenant over from a move that is not the caller's.
+ * Writes a cluster's copy and tells the routers that listen to it. An older epoch does not overwrite a newer one, nor come back where the record has gone, and nobody takes a tenant over from a move that is not the caller's.
  *
  * @param moves the moves whose record may be overwritten, beside none.
  * @returns whether it was written.
  */
 export async function writeRecord(session: Client, change: RecordChange, moves: readonly string[]): Promise<boolean> {
   const { tenant, home, epoch, state, target = null, move = null, pinned = false } = change;
-  await session.query("BEGIN");
   try {
+    // One message, in which the horizon is read after the lock was got.
+    const begun = (await session.query(`BEGIN; ${KEEP_RECORDS}; SELECT epoch FROM tenancy.horizon`).catch(refuseOlder)) as unknown as readonly { readonly rows: readonly { readonly epoch: string }[] }[];
+    if (epoch <= Number(begun[2]?.rows[0]?.epoch) && (await session.query("SELECT FROM tenancy.tenant WHERE tenant = $1", [tenant])).rowCount === 0) {
+      await session.query("ROLLBACK");
+      return false;
+    }
     const { rowCount } = await session.query(
       `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, target, move, pinned) VALUES ($1, $2, $3, $4, $5, $6, $7)
        ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, state = excluded.state, target = excluded.target, move = excluded.move, pinned = excluded.pinned

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { BUCKETS, eventually, FENCE_LOCK } from "./fenceLock";
-import { announce, ringOf, type Ring } from "./record";
+import { announce, horizonOf, LOCK_RECORDS, ringOf, type Ring } from "./record";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
 import { tenantTables } from "./tenantTables";
@@ -39,9 +39,10 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
     throw new TenantError(`A change of the ring to ${ring.next.join(", ")} stopped half-way. Finish that first: npm run tenant -- rebalance, or drain, as it was begun`);
   }
   let count = 0;
+  const epoch = Math.max(1, (await horizonOf(sites)) + 1);
   const pin = async (): Promise<void> => {
     for (const site of sites) {
-      count += await pinTenants(site, sites, ring.clusters, next);
+      count += await pinTenants(site, sites, ring.clusters, next, epoch);
       pinned(count);
     }
   };
@@ -50,13 +51,14 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
   await Promise.all(sites.map((site) => setRing(site, changing)));
   await Promise.all(sites.map((site) => drain(site, changing)));
   await pin();
+  await shareRecords(sites);
   await Promise.all(sites.map(refuseUntold));
   await Promise.all(sites.map((site) => setRing(site, { version: ring.version + 1, clusters: next, next: null })));
   return count;
 }
 
 /** Pins the tenants that are on a cluster by the old ring and would not be by the new. */
-async function pinTenants(site: Site, sites: readonly Site[], clusters: readonly string[], next: readonly string[]): Promise<number> {
+async function pinTenants(site: Site, sites: readonly Site[], clusters: readonly string[], next: readonly string[], epoch: number): Promise<number> {
   const tables = await tenantTables(site);
   const present = tables.map(({ name, column }) => `SELECT DISTINCT ${column}::text AS tenant FROM ${name}`).join(" UNION ");
   const { rows } = await site.coordinator.query<{ tenant: string }>({
@@ -70,9 +72,9 @@ async function pinTenants(site: Site, sites: readonly Site[], clusters: readonly
     await Promise.all(
       sites.map(({ coordinator }) =>
         coordinator.query(
-          `INSERT INTO tenancy.tenant (tenant, home, epoch, state, pinned) SELECT tenant, $2, 1, 'settled', true FROM unnest($1::text[]) AS tenant
+          `INSERT INTO tenancy.tenant (tenant, home, epoch, state, pinned) SELECT tenant, $2, $3, 'settled', true FROM unnest($1::text[]) AS tenant
            ON CONFLICT (tenant) DO NOTHING`,
-          [tenants, site.name],
+          [tenants, site.name, epoch],
         ),
       ),
     );
@@ -80,9 +82,88 @@ async function pinTenants(site: Site, sites: readonly Site[], clusters: readonly
   return rows.length;
 }
 
+/** A record without a move, as it is compared between clusters. */
+interface Settled {
+  readonly tenant: string;
+  readonly home: string;
+  readonly epoch: number;
+  readonly pinned: boolean;
+}
+
+/** Brings every record to the clusters that missed it: by the new ring one of them may be where the tenant would live without it. */
+async function shareRecords(sites: readonly Site[]): Promise<void> {
+  const known = await Promise.all(sites.map((site) => settledRecords(site)));
+  const newest = new Map<string, Settled>();
+  for (const record of known.flatMap((records) => [...records.values()])) {
+    if (record.epoch > (newest.get(record.tenant)?.epoch ?? -1)) newest.set(record.tenant, record);
+  }
+  await Promise.all(
+    sites.map(async ({ coordinator }, index) => {
+      const behind = [...newest.values()].filter(({ tenant, epoch }) => (known[index]?.get(tenant)?.epoch ?? -1) < epoch);
+      for (let from = 0; from < behind.length; from += RECORDS_AT_ONCE) {
+        const some = behind.slice(from, from + RECORDS_AT_ONCE);
+        await coordinator.query(
+          `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, pinned) SELECT tenant, home, epoch, 'settled', pinned FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) AS newer (tenant, home, epoch, pinned)
+           ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, pinned = excluded.pinned WHERE known.epoch < excluded.epoch AND known.move IS NULL AND known.state = 'settled'`,
+          [some.map(({ tenant }) => tenant), some.map(({ home }) => home), some.map(({ epoch }) => epoch), some.map(({ pinned }) => pinned)],
+        );
+      }
+    }),
+  );
+}
+
+/** The records of a cluster. @param winners only of tenants that live where this ring puts them. */
+async function settledRecords({ coordinator }: Site, winners?: readonly string[]): Promise<Map<string, Settled>> {
+  const { rows } = await coordinator.query<Omit<Settled, "epoch"> & { epoch: string }>({
+    text: "SELECT tenant, home, epoch, pinned FROM tenancy.tenant WHERE state = 'settled' AND move IS NULL AND ($1::text[] IS NULL OR home = tenancy.winner(tenant, $1))",
+    values: [winners ?? null],
+    query_timeout: 600_000,
+  } as never);
+  return new Map(rows.map((row) => [row.tenant, { ...row, epoch: Number(row.epoch) }]));
+}
+
+/**
+ * Takes away the records that say what the hash says, on every cluster: they would be read by every router for ever. All have to agree, so that no older one comes to light; and each remembers the highest epoch of
+ * them first, so that what was written before does not pass for news.
+ *
+ * @param sites all clusters.
+ * @returns how many tenants have a record no more.
+ */
+export async function pruneRecords(sites: readonly Site[]): Promise<number> {
+  const rings = await Promise.all(sites.map(ringOf));
+  const [ring] = rings as [Ring];
+  if (rings.some(({ version, next }) => version !== ring.version || next !== null)) return 0;
+  const [first, ...others] = (await Promise.all(sites.map((site) => settledRecords(site, ring.clusters)))) as [Map<string, Settled>, ...Map<string, Settled>[]];
+  const alike = [...first.values()].filter(({ tenant, home, epoch }) => others.every((records) => records.get(tenant)?.home === home && records.get(tenant)?.epoch === epoch));
+  if (alike.length === 0) return 0;
+  const highest = alike.reduce((most, { epoch }) => Math.max(most, epoch), 0);
+  await Promise.all(sites.map(({ coordinator }) => coordinator.query("UPDATE tenancy.horizon SET epoch = $1 WHERE epoch < $1", [highest])));
+  for (let from = 0; from < alike.length; from += RECORDS_AT_ONCE) {
+    const some = alike.slice(from, from + RECORDS_AT_ONCE);
+    for (const { coordinator } of sites) {
+      await coordinator.query("BEGIN");
+      try {
+        await coordinator.query(LOCK_RECORDS);
+        const { rowCount } = await coordinator.query("SELECT FROM tenancy.ring WHERE version = $1 AND next IS NULL", [ring.version]);
+        if (rowCount !== 1) throw new TenantError("The ring was changed by somebody else meanwhile. Run this again");
+        await coordinator.query("DELETE FROM tenancy.tenant t USING unnest($1::text[], $2::bigint[]) AS gone (tenant, epoch) WHERE t.tenant = gone.tenant AND t.epoch = gone.epoch AND t.state = 'settled' AND t.move IS NULL", [
+          some.map(({ tenant }) => tenant),
+          some.map(({ epoch }) => epoch),
+        ]);
+        await coordinator.query("COMMIT");
+      } catch (error) {
+        await coordinator.query("ROLLBACK").catch(() => undefined);
+        throw error;
+      }
+    }
+  }
+  return alike.length;
+}
+
 async function setRing({ name, coordinator }: Site, { version, clusters, next }: Ring): Promise<void> {
   await coordinator.query("BEGIN");
   try {
+    await coordinator.query(LOCK_RECORDS);
     // Transactions with an old snapshot do not see the change; this they trip over.
     await coordinator.query("UPDATE tenancy.generation SET n = n + 1");
     const { rowCount } = await coordinator.query("UPDATE tenancy.ring SET version = $1, clusters = $2, next = $3 WHERE self = $4 AND version <= $1", [version, clusters, next, name]);

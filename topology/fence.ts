@@ -46,6 +46,15 @@ export const CREATE_FENCE_TABLES: readonly string[] = [
 ];
 
 /**
+ * Creates what is local to the coordinator, too, and came later: the highest epoch of a record that went away because it said what the hash says. What has no record was at most in that epoch, so that nothing of before
+ * can pass for news.
+ */
+export const CREATE_HORIZON: readonly string[] = [
+  "CREATE TABLE tenancy.horizon (single boolean PRIMARY KEY DEFAULT true CHECK (single), epoch bigint NOT NULL)",
+  "INSERT INTO tenancy.horizon (epoch) VALUES (-1)",
+];
+
+/**
  * The functions of the fence.
  *
  * @param columns distribution columns of the fenced tables, as they are written in SQL.

@@ -1,4 +1,5 @@
 import colors from "picocolors";
+import { hindrancesOf } from "../../tenants/hindrances";
 import { openSites } from "../../tenants/move";
 import { planMoves, type PlannedMove } from "../../tenants/plan";
 import { newestRing } from "../../tenants/ring";
@@ -21,16 +22,18 @@ export async function plan(words: readonly string[], { add, remove, json }: Plan
   if (remove !== undefined && !names.includes(remove)) throw new Failure(`${stack.name} has no cluster "${remove}". Its clusters are ${names.join(", ")}.`);
   const ring = [...new Set([...names.filter((name) => name !== remove), ...(add === undefined ? [] : [add])])].sort();
   if (ring.length === 0) throw new Failure(`${remove ?? ""} is the only cluster: there is none that its tenants could move to.`);
-  const { moves, now } = await explained(async () => {
+  const { moves, now, hindrances } = await explained(async () => {
     const sites = await openSites(clusters, "citus-sharding tenant", names);
     try {
-      return { moves: await planMoves(sites, ring), now: await newestRing(sites) };
+      const found = await Promise.all(sites.map(async ({ name, coordinator }) => (await hindrancesOf(coordinator)).map((hindrance) => `No tenant can be moved from ${name} or to it. ${hindrance}.`)));
+      return { moves: await planMoves(sites, ring), now: await newestRing(sites), hindrances: found.flat() };
     } finally {
       for (const site of sites) site.close();
     }
   });
   const ways = summed(moves);
-  if (json) return console.log(JSON.stringify({ stack: stack.name, from: now.clusters, to: ring, ways, moves }, undefined, 2));
+  if (json) return console.log(JSON.stringify({ stack: stack.name, from: now.clusters, to: ring, ways, moves, hindrances }, undefined, 2));
+  for (const hindrance of hindrances) console.log(hindrance);
   const change = String(now.clusters) === String(ring) ? `Tenants are spread over ${ring.join(", ")}` : `Spreading tenants over ${ring.join(", ")} instead of ${now.clusters.join(", ")}`;
   if (moves.length === 0) return console.log(`${change}: nothing has to move.`);
   const number = (value: number): string => value.toLocaleString("en-US");

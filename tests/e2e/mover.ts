@@ -1,19 +1,32 @@
+import { Client } from "pg";
 import { moveTenant, type MoveStep } from "../../tenants/move";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
 
 /*
- * A mover of its own, which kills itself after a step as a crash would: `tsx mover.ts <step> <tenant> <to>`, and the clusters as JSON on its standard input.
+ * A mover of its own, which kills itself after a step as a crash would, or stands still as on a laptop that is closed: `tsx mover.ts <signal> <step> <tenant> <to>`, and the clusters as JSON on its standard input. The
+ * step "cleaning" is that it is about to delete rows in parts.
  */
 async function main(): Promise<void> {
-  const [step, tenant = "", to = ""] = process.argv.slice(2) as [MoveStep, string, string];
+  const [signal, step, tenant = "", to = ""] = process.argv.slice(2) as [NodeJS.Signals, MoveStep | "cleaning", string, string];
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   const clusters = JSON.parse(Buffer.concat(chunks).toString()) as ClusterAccess[];
-  await moveTenant(clusters, tenant, to, {
-    onStep: (done) => {
-      if (done === step) process.kill(process.pid, "SIGKILL");
-    },
-  });
+  const stop = async (): Promise<void> => {
+    // What reads this knows that it stands still a moment later.
+    if (signal === "SIGSTOP") await new Promise<void>((resolve) => process.stdout.write("stopped\n", () => resolve()));
+    process.kill(process.pid, signal);
+  };
+  if (step === "cleaning") {
+    const sessions = Client.prototype as unknown as { query: (this: Client, ...args: unknown[]) => unknown };
+    const { query } = sessions;
+    let stopped = false;
+    sessions.query = function (...args) {
+      if (stopped || typeof args[0] !== "string" || !/^DELETE FROM .* ctid /.test(args[0])) return query.apply(this, args);
+      stopped = true;
+      return stop().then(() => query.apply(this, args));
+    };
+  }
+  await moveTenant(clusters, tenant, to, { onStep: (done) => (done === step ? stop() : undefined) });
 }
 
 void main();

@@ -232,10 +232,11 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
       expect(await sql("a", `SELECT count(*)::int AS count FROM messages WHERE room_id = ${room} AND body = 'base'`)).toEqual([{ count: 100 }]);
     });
 
-    test("takes the writes of the move that it names, and of no other", async () => {
-      const write = async (move: string): Promise<void> => {
+    test("takes the writes of the move that it names while it lives elsewhere, and no other's, nor any at home", async () => {
+      const write = async (move: string, home: string): Promise<void> => {
         await sql("a", "BEGIN");
         try {
+          await sql("a", `UPDATE tenancy.tenant SET home = '${home}' WHERE tenant = '${room}'`);
           await sql("a", "SET LOCAL citus.propagate_set_commands TO 'local'");
           await sql("a", `SET LOCAL tenancy.move = '${move}'`);
           await sql("a", `INSERT INTO messages (room_id, message_id, user_id, body) VALUES (${room}, 6000, 1, 'moved')`);
@@ -243,8 +244,20 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
           await sql("a", "ROLLBACK");
         }
       };
-      await write("m1");
-      expect(await refusal(write("m2"))).toMatchObject({ code: "TN002" });
+      await write("m1", "b");
+      for (const refused of [write("m2", "b"), write("m1", "a")]) expect(await refusal(refused)).toMatchObject({ code: "TN004" });
+    });
+
+    test("does not take the writes of a session whose role is replica, nor a TRUNCATE of all", async () => {
+      await sql("a", "BEGIN");
+      try {
+        await sql("a", "SET LOCAL citus.propagate_set_commands TO 'local'");
+        await sql("a", "SET LOCAL session_replication_role = replica");
+        expect(await refusal(sql("a", `UPDATE messages SET body = 'x' WHERE room_id = ${room}`))).toMatchObject({ code: "TN002" });
+      } finally {
+        await sql("a", "ROLLBACK");
+      }
+      expect(await refusal(sql("a", "TRUNCATE messages"))).toMatchObject({ code: "55006", message: `messages cannot be truncated while tenant ${room} is being moved` });
     });
   });
 
@@ -328,6 +341,81 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     // Up to the decision the tenant stays, from then on it goes.
     expect(moved).toEqual(["decided", "opened", "told", "cleaned"]);
     expect(await client.check()).toEqual({ lost: [], wrong: [], extra: [], elsewhere: 0 });
+  });
+
+  test("a mover that stood still, and wakes up after the room has come back, changes nothing", async () => {
+    const room = rooms["b"] as string;
+    for (const step of ["copied", "complete", "decided", "told", "cleaning"] as const) {
+      const from = await homeOf(room);
+      const client = new RoomClient(room, from, sessions);
+      const wake = await pausedMover(step, room, other(from), clusters);
+      // The sessions with which it holds its locks go first, as they do when its machine sleeps for long.
+      for (const cluster of ["a", "b"]) await sql(cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7778 AND pid <> pg_backend_pid()");
+      await eventually(10_000, async () => expect(await project.command("tenant", "recover", room)).toMatchObject({ code: 0 }));
+      if ((await homeOf(room)) !== from) await moveTenant(clusters, room, from);
+      await wake();
+      expect(await homeOf(room), step).toBe(from);
+      expect(await client.check(), step).toEqual({ lost: [], wrong: [], extra: [], elsewhere: 0 });
+      await project.command("tenant", "recover");
+    }
+  });
+
+  whateverTheFactor("a node that has not got the closed record keeps a room from being given away", async () => {
+    const [{ room } = {}] = await sql("a", "SELECT min(n)::text AS room FROM generate_series(5400, 5500) n WHERE tenancy.home(n::text) = 'a'");
+    await sql("a", `INSERT INTO messages (room_id, user_id, body) VALUES (${room as string}, 1, 'kept')`);
+    const [copy] = await sql("a", "SELECT shard_name('tenancy.tenant'::regclass, shardid, false) AS name FROM pg_dist_shard WHERE logicalrelid = 'tenancy.tenant'::regclass");
+    const lagging = moveTenant(clusters, room as string, "b", {
+      patienceMs: 2000,
+      onStep: async (step) => {
+        // As where a worker was not told to commit what it had prepared: each worker's copy says that the room is open.
+        if (step !== "closed") return;
+        for (const { host, port } of Object.values((clusters[0] as ClusterAccess).nodes)) {
+          const uri = new URL((clusters[0] as ClusterAccess).uri);
+          Object.assign(uri, { hostname: host, port: String(port) });
+          await query(uri.href, `UPDATE ${copy?.["name"] as string} SET state = 'moving' WHERE tenant = '${room as string}'`);
+        }
+      },
+    });
+    await expect(lagging).rejects.toThrow("was not moved and is open in cluster a");
+    expect(await sql("a", `SELECT body FROM messages WHERE room_id = ${room as string}`)).toEqual([{ body: "kept" }]);
+  });
+
+  whateverTheFactor("a room with foreign keys, triggers and partitions moves as it is; what would stay behind is said before", async () => {
+    const [{ room } = {}] = await sql("a", "SELECT min(n)::text AS room FROM generate_series(5600, 5700) n WHERE tenancy.home(n::text) = 'a'");
+    const id = room as string;
+    const [{ foreign } = {}] = await sql("a", "SELECT min(n)::text AS foreign FROM generate_series(5600, 5700) n WHERE tenancy.home(n::text) = 'b'");
+    for (const cluster of ["a", "b"]) {
+      await sql(cluster, "CREATE TABLE visits (room_id bigint NOT NULL, day date NOT NULL, PRIMARY KEY (room_id, day)) PARTITION BY RANGE (day)");
+      await sql(cluster, "CREATE TABLE visits_2026 PARTITION OF visits FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')");
+      await sql(cluster, "SELECT create_distributed_table('visits', 'room_id', colocate_with => 'rooms')");
+      await sql(cluster, "ALTER TABLE messages ADD CONSTRAINT messages_rooms FOREIGN KEY (room_id) REFERENCES rooms (room_id) NOT VALID");
+      await sql(cluster, "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.body := NEW.body || '!'; RETURN NEW; END $$");
+      await sql(cluster, "SET citus.enable_unsafe_triggers = on");
+      await sql(cluster, "CREATE TRIGGER shout BEFORE INSERT OR UPDATE ON messages FOR EACH ROW EXECUTE FUNCTION shout()");
+    }
+    await sql("a", `INSERT INTO rooms (room_id, name) VALUES (${id}, 'shouting')`);
+    await sql("a", `INSERT INTO messages (room_id, user_id, body) VALUES (${id}, 1, 'one')`);
+    const said = "public.visits is spread as public.messages is and has no fence";
+    await expect(moveTenant(clusters, id, "b")).rejects.toThrow(said);
+    expect((await project.command("status", "active-active")).stdout).toContain(said);
+    project.configure({ schema: { tables: { rooms: "room_id", room_members: "room_id", messages: "room_id", visits: "room_id" } } });
+    await project.up();
+    expect(await refusal(sql("a", `INSERT INTO visits_2026 VALUES (${foreign as string}, '2026-01-01')`))).toMatchObject({ code: "TN001" });
+    await sql("a", `INSERT INTO visits VALUES (${id}, '2026-02-02')`);
+    await moveTenant(clusters, `0${id}`, "b", {
+      onStep: async (step) => {
+        if (step === "verified") await sql("a", `INSERT INTO messages (room_id, user_id, body) VALUES (${id}, 1, 'two')`);
+      },
+    });
+    expect(await sql("b", `SELECT body FROM messages WHERE room_id = ${id} ORDER BY body`)).toEqual([{ body: "one!" }, { body: "two!" }]);
+    expect(await sql("b", `SELECT day::text FROM visits WHERE room_id = ${id}`)).toEqual([{ day: "2026-02-02" }]);
+    for (const cluster of ["a", "b"]) {
+      await sql(cluster, "DROP TABLE visits");
+      await sql(cluster, "DROP FUNCTION shout CASCADE");
+      await sql(cluster, "ALTER TABLE messages DROP CONSTRAINT IF EXISTS messages_rooms");
+    }
+    project.configure({ schema: { tables: { rooms: "room_id", room_members: "room_id", messages: "room_id" } } });
+    await project.up();
   });
 
   whateverTheFactor("a cluster that is taken away under a move leaves the tenant where it was, and open", async () => {
@@ -469,6 +557,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect((await project.command("tenant", "move", room, "--to", "c")).stderr).toContain("There is no cluster c. There is a, b");
     expect((await project.command("tenant", "move", room, "--to", "b")).stderr).toContain(`Tenant ${room} lives in cluster b already`);
     expect((await project.command("tenant", "move", "many", "--to", "b")).stderr).toContain("many cannot be a tenant");
+    expect((await project.command("tenant", "move", `0${room}`, "--to", "b")).stderr).toContain(`Tenant ${room} lives in cluster b already`);
   });
 
   whateverTheFactor("a cluster that owns tenants is not taken away; drained, it is, and everything is still there", async () => {
@@ -480,9 +569,14 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect(docker("ps", "--format", "{{.Names}}").split("\n")).toContain(`${prefix}coord_a`);
     project.configure({ clusters: { a: { workers: WORKERS, port: ports.a }, b: { workers: WORKERS, port: ports.b } } });
     await project.up();
+    // A tenant that was pinned and whose rows are gone is an owner, too.
+    for (const cluster of ["a", "b"]) await sql(cluster, "INSERT INTO tenancy.tenant (tenant, home, epoch, state, pinned) VALUES ('5999', 'a', 100, 'settled', true) ON CONFLICT (tenant) DO UPDATE SET home = 'a', epoch = 100");
     const drained = await project.command("tenant", "drain", "a");
     expect(drained.stdout).toContain("Cluster a owns no tenants any more");
     expect(await sql("b", "SELECT count(*)::int AS count FROM messages")).toEqual([{ count: total }]);
+    expect(await sql("b", "SELECT home, count(*)::int FROM tenancy.tenant WHERE home = 'a' GROUP BY 1")).toEqual([]);
+    // All live where the only cluster of the ring is.
+    expect(await sql("b", "SELECT FROM tenancy.tenant")).toEqual([]);
     project.configure({ clusters: { b: { workers: WORKERS, port: ports.b } } });
     expect(await project.up()).toMatchObject({ delete: expect.any(Number) as number });
     expect(docker("ps", "--format", "{{.Names}}")).not.toContain(`${prefix}coord_a`);
@@ -512,10 +606,26 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
   });
 });
 
+/** Runs a mover that stands still at a step. @returns what wakes it up, and waits for its end. */
+function pausedMover(step: MoveStep | "cleaning", tenant: string, to: string, clusters: readonly ClusterAccess[]): Promise<() => Promise<void>> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(process.execPath, ["--import", "tsx", path.join(__dirname, "mover.ts"), "SIGSTOP", step, tenant, to]);
+    const ended = new Promise<void>((over) => child.on("exit", () => over()));
+    void ended.then(() => reject(new Error(`the mover was to stand still at "${step}", and has ended`)));
+    child.stdout?.once("data", () =>
+      resolve(async () => {
+        child.kill("SIGCONT");
+        await ended;
+      }),
+    );
+    child.stdin?.end(JSON.stringify(clusters));
+  });
+}
+
 /** Runs a mover that kills itself after a step. */
 function killedMover(step: MoveStep, tenant: string, to: string, clusters: readonly ClusterAccess[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = execFile(process.execPath, ["--import", "tsx", path.join(__dirname, "mover.ts"), step, tenant, to], (error, _, stderr) => {
+    const child = execFile(process.execPath, ["--import", "tsx", path.join(__dirname, "mover.ts"), "SIGKILL", step, tenant, to], (error, _, stderr) => {
       if (error?.signal === "SIGKILL") resolve();
       else reject(new Error(`the mover was to be killed after "${step}", and was not: ${stderr}`));
     });

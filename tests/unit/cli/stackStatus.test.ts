@@ -61,7 +61,7 @@ describe("a disabled worker", () => {
   });
 });
 
-test.each<[string, { ring: string[]; changing: boolean; unsettled: number }, string[]]>([
+test.each<[string, { ring: string[]; changing: boolean; unsettled: number; hindrances?: string[] }, string[]]>([
   ["that knows its tenants", { ring: ["a", "b"], changing: false, unsettled: 0 }, []],
   ["that was told nothing", { ring: [], changing: false, unsettled: 0 }, ["citusap takes no writes of tenants before it is told which are its own: npm run up -- s tells it."]],
   [
@@ -69,8 +69,9 @@ test.each<[string, { ring: string[]; changing: boolean; unsettled: number }, str
     { ring: ["a", "b"], changing: true, unsettled: 2 },
     ["citusap has begun to spread tenants anew: npm run tenant -- rebalance s ends that.", "citusap has 2 tenants on the way: npm run tenant -- recover s ends moves that stopped."],
   ],
+  ["whose tenants cannot be moved", { ring: ["a", "b"], changing: false, unsettled: 0, hindrances: ["The partition public.events_3 has no fence yet"] }, ["No tenant can be moved from citusap or to it. The partition public.events_3 has no fence yet."]],
 ])("a cluster %s", (_, tenancy, warnings) => {
-  const status = stackStatus(stack, { ...well, clusters: well.clusters.map((cluster) => ({ ...cluster, tenancy })) });
+  const status = stackStatus(stack, { ...well, clusters: well.clusters.map((cluster) => ({ ...cluster, tenancy: { hindrances: [], ...tenancy } })) });
   expect(status).toMatchObject({ healthy: true, warnings });
 });
 

@@ -1,6 +1,6 @@
 import type { Client } from "pg";
 import { describe, expect, test } from "vitest";
-import { Applier, statementFor } from "../../../tenants/applier";
+import { Applier, statementFor, type Limits } from "../../../tenants/applier";
 import type { Change, Relation } from "../../../tenants/pgoutput";
 import type { TenantShard } from "../../../tenants/tenantTables";
 
@@ -43,8 +43,8 @@ const transaction = (commitLsn: bigint, id: string): Change[] => [{ kind: "begin
 const barrier = (content: string): Change => ({ kind: "message", prefix: "tenancy", content });
 const ids = (sent: readonly string[]): string[] => sent.flatMap((text) => [...text.matchAll(/'7', '(\d+)'/g)].map(([, id]) => id as string));
 
-function applierOn(...clients: readonly Client[]): Applier {
-  const applier = new Applier(clients, [[shard("public.messages_1"), shard("public.messages_9")]]);
+function applierOn(clients: readonly Client[], onFull?: (full: boolean) => void, limits?: Limits): Applier {
+  const applier = new Applier(clients, [[shard("public.messages_1"), shard("public.messages_9")]], onFull, limits);
   applier.receive({ kind: "relation", id: 1, relation: RELATION });
   return applier;
 }
@@ -52,7 +52,7 @@ function applierOn(...clients: readonly Client[]): Applier {
 describe("an applier", () => {
   test("makes the changes on every copy, in their order, before it says that a barrier was passed", async () => {
     const [one, other] = [worker(), worker()];
-    const applier = applierOn(one.client, other.client);
+    const applier = applierOn([one.client, other.client]);
     const passed = applier.passed("here", 1000);
     for (const change of [...transaction(1n, "1"), ...transaction(2n, "2"), barrier("here")]) applier.receive(change);
     await passed;
@@ -61,7 +61,7 @@ describe("an applier", () => {
 
   test("holds what is committed at a position or later until it may go on", async () => {
     const { client, sent } = worker();
-    const applier = applierOn(client);
+    const applier = applierOn([client]);
     applier.holdFrom();
     for (const change of [...transaction(1n, "1"), ...transaction(5n, "2")]) applier.receive(change);
     const first = applier.passed("first", 1000);
@@ -80,9 +80,40 @@ describe("an applier", () => {
     expect(ids(sent)).toEqual(["1", "2"]);
   });
 
+  test("sends a long transaction as several messages, and still as one transaction", async () => {
+    const { client, sent } = worker();
+    const applier = applierOn([client], undefined, { atOnce: 500, waiting: 5000 });
+    const passed = applier.passed("here", 1000);
+    const long = "x".repeat(300);
+    applier.receive({ kind: "begin", commitLsn: 1n });
+    for (const id of ["1", "2", "3"]) applier.receive({ kind: "insert", relation: 1, row: ["7", id, long] });
+    for (const change of [{ kind: "commit" } as const, ...transaction(2n, "4"), barrier("here")]) applier.receive(change);
+    await passed;
+    expect(sent.map((text) => [text.startsWith("BEGIN"), text.endsWith("COMMIT"), ids([text])])).toEqual([
+      [true, false, ["1"]],
+      [false, false, ["2"]],
+      [false, true, ["3"]],
+      [true, true, ["4"]],
+    ]);
+  });
+
+  test("has the stream rest while too much waits", async () => {
+    const told: boolean[] = [];
+    const applier = applierOn([worker().client], (full) => told.push(full), { atOnce: 500, waiting: 500 });
+    applier.holdFrom();
+    const long = "x".repeat(300);
+    for (const id of ["1", "2"]) for (const change of [{ kind: "begin", commitLsn: 1n }, { kind: "insert", relation: 1, row: ["7", id, long] }, { kind: "commit" }] as const) applier.receive(change);
+    expect(told).toEqual([true]);
+    const passed = applier.passed("here", 1000);
+    applier.goOn();
+    applier.receive(barrier("here"));
+    await passed;
+    expect(told).toEqual([true, false]);
+  });
+
   test("fails if a change does not meet exactly one row", async () => {
     const { client } = worker(0);
-    const applier = applierOn(client);
+    const applier = applierOn([client]);
     const passed = applier.passed("here", 1000);
     for (const change of [...transaction(1n, "1"), barrier("here")]) applier.receive(change);
     await expect(passed).rejects.toThrow("met 0 rows at the new home instead of one");
@@ -93,7 +124,7 @@ describe("an applier", () => {
     ["the stream breaks", (applier) => applier.fail(new Error("the stream broke")), "the stream broke"],
     ["the barrier does not come", () => undefined, "more than 20 ms behind"],
   ])("does not wait for ever where %s", async (_, happen, message) => {
-    const applier = applierOn(worker().client);
+    const applier = applierOn([worker().client]);
     const passed = applier.passed("here", 20);
     happen(applier);
     await expect(passed).rejects.toThrow(message);
