@@ -29,8 +29,8 @@ export interface Known extends Settled {
 export interface Knowledge {
   /** The newest record of every tenant. */
   readonly newest: readonly Settled[];
-  /** Tenants whose home is lost: every cluster forgets them, also those that missed that it became their home. */
-  readonly forgotten: readonly string[];
+  /** Tenants whose home is lost: they begin anew where the ring puts them, in an epoch above all that is known, so that routers that were told of the lost home believe it. */
+  readonly bereft: readonly { readonly tenant: string; readonly epoch: number }[];
   /** Tenants of {@link newest} whose move to a cluster that is lost ends where it began. */
   readonly givenUp: readonly string[];
 }
@@ -66,9 +66,9 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
     const newest = rings.reduce<Ring | undefined>((known, ring) => (known === undefined || ring.version > known.version ? ring : known), undefined);
     const current = newest ?? { version: 1, clusters: names, next: null };
     const ring = withoutLost(members, names, current, acceptLoss, report);
-    const knowledge = newest === undefined ? { newest: await strays(members, ring, report), forgotten: [], givenUp: [] } : knowledgeOf(members.flatMap(({ tenants }) => [...tenants.values()]), names);
-    const [half] = knowledge.forgotten.filter((tenant) => members.some(({ tenants }) => typeof tenants.get(tenant)?.target === "string"));
-    if (half !== undefined) report.did("tenants", `${half} was on its way out of a cluster that is lost: what had been copied is there, and may not be all`);
+    const knowledge = newest === undefined ? { newest: await strays(members, ring, report), bereft: [], givenUp: [] } : knowledgeOf(members.flatMap(({ tenants }) => [...tenants.values()]), names);
+    const [half] = knowledge.bereft.filter(({ tenant }) => members.some(({ tenants }) => typeof tenants.get(tenant)?.target === "string"));
+    if (half !== undefined) report.did("tenants", `${half.tenant} was on its way out of a cluster that is lost: what had been copied is there, and may not be all`);
     await Promise.all(members.map((member) => bring(member, ring, knowledge, report)));
     for (const name of names.filter((one) => !ring.clusters.includes(one))) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
     if (!report.changed) report.found("tenants", `spread over ${ring.clusters.join(", ")} already`);
@@ -142,16 +142,16 @@ function withoutLost(members: readonly Member[], names: readonly string[], ring:
  */
 export function knowledgeOf(records: readonly Known[], names: readonly string[]): Knowledge {
   const lost = (name: string | null): boolean => name !== null && !names.includes(name);
-  const [decided, forgotten, givenUp]: [Settled[], string[], string[]] = [[], [], []];
+  const [decided, bereft, givenUp]: [Settled[], { tenant: string; epoch: number }[], string[]] = [[], [], []];
   for (const { tenant, home, epoch, pinned, target } of newestOf(records)) {
-    if (lost(home)) forgotten.push(tenant);
+    // The next epoch may be that of the cluster that is lost.
+    if (lost(home)) bereft.push({ tenant, epoch: epoch + 2 });
     else if (lost(target)) {
-      // The next epoch may be that of the cluster that is lost.
       decided.push({ tenant, home, epoch: epoch + 2, pinned });
       givenUp.push(tenant);
     } else decided.push({ tenant, home, epoch, pinned });
   }
-  return { newest: decided, forgotten, givenUp };
+  return { newest: decided, bereft, givenUp };
 }
 
 /** The record with the highest epoch of each tenant: what a cluster missed is no owner any more. */
@@ -166,15 +166,19 @@ function newestOf(records: readonly Known[]): Known[] {
 }
 
 /** Records come before the ring: a cluster that has no ring takes no writes at all. */
-async function bring({ name, coordinator, ring: known, tenants }: Member, ring: Ring, { newest, forgotten, givenUp }: Knowledge, report: Report): Promise<void> {
+async function bring({ name, coordinator, ring: known, tenants }: Member, ring: Ring, { newest, bereft, givenUp }: Knowledge, report: Report): Promise<void> {
   const behind = newest.filter(({ tenant, epoch }) => (tenants.get(tenant)?.epoch ?? -1) < epoch);
-  const lost = forgotten.filter((tenant) => tenants.has(tenant));
+  const lost = bereft.filter(({ tenant, epoch }) => (tenants.get(tenant)?.epoch ?? -1) < epoch);
   if (behind.length === 0 && lost.length === 0 && known !== undefined && known.version === ring.version) return;
   await coordinator
     .transaction(async () => {
       // What is decided by these records is there after a crash, whatever is set.
       await coordinator.query("SET LOCAL synchronous_commit = on");
-      if (lost.length > 0) await coordinator.query("DELETE FROM tenancy.tenant WHERE tenant = ANY ($1)", [lost]);
+      await coordinator.query(
+        `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, pinned) SELECT tenant, tenancy.winner(tenant, $3), epoch, 'settled', true FROM unnest($1::text[], $2::bigint[]) AS newer (tenant, epoch)
+         ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, state = 'settled', target = NULL, move = NULL, pinned = true WHERE known.epoch < excluded.epoch`,
+        [lost.map(({ tenant }) => tenant), lost.map(({ epoch }) => epoch), ring.clusters],
+      );
       if (givenUp.length > 0) await coordinator.query("UPDATE tenancy.tenant SET state = 'settled', target = NULL, move = NULL WHERE tenant = ANY ($1)", [givenUp]);
       await coordinator.query(
         `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, pinned) SELECT tenant, home, epoch, 'settled', pinned FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) AS newer (tenant, home, epoch, pinned)

@@ -82,8 +82,9 @@ const OLDEST_WRITER = `
     UNION ALL SELECT format('the prepared transaction %s', gid), prepared FROM pg_prepared_xacts
   ) AS writers ORDER BY since LIMIT 1`;
 
-/** Identities that the old home gives out between the moment that its counter is read and the moment that it is closed. */
-const SEQUENCE_MARGIN = 10_000;
+/** How far a counter of the new home is put ahead of the old one's, and how near it may be before it is: more than either gives out between the moment that it is read and the moment that it is set, or the tenant closed. */
+const SEQUENCE_LEAP = 10_000n;
+const SEQUENCE_LEAD = 5_000n;
 
 /**
  * Moves a tenant to another cluster while it is used. Rows are copied from one snapshot, changes are followed by logical replication, both are verified, then the tenant is closed for some milliseconds, the
@@ -222,7 +223,7 @@ class Move {
     await this.catchUp(source, applier);
     await this.step("caught up");
     await this.verify(sourceNode, source, pairs, writers, applier);
-    await this.copySequences(tables, SEQUENCE_MARGIN);
+    await this.copySequences(tables);
     await this.step("verified");
     await this.calm();
     await this.catchUp(source, applier);
@@ -404,11 +405,11 @@ class Move {
   }
 
   /** Has the new home count on from where the old one is, so that it gives out no identity twice. */
-  private async copySequences(tables: readonly TenantTable[], margin: number): Promise<void> {
-    for (const name of tables.flatMap(({ sequences }) => sequences)) {
+  private async copySequences(tables: readonly TenantTable[]): Promise<void> {
+    for (const name of new Set(tables.flatMap(({ sequences }) => sequences))) {
       const { rows } = await this.from.coordinator.query<{ last: string }>(`SELECT last_value AS last FROM ${name}`);
       const last = BigInt((rows[0] as { last: string }).last);
-      await this.to.coordinator.query(`SELECT setval($1::regclass, $2) FROM ${name} WHERE last_value < $3`, [name, (last + BigInt(margin)).toString(), last.toString()]);
+      await this.to.coordinator.query(`SELECT setval($1::regclass, $2) FROM ${name} WHERE last_value < $3`, [name, (last + SEQUENCE_LEAP).toString(), (last + SEQUENCE_LEAD).toString()]);
     }
   }
 
@@ -423,7 +424,7 @@ class Move {
         await this.step("closed");
         if ((await Promise.all(nodesOf(sides[0]).map((node) => writersAreGone(this.from, node, this.tenant, closed, drainMs)))).every((gone) => gone)) {
           await this.step("drained");
-          await Promise.all([this.pass(source, applier, CLOSED_STEP_MS), this.refuseMoved(this.from, sides[0], spread[0]), this.refuseMoved(this.to, sides[1], spread[1]), this.copySequences(tables, 0)]);
+          await Promise.all([this.pass(source, applier, CLOSED_STEP_MS), this.refuseMoved(this.from, sides[0], spread[0]), this.refuseMoved(this.to, sides[1], spread[1]), this.copySequences(tables)]);
           await this.step("complete");
           await this.give();
           await this.step("decided");
@@ -434,7 +435,7 @@ class Move {
         }
         await this.keepUnderWay(this.from);
       }
-      if (performance.now() > until) throw new TenantError(`transactions that write the tenant were open all the time, for ${patienceMs / 1000} s. End the longest, or try again when there are fewer`);
+      if (performance.now() > until) throw new TenantError(`transactions that write the tenant were open all the time, or a node had not got that it is closed, for ${patienceMs / 1000} s. End the longest, or try again when there are fewer`);
       await delay(Math.min(50 * attempts, 1000));
       await this.catchUp(source, applier);
     }

@@ -5,15 +5,15 @@ const record = (more: Partial<Known>): Known => ({ tenant: "7", home: "a", epoch
 const leaving = (more: Partial<Known>): Known => record({ target: "b", ...more });
 
 test.each<[string, Known[], ReturnType<typeof knowledgeOf>]>([
-  ["the highest epoch is true", [record({ epoch: 3, home: "b", pinned: true }), record({ epoch: 2 })], { newest: [{ tenant: "7", home: "b", epoch: 3, pinned: true }], forgotten: [], givenUp: [] }],
-  ["a move under way changes nothing yet", [record({}), leaving({})], { newest: [{ tenant: "7", home: "a", epoch: 1, pinned: false }], forgotten: [], givenUp: [] }],
-  ["a home that one cluster missed is known", [record({ epoch: 2, home: "b" }), record({})], { newest: [{ tenant: "7", home: "b", epoch: 2, pinned: false }], forgotten: [], givenUp: [] }],
-  ["a tenant of a lost cluster is forgotten, also where its way there was missed", [record({ epoch: 2, home: "lost" }), record({ home: "a" })], { newest: [], forgotten: ["7"], givenUp: [] }],
-  ["a tenant on its way out of a lost cluster is forgotten", [leaving({ home: "lost" })], { newest: [], forgotten: ["7"], givenUp: [] }],
+  ["the highest epoch is true", [record({ epoch: 3, home: "b", pinned: true }), record({ epoch: 2 })], { newest: [{ tenant: "7", home: "b", epoch: 3, pinned: true }], bereft: [], givenUp: [] }],
+  ["a move under way changes nothing yet", [record({}), leaving({})], { newest: [{ tenant: "7", home: "a", epoch: 1, pinned: false }], bereft: [], givenUp: [] }],
+  ["a home that one cluster missed is known", [record({ epoch: 2, home: "b" }), record({})], { newest: [{ tenant: "7", home: "b", epoch: 2, pinned: false }], bereft: [], givenUp: [] }],
+  ["a tenant of a lost cluster begins anew above every epoch that is known, also where its way there was missed", [record({ epoch: 2, home: "lost" }), record({ home: "a" })], { newest: [], bereft: [{ tenant: "7", epoch: 4 }], givenUp: [] }],
+  ["a tenant on its way out of a lost cluster begins anew", [leaving({ home: "lost" })], { newest: [], bereft: [{ tenant: "7", epoch: 3 }], givenUp: [] }],
   [
     "a tenant on its way into a lost cluster stays, with an epoch that is above any of there",
     [record({}), leaving({ target: "lost" })],
-    { newest: [{ tenant: "7", home: "a", epoch: 3, pinned: false }], forgotten: [], givenUp: ["7"] },
+    { newest: [{ tenant: "7", home: "a", epoch: 3, pinned: false }], bereft: [], givenUp: ["7"] },
   ],
 ])("%s", (_, records, expected) => {
   expect(knowledgeOf(records, ["a", "b"])).toEqual(expected);
