@@ -112,10 +112,10 @@ async function shareRecords(sites: readonly Site[]): Promise<void> {
   );
 }
 
-/** The records of a cluster. @param winners only of tenants that live where this ring puts them. */
+/** The records of a cluster. @param winners only of tenants that live where this ring puts them, and that nobody moved by hand. */
 async function settledRecords({ coordinator }: Site, winners?: readonly string[]): Promise<Map<string, Settled>> {
   const { rows } = await coordinator.query<Omit<Settled, "epoch"> & { epoch: string }>({
-    text: "SELECT tenant, home, epoch, pinned FROM tenancy.tenant WHERE state = 'settled' AND move IS NULL AND ($1::text[] IS NULL OR home = tenancy.winner(tenant, $1))",
+    text: "SELECT tenant, home, epoch, pinned FROM tenancy.tenant WHERE state = 'settled' AND move IS NULL AND ($1::text[] IS NULL OR (pinned AND home = tenancy.winner(tenant, $1)))",
     values: [winners ?? null],
     query_timeout: 600_000,
   } as never);
@@ -123,7 +123,7 @@ async function settledRecords({ coordinator }: Site, winners?: readonly string[]
 }
 
 /**
- * Takes away the records that say what the hash says, on every cluster: they would be read by every router for ever. All have to agree, so that no older one comes to light; and each remembers the highest epoch of
+ * Takes away the records that say what the hash says, on every cluster: they would be read by every router for ever. Who was moved by hand keeps its record, which has it stay where it is when the ring changes. All have to agree, so that no older one comes to light; and each remembers the highest epoch of
  * them first, so that what was written before does not pass for news.
  *
  * @param sites all clusters.

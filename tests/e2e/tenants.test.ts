@@ -245,7 +245,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
         }
       };
       await write("m1", "b");
-      for (const refused of [write("m2", "b"), write("m1", "a")]) expect(await refusal(refused)).toMatchObject({ code: "TN004" });
+      for (const [move, home] of [["m2", "b"], ["m1", "a"]] as const) expect(await refusal(write(move, home))).toMatchObject({ code: "TN004" });
     });
 
     test("does not take the writes of a session whose role is replica, nor a TRUNCATE of all", async () => {
@@ -347,6 +347,8 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     const room = rooms["b"] as string;
     for (const step of ["copied", "complete", "decided", "told", "cleaning"] as const) {
       const from = await homeOf(room);
+      // Every client begins with the same ids.
+      await sql(from, `DELETE FROM messages WHERE room_id = ${room} AND user_id = 7`);
       const client = new RoomClient(room, from, sessions);
       const wake = await pausedMover(step, room, other(from), clusters);
       // The sessions with which it holds its locks go first, as they do when its machine sleeps for long.
@@ -575,8 +577,8 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     expect(drained.stdout).toContain("Cluster a owns no tenants any more");
     expect(await sql("b", "SELECT count(*)::int AS count FROM messages")).toEqual([{ count: total }]);
     expect(await sql("b", "SELECT home, count(*)::int FROM tenancy.tenant WHERE home = 'a' GROUP BY 1")).toEqual([]);
-    // All live where the only cluster of the ring is.
-    expect(await sql("b", "SELECT FROM tenancy.tenant")).toEqual([]);
+    // All live where the only cluster of the ring is: what says no more than that is gone, and who was moved by hand stays where the ring changes.
+    expect(await sql("b", "SELECT FROM tenancy.tenant WHERE pinned")).toEqual([]);
     project.configure({ clusters: { b: { workers: WORKERS, port: ports.b } } });
     expect(await project.up()).toMatchObject({ delete: expect.any(Number) as number });
     expect(docker("ps", "--format", "{{.Names}}")).not.toContain(`${prefix}coord_a`);

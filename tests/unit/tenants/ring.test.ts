@@ -38,7 +38,7 @@ test("a change of the ring that is everywhere is not made again", async () => {
   expect(done).toEqual([]);
 });
 
-const record = (tenant: string, epoch: number): Row => ({ tenant, home: "a", epoch: String(epoch), pinned: false });
+const record = (tenant: string, epoch: number): Row => ({ tenant, home: "a", epoch: String(epoch), pinned: true });
 
 test("records that say what the hash says go where all clusters agree, once every cluster remembers their epoch", async () => {
   const done: unknown[][] = [];
