@@ -112,10 +112,10 @@ async function shareRecords(sites: readonly Site[]): Promise<void> {
   );
 }
 
-/** The records of a cluster. @param winners only of tenants that live where this ring puts them, and that nobody moved by hand. */
+/** The records of a cluster. @param winners only of tenants that live where this ring puts them. */
 async function settledRecords({ coordinator }: Site, winners?: readonly string[]): Promise<Map<string, Settled>> {
   const { rows } = await coordinator.query<Omit<Settled, "epoch"> & { epoch: string }>({
-    text: "SELECT tenant, home, epoch, pinned FROM tenancy.tenant WHERE state = 'settled' AND move IS NULL AND ($1::text[] IS NULL OR (pinned AND home = tenancy.winner(tenant, $1)))",
+    text: "SELECT tenant, home, epoch, pinned FROM tenancy.tenant WHERE state = 'settled' AND move IS NULL AND ($1::text[] IS NULL OR home = tenancy.winner(tenant, $1))",
     values: [winners ?? null],
     query_timeout: 600_000,
   } as never);
@@ -133,8 +133,12 @@ export async function pruneRecords(sites: readonly Site[]): Promise<number> {
   const rings = await Promise.all(sites.map(ringOf));
   const [ring] = rings as [Ring];
   if (rings.some(({ version, next }) => version !== ring.version || next !== null)) return 0;
-  const [first, ...others] = (await Promise.all(sites.map((site) => settledRecords(site, ring.clusters)))) as [Map<string, Settled>, ...Map<string, Settled>[]];
-  const alike = [...first.values()].filter(({ tenant, home, epoch }) => others.every((records) => records.get(tenant)?.home === home && records.get(tenant)?.epoch === epoch));
+  const known = new Map(await Promise.all(sites.map(async (site) => [site.name, await settledRecords(site, ring.clusters)] as const)));
+  const [first = new Map<string, Settled>(), ...others] = known.values();
+  // Its home knows whether it was moved by hand.
+  const alike = [...first.values()].filter(
+    ({ tenant, home, epoch }) => known.get(home)?.get(tenant)?.pinned === true && others.every((records) => records.get(tenant)?.home === home && records.get(tenant)?.epoch === epoch),
+  );
   if (alike.length === 0) return 0;
   const highest = alike.reduce((most, { epoch }) => Math.max(most, epoch), 0);
   await Promise.all(sites.map(({ coordinator }) => coordinator.query("UPDATE tenancy.horizon SET epoch = $1 WHERE epoch < $1", [highest])));
