@@ -3,6 +3,7 @@ import { isGuarded } from "../config/guarded";
 import { objectiveProblems } from "../config/objectives";
 import { cutOffMembers } from "../topology/cutOff";
 import { toMebibytes } from "../config/size";
+import { hindranceWarning } from "../tenants/hindrances";
 import { containersOf, holderName, patroniGroups, type ContainerPlan, type PatroniPlan } from "../topology/plan";
 import type { CitusStatus, RegisteredNode } from "./citusStatus";
 import { fencerWarning } from "./fencerWarning";
@@ -230,7 +231,7 @@ function tenancyWarnings({ name }: Stack, { cluster, tenancy }: CitusStatus): st
     ...(ring.length === 0 ? [`${cluster} takes no writes of tenants before it is told which are its own: npm run up -- ${name} tells it.`] : []),
     ...(changing ? [`${cluster} has begun to spread tenants anew: npm run tenant -- rebalance ${name} ends that.`] : []),
     ...(unsettled > 0 ? [`${cluster} has ${unsettled} ${unsettled === 1 ? "tenant" : "tenants"} on the way: npm run tenant -- recover ${name} ends moves that stopped.`] : []),
-    ...hindrances.map((hindrance) => `No tenant can be moved from ${cluster} or to it. ${hindrance}.`),
+    ...hindrances.map((hindrance) => hindranceWarning(cluster, hindrance)),
   ];
 }
 

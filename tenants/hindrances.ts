@@ -53,6 +53,11 @@ export async function hindrancesOf(coordinator: Client): Promise<string[]> {
   return rows.map(sentence);
 }
 
+/** One of {@link hindrancesOf} as a warning of its own. */
+export function hindranceWarning(cluster: string, hindrance: string): string {
+  return `No tenant can be moved from ${cluster} or to it. ${hindrance}.`;
+}
+
 /** What a hindrance is, and the way out of it. */
 export function sentence({ kind, name, about }: Hindrance): string {
   switch (kind) {

@@ -2,7 +2,7 @@ import { escapeLiteral } from "pg";
 import { Breather } from "./breather";
 import { writersAreGone } from "./fenceLock";
 import { writeAs, type Site } from "./site";
-import { tenantShards, tenantTables } from "./tenantTables";
+import { nodesOf, tenantShards, tenantTables } from "./tenantTables";
 import { TenantError } from "./tenantError";
 
 /** Small enough to hold nobody up, large enough to be quick. */
@@ -21,9 +21,8 @@ const END_TIMEOUT_MS = 10_000;
  */
 export async function deleteLeftovers(site: Site, tenant: string, move: string): Promise<number> {
   const shards = await tenantShards(site, await tenantTables(site), tenant);
-  const nodes = [...new Set(shards.flatMap(({ placements }) => placements.map(({ node }) => node)))];
   const counts = await Promise.all(
-    nodes.map(async (name) => {
+    nodesOf(shards).map(async (name) => {
       const session = await site.node(name);
       await writeAs(session, move);
       if (!(await writersAreGone(site, name, tenant, { move, state: "settled" }, END_TIMEOUT_MS))) {
@@ -53,6 +52,5 @@ export function publicationOf(move: string): string {
 /** Drops what a move left on the workers that it may have read from. */
 export async function dropPublications(site: Site, tenant: string, move: string): Promise<void> {
   const shards = await tenantShards(site, await tenantTables(site), tenant);
-  const nodes = [...new Set(shards.flatMap(({ placements }) => placements.map(({ node }) => node)))];
-  await Promise.all(nodes.map(async (name) => (await site.node(name)).query(`DROP PUBLICATION IF EXISTS ${publicationOf(move)}`)));
+  await Promise.all(nodesOf(shards).map(async (name) => (await site.node(name)).query(`DROP PUBLICATION IF EXISTS ${publicationOf(move)}`)));
 }

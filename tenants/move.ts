@@ -14,7 +14,7 @@ import { announce, horizonOf, recordOf, ringOf, winnerOf, writeRecord, type Reco
 import { lockMover, newestRecord, newMove, settle } from "./settle";
 import { abandon, messageOf, Site, writeAs } from "./site";
 import { TenantError } from "./tenantError";
-import { canonicalTenant, commonNodes, placementsOf, refuseUnlike, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
+import { canonicalTenant, commonNodes, nodesOf, placementsOf, refuseUnlike, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
 
 /** What a move does, in this order. */
 export type MoveStep = "announced" | "emptied" | "copied" | "caught up" | "verified" | "closed" | "drained" | "complete" | "decided" | "opened" | "told" | "cleaned";
@@ -156,11 +156,6 @@ async function giverOf(sites: readonly Site[], clusters: readonly ClusterAccess[
   const site = sites.find(({ name }) => name === home);
   if (site === undefined) throw new TenantError(`Tenant ${tenant} lives in cluster ${home}, which does not answer. Bring it back, or wait until it is`);
   return site;
-}
-
-/** The workers that have a copy of one of the shards. */
-function nodesOf(shards: readonly TenantShard[]): string[] {
-  return [...new Set(shards.flatMap(({ placements }) => placements.map(({ node }) => node)))];
 }
 
 /** Which tables are distributed in a cluster, as one text to compare: rows of a new one would stay behind. */

@@ -107,6 +107,11 @@ export function placementsOf(shards: readonly TenantShard[]): string {
   return shards.map(({ shardId, placements }) => `${shardId}: ${placements.map(({ id, node }) => `${id}@${node}`).join(" ")}`).join(", ");
 }
 
+/** The workers that have a copy of one of the shards. */
+export function nodesOf(shards: readonly TenantShard[]): string[] {
+  return [...new Set(shards.flatMap(({ placements }) => placements.map(({ node }) => node)))];
+}
+
 /** The worker that has a copy of every table's shard: colocated shards are together. @throws {@link TenantError} if there is none. */
 export function commonNodes(site: string, shards: readonly TenantShard[]): string[] {
   const [first, ...rest] = shards.map(({ placements }) => placements.map(({ node }) => node));

@@ -142,6 +142,7 @@ function quoted(identifier: string): string {
  */
 function triggerBody(column: string): string {
   const [id, previous] = [`changed.${quoted(column)}::text`, `previous.${quoted(column)}::text`];
+  const written = `(SELECT ${id} FROM changed UNION ALL SELECT ${previous} FROM previous) AS written (id)`;
   return `
 DECLARE
   wanted text;
@@ -149,7 +150,7 @@ DECLARE
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     -- Citus lets nobody change a row's tenant, but it does not see who writes into a shard.
-    SELECT min(id COLLATE "C"), max(id COLLATE "C") INTO wanted, last FROM (SELECT ${id} FROM changed UNION ALL SELECT ${previous} FROM previous) AS written (id);
+    SELECT min(id COLLATE "C"), max(id COLLATE "C") INTO wanted, last FROM ${written};
   ELSE
     SELECT min(${id} COLLATE "C"), max(${id} COLLATE "C") INTO wanted, last FROM changed;
   END IF;
@@ -158,7 +159,7 @@ BEGIN
       RETURN NULL;
     END IF;
   ELSIF wanted IS NOT NULL AND TG_OP = 'UPDATE' THEN
-    PERFORM tenancy.admit_all((SELECT array_agg(DISTINCT id) FROM (SELECT ${id} FROM changed UNION ALL SELECT ${previous} FROM previous) AS written (id)));
+    PERFORM tenancy.admit_all((SELECT array_agg(DISTINCT id) FROM ${written}));
   ELSIF wanted IS NOT NULL THEN
     PERFORM tenancy.admit_all((SELECT array_agg(DISTINCT ${id}) FROM changed));
   END IF;

@@ -1,5 +1,5 @@
 import colors from "picocolors";
-import { hindrancesOf } from "../../tenants/hindrances";
+import { hindrancesOf, hindranceWarning } from "../../tenants/hindrances";
 import { openSites } from "../../tenants/move";
 import { planMoves, type PlannedMove } from "../../tenants/plan";
 import { newestRing } from "../../tenants/ring";
@@ -25,7 +25,7 @@ export async function plan(words: readonly string[], { add, remove, json }: Plan
   const { moves, now, hindrances } = await explained(async () => {
     const sites = await openSites(clusters, "citus-sharding tenant", names);
     try {
-      const found = await Promise.all(sites.map(async ({ name, coordinator }) => (await hindrancesOf(coordinator)).map((hindrance) => `No tenant can be moved from ${name} or to it. ${hindrance}.`)));
+      const found = await Promise.all(sites.map(async ({ name, coordinator }) => (await hindrancesOf(coordinator)).map((hindrance) => hindranceWarning(name, hindrance))));
       return { moves: await planMoves(sites, ring), now: await newestRing(sites), hindrances: found.flat() };
     } finally {
       for (const site of sites) site.close();
