@@ -124,6 +124,7 @@ class Electorate:
         self.file = os.path.join(data_directory, "patroni.electorate.json")
         self.path = path
         self.known = None
+        self.timeline_elsewhere = 0  # the newest one that those who decided knew of, when etcd had forgotten who they are
 
     def remember(self, ha):
         """Keeps up with /sync, and forgets where synchronous replication was switched off."""
@@ -139,7 +140,7 @@ class Electorate:
             before = (self.load() or {}).get("members", {})
             addresses = {member.name: member.api_url for member in cluster.members if member.api_url}
             members = {name: addresses.get(name) or before.get(name, "") for name in sorted(cluster.sync.members)}
-            current = {"path": self.path, "members": members}
+            current = {"path": self.path, "members": members, "timeline": cluster.sync.timeline}
             if current != self.known or not os.path.exists(self.file):
                 self.write(current)
                 self.known = current
@@ -156,6 +157,11 @@ class Electorate:
             return None
         except (OSError, ValueError, KeyError, TypeError):
             return {"path": "", "members": {}}
+
+    @property
+    def newest_timeline(self):
+        """The newest timeline that is known to be taken, for the day on which etcd has forgotten that as well."""
+        return max(self.timeline_elsewhere, (self.load() or {}).get("timeline", 0))
 
     def write(self, content):
         temporary = f"{self.file}.new"
@@ -188,6 +194,7 @@ class Electorate:
             if is_ahead(status, timeline, position):
                 logger.info("%s has more than this member", status.member.name)
                 return False
+            self.timeline_elsewhere = max(self.timeline_elsewhere, status.timeline or 0, status.data.get("wal_timeline") or 0)
         return True
 
 

@@ -7,16 +7,43 @@ import pathlib
 import sys
 
 CHANGES = {
+    # /sync says which numbers of timelines are taken, whoever writes it.
+    "dcs/__init__.py": [
+        ("    sync_standby: Optional[str]\n    quorum: int\n", "    sync_standby: Optional[str]\n    quorum: int\n    timeline: int = 0\n"),
+        (
+            "int(quorum) if leader and quorum else 0)\n        except",
+            "int(quorum) if leader and quorum else 0, int(value.get('timeline') or 0))\n        except",
+        ),
+        (
+            "        self._cluster: Optional[Cluster] = None\n",
+            "        self._cluster: Optional[Cluster] = None\n        self.newest_timeline = 0\n",
+        ),
+        (
+            "            self._cluster = cluster\n",
+            "            self._cluster = cluster\n            self.newest_timeline = max(self.newest_timeline, cluster.sync.timeline)\n",
+        ),
+        (
+            "        sync_value = self.sync_state(leader, sync_standby, quorum)\n",
+            "        sync_value = {**self.sync_state(leader, sync_standby, quorum), 'timeline': self.newest_timeline}\n",
+        ),
+    ],
     "postgresql/__init__.py": [
         # A member that is still replaying its own log says position 0: its vote is not counted, and it is no candidate.
         (
             "class Postgresql(object):\n",
-            "from ..election import REPLAYING\n\n\nclass Postgresql(object):\n",
+            "from ..election import REPLAYING\nfrom ..timelines import forget_unused\n\n\nclass Postgresql(object):\n",
+        ),
+        # Numbers that were skipped for a promotion that did not come about.
+        (
+            "        self.config.check_directories()\n        self.config.write_postgresql_conf(configuration)\n",
+            "        self.config.check_directories()\n        forget_unused(self.wal_dir)\n        self.config.write_postgresql_conf(configuration)\n",
         ),
         (
             '"pg_catalog.pg_{0}_{1}_diff(pg_catalog.pg_last_{0}_replay_{1}(), \'0/0\')::bigint, "\n',
             '"CASE WHEN " + REPLAYING + " THEN 0 ELSE pg_catalog.pg_{0}_{1}_diff(pg_catalog.pg_last_{0}_replay_{1}(), \'0/0\')::bigint END, "\n',
         ),
+        # A timeline's number may be more than one above that of the timeline that it comes from.
+        ("                if history[-1][0] == timeline - 1:\n", "                if history[-1][0] < timeline:\n"),
         # Pauses of a second in a hand-over, during which nobody takes writes. After each, Patroni asks for what it waited for (what standbys have
         # received, PostgreSQL's state, who leads) and does without it or asks again, so that shorter ones give up no check.
         ("\nSTOP_POLLING_INTERVAL = 1\n", "\nSTOP_POLLING_INTERVAL = 0.05\n"),
@@ -77,7 +104,20 @@ CHANGES = {
     ],
     "postgresql/rewind.py": [
         # A data directory whose files are being brought is not started, and says nothing, if that is interrupted.
-        ("from ..dcs import Leader, RemoteMember\n", "from ..dcs import Leader, RemoteMember\nfrom ..election import begins, rewind_ended\n"),
+        ("from ..dcs import Leader, RemoteMember\n", "from ..dcs import Leader, RemoteMember\nfrom ..election import begins, rewind_ended\nfrom ..timelines import forget, strays\n"),
+        # A member does not aim at a timeline that its leader does not come from.
+        ("        self._checkpoint_task_lock = Lock()\n", "        self._checkpoint_task_lock = Lock()\n        self._strays: List[str] = []\n"),
+        (
+            "            self._log_primary_history(history, i)\n",
+            "            if not need_rewind:\n"
+            "                self._strays = strays(self._postgresql.wal_dir, local_timeline, {primary_timeline, *(parent for parent, _, _ in history)})\n"
+            "                if self._postgresql.is_running():\n"
+            "                    need_rewind = bool(self._strays)\n"
+            "                else:\n"
+            "                    forget(self._strays)\n"
+            "            self._log_primary_history(history, i)\n",
+        ),
+        ("        if self.pg_rewind(r):\n", "        if self.pg_rewind(r):\n            forget(self._strays)\n"),
         (
             "        cmd.extend(['-D', self._postgresql.data_dir, '--source-server', dsn])\n",
             "        cmd.extend(['--progress', '-D', self._postgresql.data_dir, '--source-server', dsn])\n",
@@ -107,24 +147,25 @@ CHANGES = {
         ),
     ],
     "ha.py": [
-        ("from . import global_config, psycopg, thread_pool\n", "from . import election, global_config, psycopg, thread_pool\n"),
+        ("from . import global_config, psycopg, thread_pool\n", "from . import election, global_config, psycopg, thread_pool, timelines\n"),
         (
             "        self._failsafe = Failsafe(patroni.dcs)\n",
             "        self._failsafe = Failsafe(patroni.dcs)\n"
             "        self.failsafe_token: Optional[str] = None\n"
             "        self.failsafe_told: Dict[str, str] = {}\n"
-            "        self._electorate = election.Electorate(self.state_handler.data_dir, self.dcs.client_path(''))\n",
+            "        self.electorate = election.Electorate(self.state_handler.data_dir, self.dcs.client_path(''))\n"
+            "        self.taken_timeline = 0\n",
         ),
         # Who decides is remembered with the data.
         (
             "                self.state_handler.reset_cluster_info_state(self.cluster, self.patroni)\n            except Exception as exc1:\n",
-            "                self.state_handler.reset_cluster_info_state(self.cluster, self.patroni)\n                self._electorate.remember(self)\n                election.waits_for_standbys(self)\n            except Exception as exc1:\n",
+            "                self.state_handler.reset_cluster_info_state(self.cluster, self.patroni)\n                timelines.remembers(self)\n                self.electorate.remember(self)\n                election.waits_for_standbys(self)\n            except Exception as exc1:\n",
         ),
         (
             "        all_known_members = self.old_cluster.members\n",
-            "        remembered = self._electorate.load() if self.cluster.sync.is_empty else None\n"
+            "        remembered = self.electorate.load() if self.cluster.sync.is_empty else None\n"
             "        if remembered is not None:\n"
-            "            return self._electorate.elects(self, remembered)\n\n"
+            "            return self.electorate.elects(self, remembered)\n\n"
             "        all_known_members = self.old_cluster.members\n",
         ),
         # Positions are compared by timeline first, and only of members that know their own.
@@ -167,16 +208,23 @@ CHANGES = {
             "            # is data directory empty?\n",
             "            if election.is_incomplete(self.state_handler.data_dir):\n                return election.start_again(self)\n\n            # is data directory empty?\n",
         ),
-        # /sync names the next leader before it takes a write: until then the one before could lead alone.
+        # /sync names the next leader before it takes a write: until then the one before could lead alone. And it names the number of its timeline.
         (
             "                sync.discard(self.state_handler.name)\n        else:\n",
             "                sync.discard(self.state_handler.name)\n"
-            "            if not self.cluster.sync.leader_matches(self.state_handler.name) and not self.dcs.write_sync_state(\n"
-            "                    self.state_handler.name, sync, self.cluster.sync.quorum, version=self.cluster.sync.version):\n"
+            "            if not timelines.take(self, sync, self.cluster.sync.quorum):\n"
             "                return False\n"
-            "        elif self.is_quorum_commit_mode() and not self.dcs.write_sync_state(self.state_handler.name, None, 0, version=self.cluster.sync.version):\n"
+            "        elif self.is_quorum_commit_mode() and not timelines.take(self, None, 0):\n"
             "            return False\n"
             "        else:\n",
+        ),
+        (
+            "                    self.notify_mpp_coordinator('before_promote')\n",
+            "                    self.notify_mpp_coordinator('before_promote')\n                    timelines.skip(self.state_handler, self.taken_timeline)\n",
+        ),
+        (
+            "cluster_history[-1][0] != primary_timeline - 1 or",
+            "cluster_history[-1][0] != timelines.parent(self.state_handler.wal_dir, primary_timeline) or",
         ),
         # Whoever took the lead on what is not so any more stands for election again.
         (

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { docker, eventually, Project, query } from "./project";
 
@@ -259,6 +260,39 @@ describe("examples/ha-postgres", () => {
     expect(await query(uri, "select count(*)::int as count from halfway")).toEqual([[{ count: 100 }]]);
     expect(leader()).not.toBe(behind);
     docker("start", before);
+    await atFullStrength();
+  });
+
+  test("a timeline that died with its leader before anybody heard of it keeps its number, and its leader comes back without it", async () => {
+    await atFullStrength();
+    const before = leader();
+    const standbys = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).filter((name) => name !== before);
+    const inData = (member: string, script: string): readonly string[] => ["exec", member, "bash", "-c", `cd /var/lib/postgresql/data/pgdata && ${script}`];
+    const sql = (member: string, statement: string): string => docker("exec", member, "psql", "-U", "postgres", "-XAtqc", statement);
+    const timeline = async (): Promise<number> => Number((await query(uri, "select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as number"))[0]?.[0]?.["number"]);
+    const next = (await timeline()) + 1;
+    const history = `pg_wal/${next.toString(16).toUpperCase().padStart(8, "0")}.history`;
+    // Nobody receives from whoever is promoted now, and its Patroni stands still from the moment in which its timeline begins.
+    for (const standby of standbys) docker(...inData(standby, "sed -i '1i host replication all all reject' pg_hba.conf && psql -U postgres -XAtqc 'select pg_reload_conf()'"));
+    const patroni = "for p in /proc/[0-9]*; do [[ $(tr '\\0' ' ' <$p/cmdline) == */patroni\\ /etc/patroni* ]] && kill -STOP ${p#/proc/}; done";
+    const watchers = standbys.map((standby) => spawn("docker", inData(standby, `until [[ -e ${history} ]]; do sleep 0.01; done; ${patroni}; true`), { stdio: "ignore" }));
+    const promoted = Promise.race(watchers.map((watcher, place) => once(watcher, "exit").then(() => standbys[place] as string)));
+    docker("kill", before);
+    const dead = await promoted;
+    await eventually(10_000, () => Promise.resolve(expect(sql(dead, "set synchronous_commit = local; insert into kept select 3000000 + generate_series(1, 100); select count(*) from kept where id > 3000000")).toBe("100")));
+    docker("kill", dead);
+    for (const watcher of watchers) watcher.kill();
+    const other = standbys.find((standby) => standby !== dead) as string;
+    docker(...inData(other, "sed -i '1d' pg_hba.conf && psql -U postgres -XAtqc 'select pg_reload_conf()'"));
+    docker("start", before);
+    await secondsToWrite();
+    expect(await timeline()).toBeGreaterThan(next);
+    docker("start", dead);
+    await atFullStrength();
+    expect(sql(dead, "select pg_is_in_recovery(), (select count(*) from kept where id > 3000000)")).toBe("t|0");
+    expect(said(dead, "60s")).toMatch(/pg_rewind exit code=0/);
+    // What comes afterwards reaches everybody, also after another start.
+    docker("restart", other, dead);
     await atFullStrength();
   });
 
