@@ -75,8 +75,11 @@ export const SLOW_CONNECT_MS = 1000;
  * that ends before it hears of the outcome shows the write when prepared transactions are resolved, every
  * `citus.recover_2pc_interval` of 5 s. Its rows stay locked until then, so that no write builds on the older value: one write
  * may be unseen, and not two. With one placement a write to one shard is committed in one phase, and nothing may stay unseen.
+ * Time in which the whole cluster acknowledged no increment does not count: nobody resolves anything while it is away.
  */
 export const LATE_MS = 7000;
+/** Without an acknowledged increment for longer than this a cluster was away. */
+const SILENCE_MS = 1000;
 const MOST_EXAMPLES = 10;
 const NO_ROWS: RowCounts = { rows: {} };
 
@@ -122,6 +125,8 @@ export class Checker {
   /** The last move of each shard, if it was acknowledged. */
   private readonly moves = new Map<string, Moved | undefined>();
   private readonly counters = new Map<string, Counter>();
+  /** When each cluster last acknowledged an increment, and when it did not for long. */
+  private readonly answers = new Map<string, { readonly last: number; readonly silences: { readonly from: number; readonly until: number }[] }>();
   /** How many placements shards have, as far as the history tells. */
   private copies: number | undefined;
   private rewritten = 0;
@@ -217,6 +222,7 @@ export class Checker {
     if (outcome === "unknown") counter.unknown += 1;
     if (outcome !== "ok") return;
     counter.acknowledged += 1;
+    this.answered(key, at + ms);
     if (before === undefined || after === undefined) return;
     const found = (violation: Violation, sentence: string): void => this.find(violation, { key, client, at, sentence });
     if (after !== before + 1) found("wrongSteps", `should have written ${before + 1} after it read ${before}, wrote ${after}`);
@@ -269,7 +275,7 @@ export class Checker {
     if (known === undefined || value >= known) return;
     const since = watermark.exceeded(value) ?? at;
     if (endpoint === "leader") {
-      if (this.mayBeUnseen(value, known) && at - since <= LATE_MS && this.faults.some(({ from, until }) => from <= since && since <= until)) {
+      if (this.mayBeUnseen(value, known) && at - since - this.away(key, since, at) <= LATE_MS && this.faults.some(({ from, until }) => from <= since && since <= until)) {
         this.late.reads += 1;
         this.late.ms = Math.max(this.late.ms, at - since);
         return;
@@ -278,6 +284,21 @@ export class Checker {
     }
     this.staleness.increments = Math.max(this.staleness.increments, known - value);
     this.staleness.ms = Math.max(this.staleness.ms, at - since);
+  }
+
+  /** Keeps the times in which a counter's cluster answered nobody. */
+  private answered(key: string, at: number): void {
+    const cluster = clusterOf(key);
+    const answers = this.answers.get(cluster) ?? { last: at, silences: [] };
+    if (at - answers.last > SILENCE_MS) answers.silences.push({ from: answers.last, until: at });
+    this.answers.set(cluster, { ...answers, last: Math.max(at, answers.last) });
+  }
+
+  /** For how long of a time a counter's cluster answered nobody, in milliseconds; what goes on then counts while a fault does, which heals when everything takes writes. */
+  private away(key: string, from: number, until: number): number {
+    const { last, silences } = this.answers.get(clusterOf(key)) ?? { last: until, silences: [] };
+    const goesOn = this.faults.some((fault) => fault.from <= until && until <= fault.until) && until - last > SILENCE_MS ? [{ from: last, until }] : [];
+    return [...silences, ...goesOn].reduce((sum, silence) => sum + Math.max(0, Math.min(until, silence.until) - Math.max(from, silence.from)), 0);
   }
 
   /** Whether two placements of which one has not heard of the last write yet explain a read. Histories that do not tell how many there are get the benefit of the doubt. */
@@ -426,4 +447,9 @@ function seconds(ms: number): string {
 function* both(first: FoundRows, second: FoundRows): Generator<string> {
   yield* first.keys();
   yield* second.keys();
+}
+
+/** The cluster of a counter by its name, `a:3`. */
+function clusterOf(key: string): string {
+  return key.slice(0, Math.max(0, key.lastIndexOf(":")));
 }

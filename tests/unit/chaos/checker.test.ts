@@ -100,6 +100,16 @@ describe("reads", () => {
     expect(found([increment(0, 0), increment(1, 10), ...events, final({ counters })])).toEqual(expected);
     expect(verdict.late).toEqual(late);
   });
+  test("after the whole cluster was away are late for as long as they would be without that", () => {
+    const away = [increment(0, 0), increment(1, 10), ...later, increment(0, 9020, { counter: "d" })];
+    const both = { c: 3, d: 1 };
+    expect(found([...away, read(2, 16025), final({ counters: both })])).toEqual({});
+    expect(found([...away, read(2, 16025.1), final({ counters: both })])).toEqual({ staleReads: 1 });
+    const lasting = [increment(0, 0), increment(1, 10), fault(1, 16), increment(2, 20)];
+    expect(found([...lasting, read(2, 9000), healed(1, 9500), final({ counters })])).toEqual({});
+    expect(found([...lasting, healed(1, 40), read(2, 9000), final({ counters })])).toEqual({ staleReads: 1 });
+    expect(found([...away.slice(0, -1), increment(0, 9020, { counter: "b:d" }), read(2, 16025), final({ counters: { c: 3, "b:d": 1 } })])).toEqual({ staleReads: 1 });
+  });
 
   test("from standbys tell how far those are behind: in increments, and since the value was overtaken", () => {
     expect(check([...written, read(1, 40, { endpoint: "standbys" }), read(3, 50, { endpoint: "standbys" }), final({ counters })]).staleness).toEqual({ increments: 2, ms: 25 });
