@@ -52,9 +52,40 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
     for (const tables of await sparseTables(session)) await copy(session, tables, progress, stallMs);
     const [left] = await sparseTables(session);
     if (left !== undefined) throw new Error(`${left.missing} shards of ${left.table} still have fewer than ${left.factor} placements`);
+    const superseded = await leaveToCleanup(session);
+    if (superseded > 0) progress.did(`left ${superseded} tables of shards that are on other workers now to Citus' cleanup`);
   } finally {
     abandon(session);
   }
+}
+
+/** The tables of shards, by their names, on the node where it runs: whatever ends like one. */
+const LIKE_SHARDS = "SELECT coalesce(json_agg(format('%I.%I', nspname, relname)), '[]') FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p') AND relname ~ '_[0-9]{1,18}$'";
+
+/**
+ * Leaves tables to Citus' cleanup that shards have on workers without a placement of them: those of a worker that was away, whose shards were copied to
+ * another one meanwhile. What is being copied or moved has a record of its own from before its table is there until its placement is, so that names
+ * are asked for first, and records and placements in a later statement.
+ *
+ * @returns how many there were.
+ */
+async function leaveToCleanup(session: Client): Promise<number> {
+  const found = await session.query<{ group: number; names: string }>(
+    "SELECT groupid AS \"group\", result AS names FROM run_command_on_workers($1) JOIN pg_dist_node USING (nodename, nodeport) WHERE success",
+    [LIKE_SHARDS],
+  );
+  const names = found.rows.flatMap(({ group, names: own }) => (JSON.parse(own) as string[]).map((name) => ({ group, name })));
+  const { rowCount } = await session.query(
+    `INSERT INTO pg_dist_cleanup (record_id, operation_id, object_type, object_name, node_group_id, policy_type)
+     SELECT nextval('pg_dist_cleanup_recordid_seq'), nextval('pg_dist_operationid_seq'), 1, name, "group", 2
+     FROM json_to_recordset($1) AS found ("group" int, name text)
+       JOIN pg_dist_shard s ON s.shardid = substring(name FROM '_([0-9]{1,18})"?$')::bigint AND name = shard_name(logicalrelid, shardid, false)
+       JOIN pg_dist_partition d USING (logicalrelid)
+     WHERE d.partmethod = 'h' AND NOT EXISTS (SELECT FROM pg_dist_placement p WHERE p.shardid = s.shardid AND groupid = "group")
+       AND NOT EXISTS (SELECT FROM pg_dist_cleanup WHERE object_name = name AND node_group_id = "group")`,
+    [JSON.stringify(names)],
+  );
+  return rowCount ?? 0;
 }
 
 /** Gives every shard of a table, and those colocated with it, the placements that it lacks. */

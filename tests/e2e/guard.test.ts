@@ -138,6 +138,32 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("copies of shards and the g
     expect(await differing()).toEqual([]);
   });
 
+  test("a worker that was away keeps no table of a shard that was copied to another one", async () => {
+    await isWhole();
+    await sql("create table uneven (key int primary key)");
+    await sql("select create_distributed_table('uneven', 'key', colocate_with := 'none', shard_count := 4)");
+    const uneven = (): Promise<Record<string, unknown>[]> => sql("select shardid, array_agg(nodename order by nodename) as places from citus_shards where table_name = 'uneven'::regclass group by 1 order by 1");
+    // All on two workers: the one that comes back and the third one are as empty, and Citus copies to both.
+    for (const { shardid, places } of await uneven()) {
+      if (!(places as string[]).includes(`${PREFIX}worker2`)) continue;
+      const to = ["worker1", "worker3"].map((name) => `${PREFIX}${name}`).find((name) => !(places as string[]).includes(name)) as string;
+      await sql(`select citus_move_shard_placement(${String(shardid)}, '${PREFIX}worker2', 5432, '${to}', 5432, 'block_writes')`);
+    }
+    docker("kill", `${PREFIX}worker1`);
+    await eventually(30_000, async () => expect(await workers()).toMatchObject({ [`${PREFIX}worker1`]: false }));
+    docker("start", `${PREFIX}worker1`);
+    await isWhole();
+    await eventually(60_000, async () => {
+      const places = await uneven();
+      expect(places.map(({ places: own }) => (own as string[]).length)).toEqual([2, 2, 2, 2]);
+      expect(JSON.stringify(places)).toContain(`${PREFIX}worker2`);
+      const there = await sql("select nodename, result from run_command_on_workers('select string_agg(relname, '','') from pg_class where relname ~ ''^uneven_[0-9]+$''') join pg_dist_node using (nodename, nodeport)");
+      const found = there.flatMap(({ nodename, result }) => (result as string).split(",").map((name) => `${String(nodename)} ${name}`));
+      expect(found.sort()).toEqual(places.flatMap(({ shardid, places: own }) => (own as string[]).map((node) => `${node} uneven_${String(shardid)}`)).sort());
+    });
+    await sql("drop table uneven");
+  });
+
   test("a worker that is back is taken back as soon as a dead one with the only copies is there: Citus activates none before", async () => {
     await isWhole();
     docker("pause", `${PREFIX}worker1`);
