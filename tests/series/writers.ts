@@ -1,10 +1,14 @@
 import { randomInt } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "../../cli/connections";
 
 /** Rows in one question of those that are still there. */
 const ROWS_A_QUESTION = 5000;
 /** A session that waits for a dead server is given up. */
 const GIVE_UP_MS = 5000;
+/** How long rows are asked for again where a session ends on the way, and the pause in between. */
+const ASK_AGAIN_MS = 30_000;
+const PAUSE_MS = 500;
 /** The highest that there are random whole numbers to. */
 const HIGHEST_ID = 2 ** 48 - 1;
 
@@ -50,18 +54,19 @@ export class Writers {
     return this.acknowledged;
   }
 
-  /** How many of acknowledged rows are not there. */
+  /** How many of acknowledged rows are not there. A stack that was just booted may end a session: it is asked again. */
   async missing(acknowledged: readonly Acknowledged[]): Promise<number> {
     let missing = 0;
     for (const uri of this.uris) {
       const ids = acknowledged.filter((row) => row.uri === uri).map(({ id }) => id);
-      const client = await connect(uri);
-      for (let from = 0; from < ids.length; from += ROWS_A_QUESTION) {
-        const asked = ids.slice(from, from + ROWS_A_QUESTION);
-        const { rows } = await client.query<{ count: number }>("SELECT count(*)::int AS count FROM sharding.boots WHERE id = ANY($1::bigint[])", [asked]);
-        missing += asked.length - (rows[0]?.count ?? 0);
+      for (const endsAt = performance.now() + ASK_AGAIN_MS; ; await delay(PAUSE_MS)) {
+        const found = await present(uri, ids).catch((error: unknown) => {
+          if (performance.now() > endsAt) throw error;
+        });
+        if (found === undefined) continue;
+        missing += ids.length - found;
+        break;
       }
-      await client.end();
     }
     return missing;
   }
@@ -80,5 +85,20 @@ export class Writers {
     } finally {
       void client.end().catch(() => undefined);
     }
+  }
+}
+
+/** How many of these rows are there. */
+async function present(uri: string, ids: readonly number[]): Promise<number> {
+  const client = await connect(uri);
+  try {
+    let present = 0;
+    for (let from = 0; from < ids.length; from += ROWS_A_QUESTION) {
+      const { rows } = await client.query<{ count: number }>("SELECT count(*)::int AS count FROM sharding.boots WHERE id = ANY($1::bigint[])", [ids.slice(from, from + ROWS_A_QUESTION)]);
+      present += rows[0]?.count ?? 0;
+    }
+    return present;
+  } finally {
+    void client.end().catch(() => undefined);
   }
 }
