@@ -1,3 +1,4 @@
+import { leaveToCleanup } from "../topology/citusCleanup";
 import type { CitusSpec } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
 import { markRebalance } from "./rebalance";
@@ -92,8 +93,7 @@ const GIVE_UP_SURPLUS = `
   ), surplus AS (
     DELETE FROM pg_dist_placement USING ranked WHERE pg_dist_placement.placementid = ranked.placementid AND rank > $2 RETURNING ranked.*
   )
-  INSERT INTO pg_dist_cleanup (record_id, operation_id, object_type, object_name, node_group_id, policy_type)
-  SELECT nextval('pg_dist_cleanup_recordid_seq'), nextval('pg_dist_operationid_seq'), 1, shard_name(logicalrelid, shardid, false), groupid, 2 FROM surplus`;
+  ${leaveToCleanup("shard_name(logicalrelid, shardid, false)", "groupid", "surplus")}`;
 
 function placements(count: number): string {
   return `${count} placement${count === 1 ? "" : "s"}`;

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
+import { leaveToCleanup } from "../../topology/citusCleanup";
 import { COPY_PROGRESS } from "../../topology/copyProgress";
 import { sparseTables, type RegisteredWorker, type SparseTables } from "./coordinator";
 import { abandon, openCoordinator, reason } from "./session";
@@ -50,9 +51,10 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
     await session.query("SELECT replicate_reference_tables('block_writes')");
     await session.query("SET statement_timeout = 0");
     for (const tables of await sparseTables(session)) await copy(session, tables, progress, stallMs);
+    await session.query("RESET statement_timeout");
     const [left] = await sparseTables(session);
     if (left !== undefined) throw new Error(`${left.missing} shards of ${left.table} still have fewer than ${left.factor} placements`);
-    const superseded = await leaveToCleanup(session);
+    const superseded = await leaveSuperseded(session);
     if (superseded > 0) progress.did(`left ${superseded} tables of shards that are on other workers now to Citus' cleanup`);
   } finally {
     abandon(session);
@@ -69,20 +71,22 @@ const LIKE_SHARDS = "SELECT coalesce(json_agg(format('%I.%I', nspname, relname))
  *
  * @returns how many there were.
  */
-async function leaveToCleanup(session: Client): Promise<number> {
+async function leaveSuperseded(session: Client): Promise<number> {
   const found = await session.query<{ group: number; names: string }>(
     "SELECT groupid AS \"group\", result AS names FROM run_command_on_workers($1) JOIN pg_dist_node USING (nodename, nodeport) WHERE success",
     [LIKE_SHARDS],
   );
   const names = found.rows.flatMap(({ group, names: own }) => (JSON.parse(own) as string[]).map((name) => ({ group, name })));
   const { rowCount } = await session.query(
-    `INSERT INTO pg_dist_cleanup (record_id, operation_id, object_type, object_name, node_group_id, policy_type)
-     SELECT nextval('pg_dist_cleanup_recordid_seq'), nextval('pg_dist_operationid_seq'), 1, name, "group", 2
-     FROM json_to_recordset($1) AS found ("group" int, name text)
-       JOIN pg_dist_shard s ON s.shardid = substring(name FROM '_([0-9]{1,18})"?$')::bigint AND name = shard_name(logicalrelid, shardid, false)
-       JOIN pg_dist_partition d USING (logicalrelid)
-     WHERE d.partmethod = 'h' AND NOT EXISTS (SELECT FROM pg_dist_placement p WHERE p.shardid = s.shardid AND groupid = "group")
-       AND NOT EXISTS (SELECT FROM pg_dist_cleanup WHERE object_name = name AND node_group_id = "group")`,
+    leaveToCleanup(
+      "name",
+      '"group"',
+      `json_to_recordset($1) AS found ("group" int, name text)
+         JOIN pg_dist_shard s ON s.shardid = substring(name FROM '_([0-9]{1,18})"?$')::bigint AND name = shard_name(logicalrelid, shardid, false)
+         JOIN pg_dist_partition d USING (logicalrelid)
+       WHERE d.partmethod = 'h' AND NOT EXISTS (SELECT FROM pg_dist_placement p WHERE p.shardid = s.shardid AND groupid = "group")
+         AND NOT EXISTS (SELECT FROM pg_dist_cleanup WHERE object_name = name AND node_group_id = "group")`,
+    ),
     [JSON.stringify(names)],
   );
   return rowCount ?? 0;
