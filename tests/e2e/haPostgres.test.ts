@@ -263,13 +263,15 @@ describe("examples/ha-postgres", () => {
     await atFullStrength();
   });
 
+  /** The number of the leader's timeline. */
+  const timeline = async (): Promise<number> => Number((await query(uri, "select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as number"))[0]?.[0]?.["number"]);
+
   test("a timeline that died with its leader before anybody heard of it keeps its number, and its leader comes back without it", async () => {
     await atFullStrength();
     const before = leader();
     const standbys = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).filter((name) => name !== before);
     const inData = (member: string, script: string): readonly string[] => ["exec", member, "bash", "-c", `cd /var/lib/postgresql/data/pgdata && ${script}`];
     const sql = (member: string, statement: string): string => docker("exec", member, "psql", "-U", "postgres", "-XAtqc", statement);
-    const timeline = async (): Promise<number> => Number((await query(uri, "select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as number"))[0]?.[0]?.["number"]);
     const next = (await timeline()) + 1;
     const history = `pg_wal/${next.toString(16).toUpperCase().padStart(8, "0")}.history`;
     // Nobody receives from whoever is promoted now, and its Patroni stands still from the moment in which its timeline begins.
@@ -296,6 +298,31 @@ describe("examples/ha-postgres", () => {
     docker("kill", dead);
     docker("start", dead);
     await atFullStrength();
+  });
+
+  test("a standby that has only heard of a timeline which died follows the next one", async () => {
+    const before = leader();
+    const [heard, next] = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).filter((name) => name !== before) as [string, string];
+    const sync = `/service/${PREFIX}db/sync`;
+    const etcd = (...words: string[]): string => docker("exec", `${PREFIX}etcd-1`, "etcdctl", ...words);
+    const known = (): { timeline: number } => JSON.parse(etcd("get", "--print-value-only", sync)) as { timeline: number };
+    const own = await timeline();
+    const history = (number: number): string => `/var/lib/postgresql/data/pgdata/pg_wal/${number.toString(16).toUpperCase().padStart(8, "0")}.history`;
+    // It begins far ahead of what is there. PostgreSQL aims at it from its start on; its number is taken.
+    docker("exec", heard, "bash", "-c", `{ cat ${history(own)}; printf '${own}\tFF/0\tno recovery target specified\n'; } >${history(own + 1)}`);
+    docker("restart", heard);
+    await atFullStrength();
+    await eventually(20_000, async () => {
+      if (known().timeline <= own) etcd("put", sync, JSON.stringify({ ...known(), timeline: own + 1 }));
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      expect(known().timeline).toBeGreaterThan(own);
+    });
+    docker("exec", before, "patronictl", "switchover", "--candidate", next, "--force");
+    await eventually(10_000, () => Promise.resolve(expect(said(heard, "30s")).toContain("is not a child of database system timeline")));
+    await atFullStrength();
+    expect(leader()).toBe(next);
+    expect(await timeline()).toBeGreaterThan(own + 1);
+    expect(docker("exec", heard, "cat", history(own + 1))).toMatch(/^# taken by a promotion/);
   });
 
   test("a member whose rewind is interrupted does not start on what it has, and is made anew", async () => {
