@@ -22,7 +22,7 @@ interface Case {
 const LONG = ["kill-after-outage", "holder", "holder-crash", "partition", "two-faults", "engine"];
 const SHORT = CATALOGUE.map(({ name }) => name).filter((name) => !LONG.includes(name));
 /** What meets Patroni, etcd or HAProxy, and the machine. */
-const OF_GROUPS = ["switchover", "kill", "pause", "standby", "etcd", "etcd-majority", "haproxy-reload", "fencer", "power-cut"];
+const OF_GROUPS = ["switchover", "postmaster", "kill", "pause", "standby", "etcd", "etcd-majority", "haproxy-reload", "fencer", "power-cut"];
 /** What a stack of plain nodes can have: most of what is short, among it what groups are spared here. */
 const OF_NODES = SHORT.filter((name) => !["switchover", "standby", "etcd", "etcd-majority", "haproxy-reload", "fencer"].includes(name));
 
@@ -33,7 +33,7 @@ const cases: Case[] = [
     prefix: "e2e-cp-",
     settings: { prefix: "e2e-cp-", shardCount: 4, workers: { groups: 2, members: 3 }, ports: { leader: 15620, standbys: 15621, nodes: 15622, statistics: 15623 } },
     faults: OF_GROUPS,
-    happened: ["switchover coordinator", "switchover worker", "kill coordinator", "kill worker", "pause coordinator", "pause worker", "standby standby", "etcd etcd", "etcd-majority etcd", "haproxy-reload haproxy", "fencer fencer", "power-cut stack"],
+    happened: ["switchover coordinator", "switchover worker", "postmaster coordinator", "postmaster worker", "kill coordinator", "kill worker", "pause coordinator", "pause worker", "standby standby", "etcd etcd", "etcd-majority etcd", "haproxy-reload haproxy", "fencer fencer", "power-cut stack"],
   },
   {
     title: "workers with copies and the guard",
