@@ -275,7 +275,7 @@ export class Checker {
     if (known === undefined || value >= known) return;
     const since = watermark.exceeded(value) ?? at;
     if (endpoint === "leader") {
-      if (this.mayBeUnseen(value, known) && at - since - this.away(key, since, at) <= LATE_MS && this.faults.some(({ from, until }) => from <= since && since <= until)) {
+      if (this.mayBeUnseen(value, known) && at - since - this.away(key, since, at) <= LATE_MS && this.duringFault(since)) {
         this.late.reads += 1;
         this.late.ms = Math.max(this.late.ms, at - since);
         return;
@@ -284,6 +284,11 @@ export class Checker {
     }
     this.staleness.increments = Math.max(this.staleness.increments, known - value);
     this.staleness.ms = Math.max(this.staleness.ms, at - since);
+  }
+
+  /** Whether a fault had struck at a moment, and had not healed. */
+  private duringFault(moment: number): boolean {
+    return this.faults.some(({ from, until }) => from <= moment && moment <= until);
   }
 
   /** Keeps the times in which a counter's cluster answered nobody. */
@@ -297,7 +302,7 @@ export class Checker {
   /** For how long of a time a counter's cluster answered nobody, in milliseconds; what goes on then counts while a fault does, which heals when everything takes writes. */
   private away(key: string, from: number, until: number): number {
     const { last, silences } = this.answers.get(clusterOf(key)) ?? { last: until, silences: [] };
-    const goesOn = this.faults.some((fault) => fault.from <= until && until <= fault.until) && until - last > SILENCE_MS ? [{ from: last, until }] : [];
+    const goesOn = this.duringFault(until) && until - last > SILENCE_MS ? [{ from: last, until }] : [];
     return [...silences, ...goesOn].reduce((sum, silence) => sum + Math.max(0, Math.min(until, silence.until) - Math.max(from, silence.from)), 0);
   }
 

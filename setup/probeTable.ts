@@ -33,14 +33,16 @@ const RETRY_MS = 250;
 
 /** Writes to every shard, over another session where one ends on the way: nothing is lost with it. */
 async function written(coordinator: Coordinator): Promise<ProbeResult> {
-  for (const until = performance.now() + AWAY_MS; ; await delay(RETRY_MS)) {
+  const until = performance.now() + AWAY_MS;
+  for (let again = false; ; again = true) {
     try {
+      if (again) await coordinator.reconnect();
       return await writeEveryShard(coordinator.session);
     } catch (error) {
       const { severity, code = "" } = error as Partial<DatabaseError>;
       const ended = severity === undefined || /^(08|57P)/.test(code);
       if (!ended || performance.now() > until) throw error;
-      await coordinator.reconnect().catch(() => undefined);
+      await delay(RETRY_MS);
     }
   }
 }
