@@ -10,7 +10,7 @@ export interface Answer {
 /** An application on a stack, as the load drives it. The statements are the same on every stack; how they get there is not. */
 export interface Application {
   /** The cluster that a room lives in. */
-  readonly homeOf: (room: number) => string;
+  readonly homeOf: (room: number) => Promise<string>;
   /** Writes a message under a key that no other message has. Never throws. */
   readonly write: (room: number, key: string) => Promise<Answer>;
   /** Removes all messages of a room. @throws the driver's or the router's error. */

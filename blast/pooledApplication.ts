@@ -26,8 +26,8 @@ export class PooledApplication implements Application {
     this.pool.on("connect", (client) => void client.on("error", () => undefined));
   }
 
-  homeOf(): string {
-    return this.cluster;
+  homeOf(): Promise<string> {
+    return Promise.resolve(this.cluster);
   }
 
   async write(room: number, key: string): Promise<Answer> {

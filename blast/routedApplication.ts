@@ -15,8 +15,8 @@ export class RoutedApplication implements Application {
     return new RoutedApplication(await createRouter({ clusters: Object.fromEntries(clusters.map(({ name, uri }) => [name, { connectionString: uri, ...pool }])) }));
   }
 
-  homeOf(room: number): string {
-    return this.router.locate(room).home;
+  async homeOf(room: number): Promise<string> {
+    return (await this.router.locate(room)).home;
   }
 
   async write(room: number, key: string): Promise<Answer> {

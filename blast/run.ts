@@ -75,7 +75,7 @@ export async function runBlast(target: Target, options: RunOptions): Promise<voi
 }
 
 async function writeAndStrike(target: Target, { application, recorder, victim, tenants: count, deadMs, signal, tell }: RunOptions): Promise<void> {
-  const all = tenants(count, (tenant) => application.homeOf(tenant));
+  const all = await tenants(count, (tenant) => application.homeOf(tenant));
   recorder.record({ type: "run", at: recorder.now(), stack: target.stack, startedAt: new Date().toISOString(), seed: SEED, shards: all.map(tenantName), intervalMs: pauseMs(count) });
   const load = new Load(application, all, recorder, new Random(SEED));
   load.start();

@@ -19,8 +19,8 @@ export interface Tenant {
 }
 
 /** So many tenants, each with the cluster that is its home. */
-export function tenants(count: number, homeOf: (tenant: number) => string): Tenant[] {
-  return Array.from({ length: count }, (_, index) => FIRST_TENANT + index).map((id) => ({ id, cluster: homeOf(id) }));
+export async function tenants(count: number, homeOf: (tenant: number) => Promise<string>): Promise<Tenant[]> {
+  return Promise.all(Array.from({ length: count }, async (_, index) => ({ id: FIRST_TENANT + index, cluster: await homeOf(FIRST_TENANT + index) })));
 }
 
 /** A tenant's name in the history. */

@@ -82,10 +82,10 @@ export async function loadDemo(stack: Stack, uris: ConnectionUris): Promise<Demo
 async function replaceRows(stack: string, directory: Directory, coordinators: readonly DemoCluster[]): Promise<{ parts: Part[]; loadMs: number }> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const before = placed(directory, coordinators);
+      const before = await placed(directory, coordinators);
       await all(before.filter(hasRooms).map((part) => inSession(stack, part, () => directory.open(part), (client) => removeRows(client, part))));
       const startedAt = performance.now();
-      const parts = placed(directory, coordinators);
+      const parts = await placed(directory, coordinators);
       await load(stack, parts.filter(hasRooms), directory);
       return { parts, loadMs: performance.now() - startedAt };
     } catch (error) {

@@ -19,7 +19,7 @@ export interface Part extends DemoCluster {
 
 /** Where rooms live, and how one gets to write there. */
 export interface Directory {
-  readonly homeOf: (room: number) => string;
+  readonly homeOf: (room: number) => Promise<string>;
   /** A session on the coordinator of a part that has rooms. */
   readonly open: (part: Part) => Promise<DemoSession>;
   readonly end: () => Promise<void>;
@@ -37,21 +37,22 @@ const TIMEOUT_MS = 120_000;
 
 /** The tenant router, where the clusters know which tenants are whose. Elsewhere there is one cluster, or nobody minds: rooms alternate. */
 export async function directoryOf({ name, plan }: Stack, coordinators: readonly DemoCluster[]): Promise<Directory> {
-  if (plan.tenancy === undefined) return { homeOf: (room) => coordinators[room % coordinators.length]?.cluster ?? "", open: openDirectly, end: () => Promise.resolve() };
+  if (plan.tenancy === undefined) return { homeOf: (room) => Promise.resolve(coordinators[room % coordinators.length]?.cluster ?? ""), open: openDirectly, end: () => Promise.resolve() };
   const pool = { max: 2, query_timeout: TIMEOUT_MS, application_name: "citus-sharding demo" };
   const clusters = Object.fromEntries(coordinators.map(({ cluster, uri }) => [cluster, { connectionString: uri, ...pool }]));
   const router = await createRouter({ clusters }).catch((error: unknown) => {
     throw new Failure(`The demo did not begin: ${reason(error)}; npm run status -- ${name} tells which node is not well.`);
   });
-  return { homeOf: (room) => router.locate(room).home, open: (part) => openRouted(router, part), end: () => router.end() };
+  return { homeOf: async (room) => (await router.locate(room)).home, open: (part) => openRouted(router, part), end: () => router.end() };
 }
 
 /** Which rooms live where. */
-export function placed({ homeOf }: Directory, coordinators: readonly DemoCluster[]): Part[] {
+export async function placed({ homeOf }: Directory, coordinators: readonly DemoCluster[]): Promise<Part[]> {
   const rooms = new Map(coordinators.map(({ cluster }): [string, number[]] => [cluster, []]));
-  for (const room of demoRooms()) {
-    const home = rooms.get(homeOf(room));
-    if (home === undefined) throw new Failure(`Room ${room} lives in the cluster ${homeOf(room)}, which is not up as part of the stack.`);
+  const homes = await Promise.all(demoRooms().map(async (room) => [room, await homeOf(room)] as const));
+  for (const [room, cluster] of homes) {
+    const home = rooms.get(cluster);
+    if (home === undefined) throw new Failure(`Room ${room} lives in the cluster ${cluster}, which is not up as part of the stack.`);
     home.push(room);
   }
   return coordinators.map(({ cluster, uri }) => ({ cluster, uri, rooms: rooms.get(cluster) ?? [] }));

@@ -212,7 +212,8 @@ export class Cluster implements Pooled {
     } catch (error) {
       if (!signal.aborted || error !== signal.reason) throw error;
       this.cancelled.add(client);
-      const sent = this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
+      // Behind a pooler nobody knows which backend it is; the connection is closed then.
+      const sent = this.link.unheard ? Promise.resolve() : this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
       const ended = Promise.allSettled([answer, sent]).then(([outcome]) => outcome);
       const outcome = await Promise.race([ended, delay(CANCEL_MS, undefined, { ref: false })]);
       if (outcome === undefined) destroy(client);

@@ -1,5 +1,6 @@
 import type { QueryResult, QueryResultRow } from "pg";
 import type { Directory } from "./directory";
+import type { Lookup } from "./lookup";
 import type { Refusal } from "./refusal";
 import { commandsOf } from "./sqlText";
 
@@ -54,8 +55,8 @@ export async function confirmHome(cluster: string, tenant: string, epoch: number
 }
 
 /** @throws {@link MissedError} if a cluster is not where the tenant lived all the time, as far as the directory has heard. */
-export async function confirmHeard(directory: Directory, cluster: string, tenant: string, epoch: number): Promise<void> {
+export async function confirmHeard({ directory, lookup }: { readonly directory: Directory; readonly lookup: Lookup }, cluster: string, tenant: string, epoch: number): Promise<void> {
   if (directory.isHinted(tenant)) await directory.changed(tenant, HEARD_MS);
-  const { home, epoch: now } = directory.locate(tenant);
+  const { home, epoch: now } = await lookup.find(tenant);
   if (home !== cluster || now !== epoch) throw new MissedError({ kind: "elsewhere", tenant, home, epoch: now });
 }

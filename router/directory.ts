@@ -1,4 +1,5 @@
 import { EventEmitter } from "node:events";
+import { LRUCache } from "lru-cache";
 import { Placement } from "./placement";
 
 /** What is known of a tenant that moved, or that stays where the ring would not put it. */
@@ -8,6 +9,14 @@ export interface TenantRecord {
   readonly epoch: number;
   /** `closed`: nobody takes its writes for a moment. */
   readonly state: "settled" | "moving" | "closed";
+}
+
+/** What a cluster's table says of a tenant. */
+export interface Claim extends TenantRecord {
+  /** Where it is moving to. */
+  readonly target: string | null;
+  /** Whether nothing of a move is left to be done. */
+  readonly over: boolean;
 }
 
 /** How hashing spreads tenants. */
@@ -26,55 +35,37 @@ export interface Location extends TenantRecord {
 /** A tenant's record that changed, or a ring. */
 export type Change = ({ readonly tenant: string } & TenantRecord) | { readonly ring: Ring };
 
-/** What one cluster says. */
-class Claims {
-  ring: Ring | undefined;
-  readonly records = new Map<string, TenantRecord>();
-  /** While its records are read anew: the tenants that it still has one of. */
-  seen: Set<string> | undefined;
-  private epochs = 0;
-  private closed = 0;
+/** How long one goes by what others say of a home that does not answer. */
+const HEARSAY_MS = 250;
 
-  set(tenant: string, record: TenantRecord): void {
-    this.delete(tenant);
-    this.records.set(tenant, record);
-    this.epochs += record.epoch;
-    if (record.state === "closed") this.closed += 1;
-  }
-
-  delete(tenant: string): void {
-    const known = this.records.get(tenant);
-    if (known === undefined) return;
-    this.records.delete(tenant);
-    this.epochs -= known.epoch;
-    if (known.state === "closed") this.closed -= 1;
-  }
-
-  /** As {@link FINGERPRINT} has it of the cluster's tables. */
-  get fingerprint(): string {
-    return `${this.ring?.version ?? 0} ${this.records.size} ${this.epochs} ${this.closed}`;
-  }
-}
-
-/** What tells whether a cluster's tables say what the directory has of them. */
-export const FINGERPRINT =
-  "SELECT concat_ws(' ', coalesce((SELECT version FROM tenancy.ring), 0), count(*), coalesce(sum(epoch), 0), count(*) FILTER (WHERE state = 'closed')) AS fingerprint FROM tenancy.tenant";
-
-/** What the router knows of where tenants live: the newest of what the clusters say. */
+/**
+ * What the router knows of where tenants live: of those that were asked for lately, and of all that are moving. What it does not know is asked for by {@link Lookup}.
+ *
+ * What it knows of a tenant is what the tenant's home says itself, and the home tells of every change, so it is not asked again. Others are believed where their epoch is a newer one: then the tenant has left that home.
+ */
 export class Directory extends EventEmitter<{ change: [Change] }> {
-  /** The newest record of each tenant. */
-  private readonly records = new Map<string, TenantRecord>();
-  private readonly said = new Map<string, Claims>();
+  private readonly lately: LRUCache<string, TenantRecord>;
+  /** Tenants of which a cluster says that a move of them is not over: they are not forgotten. */
+  private readonly moving = new Map<string, TenantRecord>();
+  /** What each cluster says of {@link moving}. */
+  private readonly unsettled = new Map<string, Map<string, Claim>>();
+  private readonly rings = new Map<string, Ring>();
+  /** What is known of tenants without a record, one for all that live in the same cluster. */
+  private readonly byHash = new Map<string, TenantRecord>();
   /** Clusters that do not answer. */
   private readonly silent = new Set<string>();
   /** Tenants of which a cluster said that there is news, until that was read. */
   private readonly hinted = new Set<string>();
-  /** Tenants whose home not all clusters have heard of yet. */
-  private readonly disputed = new Set<string>();
   private readonly waiting = new Map<string, Set<() => void>>();
   private placement: Placement | undefined;
   private version = 0;
   private homeChanges = 0;
+
+  /** @param tenants of how many tenants it remembers where they live, at the most. */
+  constructor(tenants: number) {
+    super();
+    this.lately = new LRUCache({ max: tenants });
+  }
 
   /** Whether any cluster has said how tenants are spread. */
   get ready(): boolean {
@@ -91,27 +82,25 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     return this.homeChanges;
   }
 
-  /** Where a tenant lives. Needs a directory that is ready. */
-  locate(tenant: string): Location {
-    const record = this.records.get(tenant);
-    if (record !== undefined) return { tenant, by: "lookup", ...record };
-    return { tenant, by: "hash", home: (this.placement as Placement).place(tenant), epoch: 0, state: "settled" };
+  /** What is known of a tenant; undefined: nothing, it has to be asked for. */
+  recordOf(tenant: string): TenantRecord | undefined {
+    return (this.moving.size === 0 ? undefined : this.moving.get(tenant)) ?? this.lately.get(tenant);
   }
 
-  /** The cluster that a tenant's statements go to: {@link locate} without the rest. */
-  homeOf(tenant: string): string {
-    const record = this.records.get(tenant);
-    return record === undefined ? (this.placement as Placement).place(tenant) : record.home;
+  /** {@link recordOf} in full. */
+  locate(tenant: string): Location | undefined {
+    const record = this.recordOf(tenant);
+    return record && { tenant, by: this.byHash.get(record.home) === record ? "hash" : "lookup", ...record };
   }
 
-  /** How often a tenant's home has changed: {@link locate} without the rest. */
-  epochOf(tenant: string): number {
-    return this.records.get(tenant)?.epoch ?? 0;
+  /** The cluster that hashing gives a tenant to. Needs a directory that is ready. */
+  winnerOf(tenant: string): string {
+    return (this.placement as Placement).place(tenant);
   }
 
-  /** Whether a tenant takes no writes for a moment. */
+  /** Whether a tenant takes no writes for a moment, as far as is known. */
   isClosed(tenant: string): boolean {
-    return this.records.get(tenant)?.state === "closed";
+    return this.recordOf(tenant)?.state === "closed";
   }
 
   /** Whether there is news of a tenant that was not read yet. */
@@ -121,12 +110,20 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
 
   /** Tenants that a cluster takes for its own and that live elsewhere: it has not heard of their move yet. */
   strangersOf(cluster: string): string[] {
-    return [...this.disputed].filter((tenant) => this.said.get(cluster)?.records.get(tenant)?.home === cluster && this.homeOf(tenant) !== cluster);
+    return [...(this.unsettled.get(cluster) ?? [])].flatMap(([tenant, { home }]) => (home === cluster && this.recordOf(tenant)?.home !== cluster ? [tenant] : []));
   }
 
-  /** Whether the directory has what the cluster's tables say, by their fingerprint. */
-  has(cluster: string, fingerprint: string): boolean {
-    return this.said.get(cluster)?.fingerprint === fingerprint;
+  /** Tenants that are closed as far as is known, each with the cluster where it may be open already. */
+  get closed(): readonly (readonly [tenant: string, target: string])[] {
+    return [...this.moving].flatMap(([tenant, { state }]) => {
+      const target = state === "closed" ? this.targetOf(tenant) : undefined;
+      return target === undefined ? [] : [[tenant, target] as const];
+    });
+  }
+
+  /** The cluster that a tenant is moving to, as its home says. */
+  targetOf(tenant: string): string | undefined {
+    return this.unsettled.get(this.moving.get(tenant)?.home ?? "")?.get(tenant)?.target ?? undefined;
   }
 
   /** There is news of a tenant, which is being read. */
@@ -140,68 +137,73 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
   }
 
   /**
-   * Takes in what a cluster says of a tenant. An older epoch never wins over a newer one, and of one epoch only the home itself knows whether it is closed.
+   * Takes in what a cluster's table says of a tenant now.
    *
-   * @param cluster the cluster that says it.
+   * @param claim undefined: there is no record, it goes by the ring.
    * @returns whether that was news.
    */
+  take(cluster: string, tenant: string, claim: Claim | undefined): boolean {
+    this.noteUnsettled(cluster, tenant, claim);
+    if (claim !== undefined) return this.believe(cluster, tenant, claim);
+    if (!this.ready || this.winnerOf(tenant) !== cluster) return false;
+    const known = this.recordOf(tenant);
+    // A record that said what the hash says has gone.
+    return known === undefined || known.home === cluster ? this.set(tenant, this.hashed(cluster)) : false;
+  }
+
+  /** Takes in what the fence of a cluster says of a tenant. @returns whether that was news. */
   learn(tenant: string, { home, epoch, state }: TenantRecord, cluster: string): boolean {
-    const claims = this.claimsOf(cluster);
+    const known = this.recordOf(tenant);
     // What the fence says may have been overtaken by what was read.
-    if (epoch < (claims.records.get(tenant)?.epoch ?? 0)) return false;
-    claims.set(tenant, { home, epoch, state });
-    claims.seen?.add(tenant);
-    return this.settle(tenant);
+    if (known !== undefined && (epoch < known.epoch || (epoch === known.epoch && cluster !== home))) return false;
+    return this.set(tenant, { home, epoch, state });
   }
 
-  /** Takes in what a cluster's table says of tenants; of those without a record it says nothing any more. */
-  refresh(cluster: string, tenants: Iterable<string>, records: ReadonlyMap<string, TenantRecord>): void {
-    const claims = this.claimsOf(cluster);
-    for (const tenant of tenants) {
-      const record = records.get(tenant);
-      if (record === undefined) claims.delete(tenant);
-      else claims.set(tenant, record);
-      this.settle(tenant);
-    }
+  /**
+   * Remembers what was found of a tenant that nothing was known of. What has been heard meanwhile may be newer.
+   *
+   * @param found undefined: nobody has a record.
+   * @param own whether its home said so itself, which tells of changes from then on. Otherwise it is asked for again soon.
+   * @returns what is known now.
+   */
+  remember(tenant: string, found: TenantRecord | undefined, own: boolean): TenantRecord {
+    const known = this.recordOf(tenant);
+    if (known !== undefined && known.epoch >= (found?.epoch ?? 0)) return known;
+    const record = found === undefined ? this.hashed(this.winnerOf(tenant)) : { home: found.home, epoch: found.epoch, state: found.state };
+    if (own) this.put(tenant, record);
+    else this.lately.set(tenant, record, { ttl: HEARSAY_MS });
+    this.wake(tenant);
+    return record;
   }
 
-  /** A cluster's records are read anew, part by part: what it said before counts until {@link endLoad}. */
-  beginLoad(cluster: string): void {
-    this.claimsOf(cluster).seen = new Set();
-  }
-
-  /** A part of a cluster's records. What has been heard meanwhile may be newer. */
-  load(cluster: string, records: ReadonlyMap<string, TenantRecord>): void {
-    const claims = this.claimsOf(cluster);
-    for (const [tenant, record] of records) {
-      const [said, newest] = [claims.records.get(tenant), this.records.get(tenant)];
-      const heard = claims.seen?.has(tenant) === true && said !== undefined && said.epoch > record.epoch;
-      claims.seen?.add(tenant);
-      if (heard || same(said, record)) continue;
-      // One record for all clusters that say the same.
-      claims.set(tenant, newest !== undefined && same(newest, record) ? newest : record);
-      this.settle(tenant);
-    }
-  }
-
-  /** All of a cluster's records are read. What it does not say any more is forgotten, and its ring counts, which is changed after the records that it needs. */
-  endLoad(cluster: string, ring: Ring | undefined): void {
-    const claims = this.claimsOf(cluster);
-    for (const tenant of claims.records.keys()) {
-      if (claims.seen?.has(tenant) !== false) continue;
-      claims.delete(tenant);
-      this.settle(tenant);
-    }
-    claims.seen = undefined;
-    claims.ring = ring;
+  /** A cluster's ring. It is changed after the records that it needs. */
+  spread(cluster: string, ring: Ring): void {
     this.silent.delete(cluster);
-    this.spread();
+    this.rings.set(cluster, ring);
+    const rings = [...this.rings.values()].filter(({ clusters }) => clusters.length > 0);
+    const newest = rings.reduce<Ring | undefined>((known, one) => (known === undefined || one.version > known.version ? one : known), undefined);
+    if (newest === undefined || (newest.version === this.version && String([...newest.clusters].sort()) === String(this.ring))) return;
+    this.version = newest.version;
+    this.placement = new Placement(newest.clusters);
+    this.homeChanges += 1;
+    // Who has no record may be elsewhere by this ring, and who has one may have got it for that.
+    this.lately.clear();
+    this.byHash.clear();
+    this.emit("change", { ring: { version: newest.version, clusters: this.placement.clusters } });
+    for (const gone of this.silent) this.forgetGone(gone);
+    for (const tenant of [...this.waiting.keys()]) this.wake(tenant);
+  }
+
+  /** What a cluster says is read anew, from the beginning: what it said before counts no more. */
+  forget(cluster: string): void {
+    for (const tenant of [...(this.unsettled.get(cluster)?.keys() ?? [])]) this.noteUnsettled(cluster, tenant, undefined);
+    for (const [tenant, { home }] of this.lately.entries()) if (home === cluster) this.lately.delete(tenant);
   }
 
   /** A cluster does not answer any more. What it said counts on, unless it is no part of the ring, or will not be: then it may be gone for good, and its tenants begin anew elsewhere. */
   silence(cluster: string): void {
     this.silent.add(cluster);
-    this.forgetGone();
+    this.forgetGone(cluster);
   }
 
   /** Resolves when something new is known of a tenant, or after a while. */
@@ -220,58 +222,64 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     if (waiting?.size === 0) this.waiting.delete(tenant);
   }
 
-  private claimsOf(cluster: string): Claims {
-    const claims = this.said.get(cluster) ?? new Claims();
-    this.said.set(cluster, claims);
-    return claims;
+  private hashed(home: string): TenantRecord {
+    const known = this.byHash.get(home) ?? { home, epoch: 0, state: "settled" };
+    this.byHash.set(home, known);
+    return known;
   }
 
-  /** Finds the newest of what the clusters say of a tenant. @returns whether that is news. */
-  private settle(tenant: string): boolean {
-    let newest: TenantRecord | undefined;
-    let disputed = false;
-    for (const [cluster, { records }] of this.said) {
-      const record = records.get(tenant);
-      if (record === undefined) continue;
-      disputed ||= newest !== undefined && newest.home !== record.home;
-      if (newest === undefined || record.epoch > newest.epoch || (record.epoch === newest.epoch && cluster === record.home)) newest = record;
+  /** What the home says of itself counts, and what another says where it is newer. */
+  private believe(cluster: string, tenant: string, { home, epoch, state }: Claim): boolean {
+    const known = this.recordOf(tenant);
+    const own = home === cluster;
+    if (known === undefined ? !own : epoch < known.epoch && (!own || known.home !== cluster)) return false;
+    if (known !== undefined && epoch === known.epoch && !own) return false;
+    return this.set(tenant, { home, epoch, state });
+  }
+
+  private noteUnsettled(cluster: string, tenant: string, claim: Claim | undefined): void {
+    const said = this.unsettled.get(cluster) ?? new Map<string, Claim>();
+    if (claim !== undefined && !claim.over) {
+      const known = this.recordOf(tenant);
+      said.set(tenant, claim);
+      this.unsettled.set(cluster, said);
+      if (known !== undefined && !this.moving.has(tenant)) this.put(tenant, known);
+    } else if (said.delete(tenant) && !this.isMoving(tenant)) {
+      const known = this.moving.get(tenant);
+      this.moving.delete(tenant);
+      if (known !== undefined) this.put(tenant, known);
     }
-    if (disputed) this.disputed.add(tenant);
-    else this.disputed.delete(tenant);
-    const known = this.records.get(tenant);
-    if (newest === undefined ? known === undefined : same(known, newest)) return false;
-    const before = this.ready ? this.homeOf(tenant) : undefined;
-    if (newest === undefined) this.records.delete(tenant);
-    else this.records.set(tenant, newest);
-    if (this.ready) {
-      if (this.homeOf(tenant) !== before || this.epochOf(tenant) !== (known?.epoch ?? 0)) this.homeChanges += 1;
-      const { by: _, ...change } = this.locate(tenant);
-      this.emit("change", change);
-    }
+  }
+
+  private isMoving(tenant: string): boolean {
+    for (const said of this.unsettled.values()) if (said.has(tenant)) return true;
+    return false;
+  }
+
+  private put(tenant: string, record: TenantRecord): void {
+    if (this.isMoving(tenant)) {
+      this.lately.delete(tenant);
+      this.moving.set(tenant, record);
+    } else this.lately.set(tenant, record);
+  }
+
+  /** @returns whether that is news. */
+  private set(tenant: string, record: TenantRecord): boolean {
+    const known = this.recordOf(tenant);
+    if (same(known, record)) return false;
+    this.put(tenant, record);
+    if (known?.home !== record.home || known.epoch !== record.epoch) this.homeChanges += 1;
+    this.emit("change", { tenant, ...record });
     this.wake(tenant);
     return true;
   }
 
-  /** Finds the newest ring that a cluster says. */
-  private spread(): void {
-    const rings = [...this.said.values()].flatMap(({ ring }) => (ring === undefined || ring.clusters.length === 0 ? [] : [ring]));
-    const newest = rings.reduce<Ring | undefined>((known, ring) => (known === undefined || ring.version > known.version ? ring : known), undefined);
-    if (newest === undefined || (newest.version === this.version && String([...newest.clusters].sort()) === String(this.ring))) return;
-    this.version = newest.version;
-    this.placement = new Placement(newest.clusters);
-    this.homeChanges += 1;
-    this.emit("change", { ring: { version: newest.version, clusters: this.placement.clusters } });
-    this.forgetGone();
-  }
-
-  /** Forgets what clusters said that are neither there nor in the ring. */
-  private forgetGone(): void {
-    for (const cluster of this.silent) {
-      const claims = this.said.get(cluster);
-      if (claims === undefined || this.ring.includes(cluster)) continue;
-      this.said.delete(cluster);
-      for (const tenant of claims.records.keys()) this.settle(tenant);
-    }
+  /** Forgets what a cluster said that is neither there nor in the ring, and who lived there. */
+  private forgetGone(cluster: string): void {
+    if (this.ring.includes(cluster)) return;
+    this.rings.delete(cluster);
+    this.forget(cluster);
+    for (const [tenant, { home }] of this.moving) if (home === cluster) this.moving.delete(tenant);
   }
 
   private wake(tenant: string): void {

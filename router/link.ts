@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { Client, type ClientConfig, type QueryResult, type QueryResultRow } from "pg";
-import { FINGERPRINT, type Directory, type TenantRecord } from "./directory";
-import { ConfigurationError } from "./errors";
+import type { Claim, Directory, TenantRecord } from "./directory";
+import { ClusterDownError, ConfigurationError } from "./errors";
 import { idTypeOf, ID_TYPE, type IdType } from "./tenantId";
 
 /** How often a cluster is asked whether it is there, and how long it may take to answer. */
@@ -11,20 +11,24 @@ const PROBE_TIMEOUT_MS = 500;
 /** So often in a row a cluster may answer statements and not the probe, until the connection is taken for the one that does not work. */
 const UNANSWERED_PROBES = 4;
 
-/** Every so many probes the directory is compared as well: a notification that was lost costs seconds, not for ever. */
-const PROBES_PER_COMPARISON = 8;
+/** Every so many probes the cluster is asked what has changed: a notification that was lost costs seconds, not for ever; and where nobody hears any, a second. */
+const PROBES_PER_LOOK = 8;
+const PROBES_PER_LOOK_UNHEARD = 4;
 
-/** How long reading a part of the directory may take. */
+/** How long reading of the directory may take. */
 const READ_TIMEOUT_MS = 5000;
-const RECORDS_AT_ONCE = 10_000;
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 250;
 /** What is refused for a reason that somebody has to mend is not tried four times a second. */
 const REFUSED_RETRY_MS = 5000;
 
-const RING = "SELECT self, version, clusters FROM tenancy.ring";
-const RECORDS = "SELECT tenant, home, epoch, state FROM tenancy.tenant";
+const RING = "SELECT self FROM tenancy.ring";
+/** The ring, and what has changed since a snapshot; without one, what is not settled. */
+const CHANGES = "SELECT upto, version, clusters, tenant, home, epoch, state, target, over FROM tenancy.changes($1::pg_snapshot)";
+const CLAIMS = "SELECT tenant, home, epoch, state, target, over FROM tenancy.claims($1::text[])";
+/** Where it is another than the one that the connection was told of, there is a pooler between. */
+const BACKEND = "SELECT pg_backend_pid() AS pid";
 
 /** Runs a statement of the router's own on a cluster. */
 type Run = <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<QueryResult<Row>>;
@@ -52,9 +56,16 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   private trouble: Error | undefined;
   /** What is done with the connection is done one after the other. */
   private work: Promise<unknown> = Promise.resolve();
-  private readonly hints = new Set<string>();
+  /** Tenants that were announced, until the news is read. */
+  private readonly announced = new Set<string>();
+  private news = false;
   private reading: Promise<void> | undefined;
-  private comparing = false;
+  /** Up to where the cluster's changes have been read: a `pg_snapshot`. */
+  private since: string | null = null;
+  private deaf = false;
+  private lookedAt = Number.NEGATIVE_INFINITY;
+  /** Tenants that are asked for together, once the connection is free. */
+  private wanted: { readonly tenants: Set<string>; readonly claims: Promise<ReadonlyMap<string, Claim>> } | undefined;
 
   constructor(
     private readonly cluster: string,
@@ -74,6 +85,16 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   /** What is wrong with the connection; undefined while it stands. */
   get reason(): Error | undefined {
     return this.trouble;
+  }
+
+  /** Whether nothing that is announced arrives, because there is a pooler between: then the cluster is asked every second. */
+  get unheard(): boolean {
+    return this.deaf;
+  }
+
+  /** When it was last known that nothing of the cluster's directory is missing, by `performance.now()`. */
+  get knownAt(): number {
+    return this.lookedAt;
   }
 
   /** Connects for the first time. @throws what went wrong, a {@link ConfigurationError} where somebody has to mend it; it goes on trying in the background. */
@@ -100,9 +121,23 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
 
   /** Reads what the cluster says now of a tenant, and of the ring. Does not fail: where there is no connection, it is read when there is one. */
   async doubt(tenant: string): Promise<void> {
-    this.comparing = true;
-    this.hints.add(tenant);
+    this.news = true;
     await this.read();
+    const claim = await this.claimOf(tenant).catch(() => null);
+    if (claim !== null) this.directory.take(this.cluster, tenant, claim);
+  }
+
+  /**
+   * What the cluster says of a tenant; undefined if it has no record. Tenants that are asked for meanwhile are asked for together.
+   *
+   * @throws {@link ClusterDownError} where it does not answer.
+   */
+  async claimOf(tenant: string): Promise<Claim | undefined> {
+    if (!this.reachable) throw new ClusterDownError(this.cluster, "no", this.trouble);
+    this.wanted ??= { tenants: new Set(), claims: this.serially(() => this.readWanted()) };
+    const { tenants, claims } = this.wanted;
+    tenants.add(tenant);
+    return (await claims).get(tenant);
   }
 
   /** Resolves once everything that was announced before has been read. */
@@ -131,11 +166,13 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
       client.on("notification", ({ payload }) => this.hear(payload ?? ""));
       this.client = client;
       await client.connect();
-      // Before the directory is read: what changes in between is heard.
-      await client.query("LISTEN tenancy");
       const run: Run = (text, values) => client.query(text, values as unknown[]);
+      const [{ pid } = { pid: 0 }] = (await run<{ pid: number }>(BACKEND)).rows;
+      this.deaf = pid !== (client as unknown as { processID: number }).processID;
+      // Before the directory is read: what changes in between is heard.
+      if (!this.deaf) await client.query("LISTEN tenancy");
       await this.identify(run);
-      await this.serially(() => this.load(run));
+      await this.serially(() => this.look(run));
       // Set while the last answer was on its way.
       if (broken !== undefined) throw broken;
       if (this.ended) return this.drop();
@@ -167,6 +204,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   private explained(error: unknown): Error {
     if (error instanceof ConfigurationError) return error;
     const { code = "", message } = error as { code?: string; message: string };
+    if (code === "42883") return new ConfigurationError(`clusters.${this.cluster}: has the directory of an older version (${message}). Run npm run up`, error);
     if (code === "42P01" || code === "3F000" || code === "42501") {
       const user = this.config.user ?? "this user";
       return new ConfigurationError(`clusters.${this.cluster}: has no directory of tenants that ${user} may read (${message}): it needs the fence (tenantFence: true, npm run up), and the right database`, error);
@@ -183,8 +221,8 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     try {
       await this.serially(() => this.watched(client.query("SELECT")));
       this.probes += 1;
-      if (this.probes % PROBES_PER_COMPARISON === 0) {
-        this.comparing = true;
+      if (this.probes % (this.deaf ? PROBES_PER_LOOK_UNHEARD : PROBES_PER_LOOK) === 0) {
+        this.news = true;
         await this.read();
       }
       if (this.client === client) this.schedule(client);
@@ -217,12 +255,11 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     }
   }
 
-  /** A notification says where to look and not what is there: every role may send one. */
+  /** A notification says that there is something to look at, and not what: every role may send one. */
   private hear(payload: string): void {
-    const tenant = tenantOf(payload);
-    if (tenant === undefined) this.comparing = true;
-    else {
-      this.hints.add(tenant);
+    this.news = true;
+    for (const tenant of tenantsOf(payload)) {
+      this.announced.add(tenant);
       this.directory.hint(tenant);
     }
     void this.read();
@@ -230,8 +267,8 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
 
   /** Reads what there is news of; what comes up meanwhile is read together. Does not fail: a connection that does not answer is lost. */
   private async read(): Promise<void> {
-    while (this.hints.size > 0 || this.comparing) {
-      this.reading ??= this.serially(() => this.readHints()).finally(() => void (this.reading = undefined));
+    while (this.news) {
+      this.reading ??= this.serially(() => this.readNews()).finally(() => void (this.reading = undefined));
       const { client } = this;
       try {
         await this.reading;
@@ -243,40 +280,51 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     await this.reading?.catch(() => undefined);
   }
 
-  private async readHints(): Promise<void> {
+  private async readNews(): Promise<void> {
     const { client } = this;
-    const [tenants, comparing] = [[...this.hints], this.comparing];
-    this.hints.clear();
-    this.comparing = false;
+    const tenants = [...this.announced];
+    this.announced.clear();
+    this.news = false;
     try {
       // Whatever it was, it is read when there is a connection again.
-      if (client === undefined) return;
-      const run: Run = (text, values) => client.query(text, values as unknown[]);
-      if (tenants.length > 0) this.directory.refresh(this.cluster, tenants, recordsOf((await this.watched(run<Row>(`${RECORDS} WHERE tenant = ANY ($1)`, [tenants]))).rows));
-      if (comparing) await this.compare(run);
+      if (client !== undefined) await this.look((text, values) => this.watched(client.query(text, values as unknown[])));
     } finally {
       this.directory.unhint(tenants);
     }
   }
 
-  private async compare(run: Run): Promise<void> {
-    const [{ fingerprint = "" } = {}] = (await run<{ fingerprint: string }>(FINGERPRINT)).rows;
-    if (this.directory.has(this.cluster, fingerprint)) return;
-    // What was announced meanwhile may be all that differs.
-    if (this.hints.size > 0) this.comparing = true;
-    else await this.load(run);
+  private async readWanted(): Promise<ReadonlyMap<string, Claim>> {
+    const { client, standing } = this;
+    const tenants = [...(this.wanted?.tenants ?? [])];
+    this.wanted = undefined;
+    try {
+      const { rows } = await (client !== undefined && standing
+        ? this.watched(client.query<Row>(CLAIMS, [tenants]))
+        : this.pooled.query<Row>(CLAIMS, [tenants], AbortSignal.timeout(READ_TIMEOUT_MS)));
+      return new Map(rows.map((row) => [row.tenant, claimFrom(row)]));
+    } catch (error) {
+      if (client !== undefined) this.lose(client, error as Error, error instanceof SilenceError);
+      throw new ClusterDownError(this.cluster, "no", error);
+    }
   }
 
-  /** Reads all that the cluster says, in parts. */
-  private async load(run: Run): Promise<void> {
-    const [ring] = (await run<{ version: string; clusters: string[] }>(RING)).rows;
-    this.directory.beginLoad(this.cluster);
-    for (let last: string | undefined = ""; last !== undefined; ) {
-      const { rows }: QueryResult<Row> = await run<Row>(`${RECORDS} WHERE tenant > $1 ORDER BY tenant LIMIT ${RECORDS_AT_ONCE}`, [last]);
-      this.directory.load(this.cluster, recordsOf(rows));
-      last = rows.length < RECORDS_AT_ONCE ? undefined : rows.at(-1)?.tenant;
+  /** Reads what has changed, and takes it in. */
+  private async look(run: Run): Promise<void> {
+    const at = performance.now();
+    let { rows } = await run<ChangeRow>(CHANGES, [this.since]);
+    if (this.since !== null && rows[0] !== undefined && endOf(rows[0].upto) < endOf(this.since)) {
+      // The cluster is another than it was, or as it was before: its changes go on from elsewhere.
+      this.since = null;
+      ({ rows } = await run<ChangeRow>(CHANGES, [null]));
     }
-    this.directory.endLoad(this.cluster, ring === undefined ? undefined : { version: Number(ring.version), clusters: ring.clusters });
+    const [first] = rows;
+    // Without a ring it takes no writes of anybody.
+    if (first === undefined) return;
+    if (this.since === null) this.directory.forget(this.cluster);
+    this.directory.spread(this.cluster, { version: Number(first.version), clusters: first.clusters });
+    for (const { tenant, ...claim } of rows) if (tenant !== null) this.directory.take(this.cluster, tenant, claimFrom(claim));
+    this.since = first.upto;
+    this.lookedAt = at;
   }
 
   private serially<Result>(task: () => Promise<Result>): Promise<Result> {
@@ -320,7 +368,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     if (severity === undefined) return false;
     const began = performance.now();
     try {
-      await this.serially(() => this.compare((text, values) => this.pooled.query(text, values, AbortSignal.timeout(PROBE_TIMEOUT_MS))));
+      await this.serially(() => this.look((text, values) => this.pooled.query(text, values, AbortSignal.timeout(PROBE_TIMEOUT_MS))));
       return true;
     } catch {
       return this.pooled.answeredAt > began;
@@ -353,19 +401,29 @@ interface Row {
   readonly home: string;
   readonly epoch: string;
   readonly state: TenantRecord["state"];
+  readonly target: string | null;
+  readonly over: boolean;
 }
 
-function recordsOf(rows: readonly Row[]): Map<string, TenantRecord> {
-  return new Map(rows.map(({ tenant, home, epoch, state }) => [tenant, { home, epoch: Number(epoch), state }]));
+/** A change, beside the ring; without a tenant where nothing has changed. */
+type ChangeRow = Omit<Row, "tenant"> & { readonly tenant: string | null; readonly upto: string; readonly version: string; readonly clusters: string[] };
+
+function claimFrom({ home, epoch, state, target, over }: Omit<Row, "tenant">): Claim {
+  return { home, epoch: Number(epoch), state, target, over };
 }
 
-/** The tenant that a notification names; undefined if it names none. */
-function tenantOf(payload: string): string | undefined {
+/** The transaction that a `pg_snapshot` ends before. */
+function endOf(snapshot: string): bigint {
+  return BigInt(snapshot.split(":")[1] ?? 0);
+}
+
+/** The tenants that a notification names. */
+function tenantsOf(payload: string): string[] {
   try {
-    const { tenant } = JSON.parse(payload) as { tenant?: unknown };
-    return typeof tenant === "string" && tenant !== "" ? tenant : undefined;
+    const { tenant, tenants = [tenant] } = JSON.parse(payload) as { tenant?: unknown; tenants?: unknown };
+    return (Array.isArray(tenants) ? (tenants as unknown[]) : []).filter((one): one is string => typeof one === "string" && one !== "");
   } catch {
-    return undefined;
+    return [];
   }
 }
 

@@ -4,8 +4,9 @@ import { escapeLiteral, type PoolConfig, type QueryResultRow } from "pg";
 import { Cluster } from "./cluster";
 import { Directory, type Change, type Location } from "./directory";
 import { ClusterDownError, ConfigurationError, RouterError } from "./errors";
+import { Lookup } from "./lookup";
 import { parseOptions, type Limits, type RouterOptions } from "./options";
-import { Tenant, type QueryOptions, type Shared } from "./tenant";
+import { locate, Tenant, type QueryOptions, type Shared } from "./tenant";
 import { idOf, type IdType, type TenantId } from "./tenantId";
 
 /** What a statement on every cluster gave. */
@@ -77,9 +78,9 @@ export class Router extends EventEmitter<RouterEvents> {
     return new Tenant(idOf(tenant, this.making.idType?.type), this.making);
   }
 
-  /** Where a tenant lives, as far as the router knows. */
-  locate(tenant: TenantId): Location {
-    return this.making.directory.locate(idOf(tenant, this.making.idType?.type));
+  /** Where a tenant lives. A cluster is asked if the router does not know. @throws {@link ConfigurationError} if the id cannot be one. */
+  async locate(tenant: TenantId): Promise<Location> {
+    return locate(this.making, idOf(tenant, this.making.idType?.type));
   }
 
   /** The clusters, and whether they are up. */
@@ -127,6 +128,8 @@ export class Router extends EventEmitter<RouterEvents> {
     const { directory, limits } = this.making;
     if (typeof text === "string") return this.gather<Row>(() => text, values, options);
     for (const until = performance.now() + limits.moveTimeoutMs; ; await delay(ANEW_PAUSE_MS)) {
+      // Of a tenant that is closed its home does not know whether it is open elsewhere.
+      await Promise.all(directory.closed.map(([tenant, target]) => this.making.clusters.get(target)?.link.doubt(tenant)));
       const moves = directory.moves;
       const gathered = await this.gather<Row>((cluster) => text((column) => this.here(cluster, column)), values, options);
       // A move that any answer may have met was announced before it.
@@ -185,16 +188,17 @@ export class Router extends EventEmitter<RouterEvents> {
 }
 
 /**
- * Makes a router: connects to every cluster and reads where tenants live. One cluster that answers is enough; the others are waited for in the background.
+ * Makes a router: connects to every cluster and reads how tenants are spread. One cluster that answers is enough; the others are waited for in the background.
  *
  * @throws {@link ConfigurationError} that names the option, also where a cluster that tenants are spread over lets nobody in until somebody has mended something: a password, a database's name, a certificate;
  * {@link ClusterDownError} if no cluster answers.
  */
 export async function createRouter(options: RouterOptions): Promise<Router> {
-  const { clusters, bindStatements, ...limits } = parseOptions(options);
-  const directory = new Directory();
-  const router = new Router({ directory, clusters: new Map(), limits, moveTimeoutMs: limits.moveTimeoutMs, bindStatements, idType: undefined });
-  const members = Object.entries(clusters).map(([name, config]) => router.join(name, config));
+  const { clusters: configs, bindStatements, cachedTenants, ...limits } = parseOptions(options);
+  const directory = new Directory(cachedTenants);
+  const clusters = new Map<string, Cluster>();
+  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, moveTimeoutMs: limits.moveTimeoutMs, bindStatements, idType: undefined });
+  const members = Object.entries(configs).map(([name, config]) => router.join(name, config));
   const outcomes = await Promise.allSettled(members.map(({ link }) => link.start()));
   const problems = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (members[index] as Cluster).name, error: outcome.reason as Error }] : []));
   // A cluster that is being added may not be set up yet.

@@ -2,8 +2,9 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { escapeLiteral, type PoolClient, type QueryResult, type QueryResultRow } from "pg";
 import type { Cluster } from "./cluster";
 import { confirmHeard, confirmHome, metNothing, MissedError } from "./confirm";
-import type { Directory, Location } from "./directory";
+import type { Directory, Location, TenantRecord } from "./directory";
 import { ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
+import type { Lookup } from "./lookup";
 import { refusalOf, type Refusal } from "./refusal";
 import { commandsOf, mayCommitInPart, onlyReads } from "./sqlText";
 
@@ -31,6 +32,7 @@ export interface Queryable {
 /** What the handles of one router share. */
 export interface Shared {
   readonly directory: Directory;
+  readonly lookup: Lookup;
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly moveTimeoutMs: number;
   readonly bindStatements: boolean;
@@ -79,9 +81,9 @@ export class Tenant implements Queryable {
     private readonly shared: Shared,
   ) {}
 
-  /** Where the tenant lives, as far as the router knows. */
-  locate(): Location {
-    return this.shared.directory.locate(this.id);
+  /** Where the tenant lives. A cluster is asked if the router does not know. */
+  async locate(): Promise<Location> {
+    return locate(this.shared, this.id);
   }
 
   /**
@@ -96,18 +98,18 @@ export class Tenant implements Queryable {
     if (this.shared.bindStatements) return this.transaction((transaction) => transaction.query<Row>(text, values), options);
     this.refuseOther();
     const { signal } = options;
-    const { directory } = this.shared;
     const patience = new Patience(this.shared.moveTimeoutMs);
     // The usual way, with nothing on it that can be left out.
-    if (!directory.isClosed(this.id)) {
-      const cluster = this.cluster(directory.homeOf(this.id));
+    const known = this.shared.directory.recordOf(this.id);
+    if (known !== undefined && known.state !== "closed") {
+      const cluster = this.cluster(known.home);
       try {
-        return await this.run<Row>(cluster, text, values, signal);
+        return await this.run<Row>(cluster, known.epoch, text, values, signal);
       } catch (error) {
         await this.follow(error, cluster, patience, signal, text);
       }
     }
-    return this.following(patience, signal, (cluster) => this.run<Row>(cluster, text, values, signal), text);
+    return this.following(patience, signal, (cluster, epoch) => this.run<Row>(cluster, epoch, text, values, signal), text);
   }
 
   /**
@@ -123,7 +125,7 @@ export class Tenant implements Queryable {
     if (!ISOLATIONS.includes(isolation)) throw new ConfigurationError(`isolation: must be one of ${ISOLATIONS.join(", ")}, and is ${String(isolation)}`);
     for (let left = options.retries ?? 0; ; left -= 1) {
       try {
-        return await this.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster) => this.runTransaction(cluster, work, options.signal, isolation));
+        return await this.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster, epoch) => this.runTransaction(cluster, epoch, work, options.signal, isolation));
       } catch (error) {
         if (left <= 0 || !CONFLICTS.has((error as { code?: string }).code ?? "")) throw error;
       }
@@ -133,34 +135,46 @@ export class Tenant implements Queryable {
   /** A connection to the tenant's home, for what needs one: cursors, COPY, prepared statements. It does not follow the tenant when that moves, nor is it bound to it; release it soon. */
   async connect({ signal }: QueryOptions = {}): Promise<TenantClient> {
     this.refuseOther();
-    const cluster = this.cluster(this.shared.directory.homeOf(this.id));
-    return new TenantClient(this.id, cluster, await cluster.acquire(signal), this.shared.directory);
+    const { home, epoch } = await this.shared.lookup.find(this.id);
+    const cluster = this.cluster(home);
+    return new TenantClient(this.id, epoch, cluster, await cluster.acquire(signal), this.shared);
   }
 
-  private async run<Row extends QueryResultRow>(cluster: Cluster, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
-    const { directory } = this.shared;
-    const epoch = directory.epochOf(this.id);
+  /** @param epoch the tenant's epoch as it was known when the cluster was chosen. */
+  private async run<Row extends QueryResultRow>(cluster: Cluster, epoch: number, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
     const result = await cluster.query<Row>(text, values, signal);
-    if (metNothing(text, result)) await confirmHome(cluster.name, this.id, epoch, (statement, its) => cluster.query(statement, its, signal));
+    const confirm = (): Promise<void> => confirmHome(cluster.name, this.id, epoch, (statement, its) => cluster.query(statement, its, signal));
+    if (metNothing(text, result)) await confirm();
     // A home that the tenant has left is emptied, and may have given a part.
-    else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await confirmHeard(directory, cluster.name, this.id, epoch);
+    else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await (cluster.link.unheard ? confirm() : confirmHeard(this.shared, cluster.name, this.id, epoch));
     return result;
   }
 
   private mayHaveLeft(cluster: Cluster, epoch: number): boolean {
     const { directory } = this.shared;
-    return directory.isHinted(this.id) || directory.epochOf(this.id) !== epoch || directory.homeOf(this.id) !== cluster.name;
+    const known = directory.recordOf(this.id);
+    return cluster.link.unheard || directory.isHinted(this.id) || known?.epoch !== epoch || known.home !== cluster.name;
+  }
+
+  /** Where the tenant is known to live, or is found to. One that is closed is waited for, and asked for where it goes. */
+  private async home(): Promise<TenantRecord> {
+    const { directory, lookup, clusters } = this.shared;
+    const known = await lookup.find(this.id);
+    if (known.state !== "closed") return known;
+    await directory.changed(this.id, CLOSED_PAUSE_MS);
+    const target = directory.isClosed(this.id) ? directory.targetOf(this.id) : undefined;
+    if (target !== undefined) await clusters.get(target)?.link.doubt(this.id);
+    return lookup.find(this.id);
   }
 
   /** Works at the tenant's home, and again where it has gone if the fence refuses. */
-  private async following<Result>(patience: Patience, signal: AbortSignal | undefined, work: (cluster: Cluster) => Promise<Result>, text?: string): Promise<Result> {
-    const { directory } = this.shared;
+  private async following<Result>(patience: Patience, signal: AbortSignal | undefined, work: (cluster: Cluster, epoch: number) => Promise<Result>, text?: string): Promise<Result> {
     for (;;) {
-      if (directory.isClosed(this.id)) await directory.changed(this.id, CLOSED_PAUSE_MS);
+      const { home, epoch } = await this.home();
       signal?.throwIfAborted();
-      const cluster = this.cluster(directory.homeOf(this.id));
+      const cluster = this.cluster(home);
       try {
-        return await work(cluster);
+        return await work(cluster, epoch);
       } catch (error) {
         await this.follow(error, cluster, patience, signal, text);
       }
@@ -178,7 +192,7 @@ export class Tenant implements Queryable {
     if (refusal === undefined) throw error;
     const applied = text !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no";
     const foreign = refusal.kind === "other" || (refusal.kind !== "unready" && refusal.tenant !== this.id);
-    const news = foreign ? false : await learned(this.shared.directory, refusal, cluster);
+    const news = foreign ? false : await learned(this.shared, refusal, cluster);
     if (foreign || applied === "unknown" || patience.over) throw explained(error, refusal, this.id, applied);
     signal?.throwIfAborted();
     if (!news) await this.shared.directory.changed(this.id, CLOSED_PAUSE_MS);
@@ -186,12 +200,11 @@ export class Tenant implements Queryable {
 
   private async runTransaction<Result>(
     cluster: Cluster,
+    epoch: number,
     work: (transaction: Queryable) => Promise<Result>,
     signal: AbortSignal | undefined,
     isolation: NonNullable<TransactionOptions["isolation"]>,
   ): Promise<Result> {
-    const { directory } = this.shared;
-    const epoch = directory.epochOf(this.id);
     const client = await cluster.acquire(signal);
     const running: Running = { tenant: this.id, shared: this.shared, over: false };
     let broken: Error | undefined;
@@ -233,7 +246,7 @@ export class Tenant implements Queryable {
       if (missed && broken === undefined && client.getTransactionStatus() !== "E") await confirm().catch((error: unknown) => (error as { code?: string }).code === FAILED || Promise.reject(error as Error));
       if (outcome.status === "rejected") throw outcome.reason;
       // A transaction that has written holds the tenant where it is; one that has only read may have seen a part.
-      if (this.mayHaveLeft(cluster, epoch)) await confirmHeard(directory, cluster.name, this.id, epoch);
+      if (this.mayHaveLeft(cluster, epoch)) await (cluster.link.unheard ? confirm() : confirmHeard(this.shared, cluster.name, this.id, epoch));
       signal?.throwIfAborted();
       committing = true;
       const { command } = await cluster.commit(client, signal);
@@ -274,9 +287,11 @@ export class TenantClient implements Queryable {
 
   constructor(
     private readonly tenant: string,
+    /** The tenant's epoch when the cluster was chosen. */
+    private readonly epoch: number,
     private readonly cluster: Cluster,
     private readonly connection: PoolClient,
-    private readonly directory: Directory,
+    private readonly shared: Shared,
   ) {}
 
   /** The cluster that it is connected to. */
@@ -293,8 +308,8 @@ export class TenantClient implements Queryable {
   /** @throws {@link TenantMovedError} or {@link TenantMovingError} if the fence refuses, or a write met no row and the tenant had just left: release it and take another. */
   async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], { signal }: QueryOptions = {}): Promise<QueryResult<Row>> {
     this.refuseReleased();
-    const { cluster, directory, connection, tenant } = this;
-    const epoch = directory.epochOf(tenant);
+    const { cluster, shared, connection, tenant } = this;
+    const epoch = shared.directory.recordOf(tenant)?.epoch ?? this.epoch;
     try {
       const result = await cluster.run<Row>(connection, text, values, signal);
       // In a transaction the snapshot may be an old one.
@@ -302,7 +317,7 @@ export class TenantClient implements Queryable {
       return result;
     } catch (error) {
       const refusal = error instanceof RouterError ? undefined : refusalOf(error);
-      if (refusal !== undefined) await learned(directory, refusal, cluster);
+      if (refusal !== undefined) await learned(shared, refusal, cluster);
       throw explained(error, refusal, tenant, refusal !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no");
     }
   }
@@ -337,13 +352,24 @@ function endsTransaction(client: PoolClient, text: string, result: QueryResult |
 }
 
 /** Takes in what the fence of a cluster said. @returns whether that was news. */
-async function learned(directory: Directory, refusal: Refusal, { name, link }: Cluster): Promise<boolean> {
+async function learned({ directory, clusters }: Shared, refusal: Refusal, { name, link }: Cluster): Promise<boolean> {
   if (refusal.kind === "other" || refusal.kind === "unready") return false;
   const { tenant, home, epoch } = refusal;
-  if (epoch > 0) return directory.learn(tenant, { home, epoch, state: refusal.kind === "closed" ? "closed" : "settled" }, name);
+  if (epoch > 0) {
+    const news = directory.learn(tenant, { home, epoch, state: refusal.kind === "closed" ? "closed" : "settled" }, name);
+    // It may have left there, too; nobody waits for that to be seen.
+    if (news && home !== name) void clusters.get(home)?.link.doubt(tenant);
+    return news;
+  }
   // By the ring, and another than is known here. Where it is closed, there is nothing to know until it opens.
   if (refusal.kind === "elsewhere") await link.doubt(tenant);
   return false;
+}
+
+/** Where a tenant lives, in full. */
+export async function locate({ directory, lookup }: Pick<Shared, "directory" | "lookup">, tenant: string): Promise<Location> {
+  const found = await lookup.find(tenant);
+  return directory.locate(tenant) ?? { tenant, by: found.epoch > 0 ? "lookup" : "hash", ...found };
 }
 
 /** A refusal as the router's error; other errors as they are. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { CREATE_FENCE_TABLES, CREATE_HORIZON, createTrigger, enableTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, triggerFunction } from "../topology/fence";
+import { CREATE_CHANGES, CREATE_FENCE_TABLES, CREATE_HORIZON, createTrigger, enableTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, triggerFunction } from "../topology/fence";
 import type { CitusSpec } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
@@ -85,10 +85,14 @@ async function existingTriggers(coordinator: Coordinator): Promise<Trigger[]> {
 }
 
 async function ensureTables(coordinator: Coordinator, report: Report): Promise<void> {
-  const { first, later } = await coordinator.row<{ first: boolean; later: boolean }>("SELECT to_regclass('tenancy.handover') IS NOT NULL AS first, to_regclass('tenancy.horizon') IS NOT NULL AS later");
-  if (first && later) return;
+  const parts = [CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES];
+  const { there } = await coordinator.row<{ there: boolean[] }>(
+    "SELECT ARRAY[to_regclass('tenancy.handover') IS NOT NULL, to_regclass('tenancy.horizon') IS NOT NULL, EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tenancy.tenant') AND attname = 'changed')] AS there",
+  );
+  const missing = parts.filter((_, part) => there[part] !== true);
+  if (missing.length === 0) return;
   await coordinator.transaction(async () => {
-    for (const statement of [...(first ? [] : CREATE_FENCE_TABLES), ...(later ? [] : CREATE_HORIZON)]) await coordinator.query(statement);
+    for (const statement of missing.flat()) await coordinator.query(statement);
   });
   report.did("tenancy", "created for what this cluster knows of its tenants");
 }

@@ -55,6 +55,24 @@ export const CREATE_HORIZON: readonly string[] = [
 ];
 
 /**
+ * What tells routers what has changed: each record has the transaction that wrote it last, so that a reader who has the snapshot of its last look finds what was committed since, whatever order that was in. Each node
+ * stamps its own copy. The first statement has Citus allow triggers that it cannot know to be safe.
+ */
+export const CREATE_CHANGES: readonly string[] = [
+  "SET LOCAL citus.enable_unsafe_triggers = on",
+  "ALTER TABLE tenancy.tenant ADD COLUMN changed xid8 NOT NULL DEFAULT pg_current_xact_id()",
+  "CREATE INDEX tenant_changed ON tenancy.tenant (changed)",
+  "CREATE INDEX tenant_unsettled ON tenancy.tenant (tenant) WHERE move IS NOT NULL OR state <> 'settled'",
+  `CREATE FUNCTION tenancy.stamp() RETURNS trigger LANGUAGE plpgsql AS $tenancy$
+BEGIN
+  NEW.changed := pg_current_xact_id();
+  RETURN NEW;
+END$tenancy$`,
+  "CREATE TRIGGER tenancy_stamp BEFORE INSERT OR UPDATE ON tenancy.tenant FOR EACH ROW EXECUTE FUNCTION tenancy.stamp()",
+  "ALTER TABLE tenancy.tenant ENABLE ALWAYS TRIGGER tenancy_stamp",
+];
+
+/**
  * The functions of the fence.
  *
  * @param columns distribution columns of the fenced tables, as they are written in SQL.
@@ -82,6 +100,15 @@ END`;
   SELECT id::${type}::text`;
   const home = `
   SELECT coalesce((SELECT t.home FROM tenancy.tenant t WHERE t.tenant = tenancy.canonical(wanted)), (SELECT tenancy.winner(tenancy.canonical(wanted), r.clusters) FROM tenancy.ring r))`;
+  const claim = "t.tenant, t.home, t.epoch, t.state, t.target, t.move IS NULL AND t.state = 'settled'";
+  // Two queries, so that each finds its index.
+  const changes = `
+  SELECT pg_current_snapshot()::text, r.version, r.clusters, c.* FROM ${shards.ring} r LEFT JOIN (
+    SELECT ${claim} FROM ${shards.tenant} t WHERE since IS NULL AND (t.move IS NOT NULL OR t.state <> 'settled')
+    UNION ALL SELECT ${claim} FROM ${shards.tenant} t WHERE t.changed >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(t.changed, since)) AS c ON true`;
+  const claims = `
+  SELECT ${claim} FROM ${shards.tenant} t WHERE t.tenant = ANY (wanted)`;
+  const claimed = "tenant text, home text, epoch bigint, state text, target text, over boolean";
   const [share, one, all, truncate] = [shareGenerations(shards), admit(shards), admitAll(shards), truncateBody(shards)];
   return [
     // The one text of an id that every record and hash goes by: 01, +1 and 1 are the same bigint.
@@ -92,6 +119,13 @@ END`;
       statement: `CREATE OR REPLACE FUNCTION tenancy.winner(tenant text, clusters text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $tenancy$${winner}$tenancy$`,
     },
     { name: "home", body: home, statement: `CREATE OR REPLACE FUNCTION tenancy.home(wanted text) RETURNS text LANGUAGE sql STABLE STRICT AS $tenancy$${home}$tenancy$` },
+    // What routers read: the ring with what is not settled, or what has changed since a snapshot; and what is known of tenants.
+    {
+      name: "changes",
+      body: changes,
+      statement: `CREATE OR REPLACE FUNCTION tenancy.changes(since pg_snapshot) RETURNS TABLE (upto text, version bigint, clusters text[], ${claimed}) LANGUAGE sql STABLE AS $tenancy$${changes}$tenancy$`,
+    },
+    { name: "claims", body: claims, statement: `CREATE OR REPLACE FUNCTION tenancy.claims(wanted text[]) RETURNS TABLE (${claimed}) LANGUAGE sql STABLE AS $tenancy$${claims}$tenancy$` },
     // A share lock needs the right to update, with which anybody could hold up moves and other writers.
     {
       name: "share",

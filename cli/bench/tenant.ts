@@ -45,7 +45,8 @@ export async function benchTenant(words: readonly string[], { rows, moves, json 
         const client = new Writer(router, room);
         const [pauses, closed, took]: [number[], number[], number[]] = [[], [], []];
         for (let move = 1; move <= moves; move += 1) {
-          const to = clusters.map(({ name }) => name).filter((name) => name !== router.locate(room).home)[move % (clusters.length - 1)] as string;
+          const { home } = await router.locate(room);
+          const to = clusters.map(({ name }) => name).filter((name) => name !== home)[move % (clusters.length - 1)] as string;
           client.begin();
           const report = await explained(() => moveTenant(clusters, String(room), to));
           await delay(AFTER_MS);

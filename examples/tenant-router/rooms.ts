@@ -18,7 +18,8 @@ async function main(): Promise<void> {
         await tx.query("INSERT INTO messages (room_id, user_id, body) VALUES ($1, $2, $3)", [id, 1, "Hello"]);
       });
       const { rows } = await room.query<{ messages: string }>("SELECT count(*) AS messages FROM messages WHERE room_id = $1", [id]);
-      console.log(`room ${id} lives in ${router.locate(id).home} and has ${rows[0]?.messages ?? "no"} messages`);
+      const { home } = await router.locate(id);
+      console.log(`room ${id} lives in ${home} and has ${rows[0]?.messages ?? "no"} messages`);
     }
     // A question about all rooms asks every cluster, and says which did not answer. A room that moves has rows in two: here() counts it once.
     const { rows, missing } = await router.all<{ rooms: string }>((here) => `SELECT count(*) AS rooms FROM rooms WHERE ${here("room_id")}`);

@@ -468,7 +468,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
       await eventually(10_000, () => write(room.b));
       await moveTenant(clusters, room.a, "b");
       await write(room.a);
-      await eventually(1000, () => Promise.resolve(expect(router.locate(room.a)).toMatchObject({ home: "b" })));
+      await eventually(1000, async () => expect(await router.locate(room.a)).toMatchObject({ home: "b" }));
       expect(await sql("b", `SELECT count(*)::int AS count FROM messages WHERE room_id = ${room.a}`)).toEqual([{ count: 3 }]);
     } finally {
       await router.end();
@@ -483,11 +483,11 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     // Nothing runs in this process meanwhile: it hears of the move after it has sent the next statement to the old home, where the rows are gone.
     project.commandSync("tenant", "move", room as string, "--to", "b");
     const missed = tenant.query("DELETE FROM messages WHERE room_id = $1 AND body = 'one'", [room]);
-    expect(tenant.locate()).toMatchObject({ home: "a" });
+    expect(await tenant.locate()).toMatchObject({ home: "a" });
     expect((await missed).rowCount).toBe(1);
     project.commandSync("tenant", "move", room as string, "--to", "a");
     const again = tenant.transaction(async (tx) => (await tx.query("UPDATE messages SET body = 'three' WHERE room_id = $1 AND body = 'two'", [room])).rowCount);
-    expect(tenant.locate()).toMatchObject({ home: "b" });
+    expect(await tenant.locate()).toMatchObject({ home: "b" });
     expect(await again).toBe(1);
     expect(await sql("a", `SELECT body FROM messages WHERE room_id = ${room as string}`)).toEqual([{ body: "three" }]);
   });
@@ -528,7 +528,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     await running;
     await sql("a", `NOTIFY tenancy, '${JSON.stringify({ tenant: room, home: "nowhere", epoch: 1_000_000_000, state: "settled" })}'`);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect([router.locate(room as string).home, down]).toEqual(["a", []]);
+    expect([(await router.locate(room as string)).home, down]).toEqual(["a", []]);
     await router.for(room as string).query("SELECT");
   });
 

@@ -2,14 +2,14 @@ import { expect, test } from "vitest";
 import { clusterOf, FIRST_TENANT, LAST_TENANT, MOST_TENANTS, pauseMs, retryMs, tenantName, tenants } from "../../../blast/tenants";
 import { FIRST_ID, ROOMS } from "../../../cli/demoRows";
 
-test("rooms are numbers that JavaScript counts exactly, and none of the demo's", () => {
+test("rooms are numbers that JavaScript counts exactly, and none of the demo's", async () => {
   expect(Number.isSafeInteger(LAST_TENANT)).toBe(true);
   expect(FIRST_TENANT).toBeGreaterThan(FIRST_ID + ROOMS);
-  expect(tenants(MOST_TENANTS, () => "a").at(-1)?.id).toBe(LAST_TENANT);
+  expect((await tenants(MOST_TENANTS, () => Promise.resolve("a"))).at(-1)?.id).toBe(LAST_TENANT);
 });
 
-test("a tenant's name tells its cluster", () => {
-  const [tenant] = tenants(1, () => "eu-1");
+test("a tenant's name tells its cluster", async () => {
+  const [tenant] = await tenants(1, () => Promise.resolve("eu-1"));
   expect(tenant).toEqual({ id: FIRST_TENANT, cluster: "eu-1" });
   expect(clusterOf(tenantName({ id: FIRST_TENANT, cluster: "eu-1" }))).toBe("eu-1");
 });

@@ -30,8 +30,8 @@ const settled = (tenant: number, home: string, epoch: number): FakeRecord => ({ 
 const says = (word: string) => (): Answer => ({ rows: [{ word }] });
 const failure = async (work: Promise<unknown>): Promise<unknown> => work.then(() => expect.fail("it did not fail"), (error: unknown) => error);
 const nap = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
-const until = async (met: () => boolean): Promise<void> => {
-  for (let tries = 0; !met() && tries < 1000; tries += 1) await nap(10);
+const until = async (met: () => boolean | Promise<boolean>): Promise<void> => {
+  for (let tries = 0; !(await met()) && tries < 1000; tries += 1) await nap(10);
 };
 function events(router: Router): string[] {
   const told: string[] = [];
@@ -47,16 +47,17 @@ describe("the loss of the router's own connection", () => {
     const told = events(router);
     const running = [1, 2, 3].map(() => router.for(IN_A).query("INSERT"));
     await nap(100);
+    const { connects } = a.counts;
     a.endListening();
     await nap(20);
     running.push(router.for(IN_A).query("INSERT"));
     for (const { rows } of await Promise.all(running)) expect(rows).toEqual([{ word: "from a" }]);
-    await until(() => a.counts.loads === 2);
+    await until(() => a.counts.connects === connects + 1);
     // It listens again, and has read what it missed.
     a.records = [settled(IN_A, "b", 1)];
     a.notify(JSON.stringify({ tenant: "3" }));
-    await until(() => router.locate(IN_A).home === "b");
-    expect([router.locate(IN_A).home, told]).toEqual(["b", []]);
+    await until(async () => (await router.locate(IN_A)).home === "b");
+    expect([(await router.locate(IN_A)).home, told]).toEqual(["b", []]);
   });
 
   test("is made good by the others where the server takes no more", async () => {
@@ -69,8 +70,8 @@ describe("the loss of the router's own connection", () => {
     await until(() => router.clusters[0]?.reason !== undefined);
     // The directory is asked for over the connection that there is.
     a.records = [settled(4711, "b", 1)];
-    await until(() => router.locate(4711).epoch === 1);
-    expect(router.locate(4711)).toMatchObject({ home: "b", epoch: 1 });
+    await until(async () => (await router.locate(4711)).epoch === 1);
+    expect(await router.locate(4711)).toMatchObject({ home: "b", epoch: 1 });
     expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from a" }]);
     expect([told, router.clusters[0]]).toMatchObject([[], { up: true, reason: { code: "53300" } }]);
     a.refusal = undefined;
@@ -96,19 +97,19 @@ describe("a notification", () => {
     for (const forged of [{ tenant: "3", home: "zzz", epoch: 1e9, state: "settled" }, { tenant: 3 }, { ring: 99 }, ["x"], null]) a.notify(JSON.stringify(forged));
     a.notify("{not JSON");
     a.notify("");
-    await until(() => a.counts.reads > 0);
+    await until(() => a.counts.looks > 0);
     await nap(100);
-    expect(router.locate(IN_A)).toEqual({ tenant: "3", home: "a", epoch: 0, state: "settled", by: "hash" });
+    expect(await router.locate(IN_A)).toEqual({ tenant: "3", home: "a", epoch: 0, state: "settled", by: "hash" });
     expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from a" }]);
     expect([a.counts.loads, told]).toEqual([1, []]);
   });
 
   test("one of many is read with the others", async () => {
     await routing();
-    b.readMs = 50;
+    b.lookMs = 50;
     for (let tenant = 0; tenant < 500; tenant += 1) b.notify(JSON.stringify({ tenant: String(tenant) }));
     await nap(300);
-    expect(b.counts.reads).toBeLessThan(10);
+    expect(b.counts.looks).toBeLessThan(10);
   });
 });
 
@@ -177,7 +178,7 @@ describe("a change of the ring", () => {
 
   test("leaves no router stuck that wrote a tenant for the first time in that moment", async () => {
     const router = await routing({ clusters: { a: a.config, b: b.config, c: c.config } });
-    expect(router.locate(FROM_A_TO_C).home).toBe("a");
+    expect((await router.locate(FROM_A_TO_C)).home).toBe("a");
     a.answer = () => refused("TN002", "a");
     c.answer = says("from c");
     const first = router.for(FROM_A_TO_C).query("INSERT");
@@ -186,7 +187,7 @@ describe("a change of the ring", () => {
     // No cluster announces it; the fence says that the router's ring is an old one.
     a.answer = () => refused("TN001", "c");
     expect((await first).rows).toEqual([{ word: "from c" }]);
-    expect(router.locate(FROM_A_TO_C)).toMatchObject({ home: "c", by: "hash" });
+    expect(await router.locate(FROM_A_TO_C)).toMatchObject({ home: "c", by: "hash" });
     expect((await router.for(FROM_A_TO_C).query("SELECT 1")).rows).toEqual([{ word: "from c" }]);
   });
 
@@ -194,15 +195,15 @@ describe("a change of the ring", () => {
     a.records = [settled(IN_A, "b", 5)];
     b.records = [settled(IN_A, "b", 5)];
     const router = await routing();
-    expect(router.locate(IN_A).home).toBe("b");
+    expect((await router.locate(IN_A)).home).toBe("b");
     await b.stop();
     await until(() => router.clusters[1]?.up === false);
-    expect(router.locate(IN_A).home).toBe("b");
+    expect((await router.locate(IN_A)).home).toBe("b");
     // npm run up -- --accept-loss b
     [a.records, a.ring] = [[], { version: 2, clusters: ["a"] }];
     a.notify(JSON.stringify({ ring: 2 }));
-    await until(() => router.locate(IN_A).home === "a");
-    expect([router.locate(IN_A), router.locate(IN_B)]).toMatchObject([{ home: "a", by: "hash" }, { home: "a", by: "hash" }]);
+    await until(async () => (await router.locate(IN_A)).home === "a");
+    expect([await router.locate(IN_A), await router.locate(IN_B)]).toMatchObject([{ home: "a", by: "hash" }, { home: "a", by: "hash" }]);
   });
 });
 
@@ -211,7 +212,7 @@ describe("a cluster more", () => {
     const router = await routing();
     a.records = [settled(IN_A, "c", 1)];
     a.notify(JSON.stringify({ tenant: "3" }));
-    await until(() => router.locate(IN_A).home === "c");
+    await until(async () => (await router.locate(IN_A)).home === "c");
     expect(await failure(router.for(IN_A).query("SELECT 1"))).toMatchObject({ code: "UNKNOWN_CLUSTER", cluster: "c", tenant: "3" });
     await router.addCluster("c", c.config);
     c.answer = says("from c");
@@ -240,7 +241,7 @@ describe("a cluster more", () => {
 
 describe("a question to all clusters", () => {
   test("counts a tenant that moves once", async () => {
-    [a.records, b.records] = [[settled(IN_A, "a", 1)], [settled(IN_A, "b", 2)]];
+    [a.records, b.records] = [[{ ...settled(IN_A, "a", 1), state: "closed", target: "b" }], [settled(IN_A, "b", 2)]];
     const router = await routing();
     [a.answer, b.answer] = [says("from a"), says("from b")];
     const { moved } = await router.all((here) => `SELECT 1 FROM x WHERE ${here("x.room_id")}`);
@@ -273,17 +274,75 @@ describe("a question to all clusters", () => {
   });
 });
 
-describe("a directory of many records", () => {
-  test("is read in parts, and read again only where it differs", async () => {
+describe("the directory", () => {
+  test("of a tenant is asked for when it is needed, of many at once, and once", async () => {
     a.records = Array.from({ length: 25_000 }, (_, index) => settled(index + 1_000_000, "b", 1));
+    b.records = a.records;
     const router = await routing();
-    expect(a.counts).toMatchObject({ loads: 1, pages: 2 });
-    expect(router.locate(1_024_999)).toMatchObject({ home: "b", epoch: 1 });
-    a.records = [...a.records, settled(IN_A, "b", 1)];
-    a.notify(JSON.stringify({ tenant: "3" }));
-    await until(() => router.locate(IN_A).home === "b");
-    await nap(2500);
-    expect(a.counts).toMatchObject({ loads: 1, pages: 2, reads: 1 });
+    const found = await Promise.all(Array.from({ length: 500 }, (_, index) => router.locate(1_000_000 + index)));
+    expect(new Set(found.map(({ home, epoch, by }) => `${home} ${epoch} ${by}`))).toEqual(new Set(["b 1 lookup"]));
+    await router.locate(1_000_001);
+    await router.for(1_000_002).query("SELECT 1");
+    expect([a.counts, b.counts]).toMatchObject([{ loads: 1, asked: 1 }, { loads: 1, asked: 2 }]);
+  });
+
+  test("follows a tenant from cluster to cluster, and asks all where one is away", async () => {
+    const router = await routing({ clusters: { a: a.config, b: b.config, c: c.config } });
+    [a.records, b.records] = [[settled(IN_A, "b", 1)], [settled(IN_A, "c", 2)]];
+    c.records = [settled(IN_A, "c", 2), settled(FROM_A_TO_C, "b", 7)];
+    b.records = [...b.records, settled(FROM_A_TO_C, "b", 7)];
+    expect(await router.locate(IN_A)).toMatchObject({ home: "c", epoch: 2 });
+    await a.stop();
+    await until(() => router.clusters[0]?.up === false);
+    expect(await router.locate(FROM_A_TO_C)).toMatchObject({ home: "b", epoch: 7 });
+    // Nobody knows better than a, which is away.
+    expect(await failure(router.for(4711).query("SELECT 1"))).toMatchObject({ code: "CLUSTER_DOWN", cluster: "a" });
+  });
+
+  test("knows of a tenant that is closed where it may be open already, also where it was made in that moment", async () => {
+    a.records = [{ ...settled(IN_A, "a", 1), state: "closed", target: "b" }];
+    b.records = [settled(IN_A, "b", 2)];
+    const router = await routing();
+    [a.answer, b.answer] = [() => ({ error: { code: "TN002", message: "closed", detail: JSON.stringify({ tenant: "3", home: "a", epoch: 1 }) } }), says("from b")];
+    await router.all((here) => `SELECT 1 WHERE ${here("room_id")}`);
+    expect(a.statements[0]).toContain("(room_id)::text <> '3'");
+    expect((await router.for(IN_A).query("INSERT")).rows).toEqual([{ word: "from b" }]);
+  });
+
+  test("is read from the beginning where a cluster is another than it was", async () => {
+    const router = await routing();
+    a.records = [settled(IN_A, "b", 1)];
+    a.notify(JSON.stringify({ tenants: ["3", "11"] }));
+    await until(() => a.counts.looks > 0);
+    a.restore();
+    a.notify("");
+    await until(() => a.counts.loads === 2);
+    expect(a.counts.loads).toBe(2);
+    expect(await router.locate(IN_A)).toMatchObject({ home: "b" });
+  });
+
+  test("of an older version is told as that", async () => {
+    a.older = true;
+    expect(await failure(routing())).toMatchObject({ code: "CONFIGURATION", message: expect.stringMatching(/^clusters\.a: has the directory of an older version .*Run npm run up$/) as string });
+  });
+});
+
+describe("behind a pooler", () => {
+  test("changes are asked for every second, and what was read is confirmed", async () => {
+    a.pooled = true;
+    const router = await routing();
+    expect((await router.locate(IN_A)).home).toBe("a");
+    b.records = [settled(IN_A, "b", 1)];
+    a.records = b.records;
+    a.known = { home: "b", epoch: 1, state: "settled" };
+    [a.answer, b.answer] = [says("left over"), says("from b")];
+    const began = performance.now();
+    // A read of a home that it has left is not believed.
+    expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from b" }]);
+    const changed = new Promise<void>((resolve) => router.once("change", () => resolve()));
+    a.records = [...a.records, settled(FROM_A_TO_C, "a", 3)];
+    await changed;
+    expect(performance.now() - began).toBeLessThan(2000);
   });
 });
 

@@ -1,111 +1,138 @@
 import { describe, expect, test } from "vitest";
-import { Directory, type Ring, type TenantRecord } from "../../../router/directory";
+import { Directory, type Claim, type Ring, type TenantRecord } from "../../../router/directory";
 
 const RING: Ring = { version: 1, clusters: ["a", "b"] };
 
-/** A cluster says all that it knows. */
-function say(directory: Directory, cluster: string, ring: Ring, records: ReadonlyMap<string, TenantRecord> = new Map()): void {
-  directory.beginLoad(cluster);
-  directory.load(cluster, records);
-  directory.endLoad(cluster, ring);
-}
-
-function known(...said: readonly (readonly [string, TenantRecord])[]): Directory {
-  const directory = new Directory();
-  say(directory, "a", RING);
-  say(directory, "b", RING);
-  for (const [source, record] of said) directory.learn("42", record, source);
+/** By the ring of a and b, 3 lives in a, and 42 in b. */
+function known(...said: readonly (readonly [string, Claim])[]): Directory {
+  const directory = new Directory(1000);
+  directory.spread("a", RING);
+  directory.spread("b", RING);
+  for (const [source, claim] of said) directory.take(source, "42", claim);
   return directory;
 }
 
 const record = (home: string, epoch: number, state: TenantRecord["state"] = "settled"): TenantRecord => ({ home, epoch, state });
+const claim = (home: string, epoch: number, state: TenantRecord["state"] = "settled", target: string | null = null, over = state === "settled"): Claim => ({ home, epoch, state, target, over });
 
-describe("a directory", () => {
-  test.each<[string, readonly (readonly [string, TenantRecord])[], TenantRecord & { by: string }]>([
-    ["goes by the ring where it knows nothing else", [], { ...record("b", 0), by: "hash" }],
-    ["goes by a record where a cluster has one, also of a tenant that never moved", [["a", record("a", 0, "moving")]], { ...record("a", 0, "moving"), by: "lookup" }],
-    ["believes a newer epoch", [["a", record("a", 1)], ["b", record("b", 2)]], { ...record("b", 2), by: "lookup" }],
-    ["does not believe an older one", [["b", record("b", 2)], ["a", record("a", 1)]], { ...record("b", 2), by: "lookup" }],
-    ["believes the home that it is closed", [["b", record("b", 2)], ["b", record("b", 2, "closed")]], { ...record("b", 2, "closed"), by: "lookup" }],
-    ["does not believe another that the home is open again", [["b", record("b", 2, "closed")], ["a", record("b", 2)]], { ...record("b", 2, "closed"), by: "lookup" }],
-    ["knows of a tenant that never moved and is closed", [["b", record("b", 0, "closed")]], { ...record("b", 0, "closed"), by: "lookup" }],
+describe("what clusters say of a tenant", () => {
+  test.each<[string, readonly (readonly [string, Claim])[], TenantRecord | undefined]>([
+    ["nothing is known of it at first", [], undefined],
+    ["its home is believed, also of a tenant that never moved", [["a", claim("a", 0, "moving", "b")]], record("a", 0, "moving")],
+    ["nobody is believed of another's tenant of which nothing is known", [["a", claim("b", 3)]], undefined],
+    ["a newer epoch is believed, whoever says it", [["a", claim("a", 1)], ["c", claim("b", 2)]], record("b", 2)],
+    ["an older one is not", [["b", claim("b", 2)], ["a", claim("a", 1)]], record("b", 2)],
+    ["the home is believed that it is closed", [["b", claim("b", 2)], ["b", claim("b", 2, "closed", "a")]], record("b", 2, "closed")],
+    ["another is not believed that the home is open again", [["b", claim("b", 2, "closed", "a")], ["a", claim("b", 2)]], record("b", 2, "closed")],
+    ["of its own tenant the home is believed whatever it says", [["b", claim("b", 5)], ["b", claim("b", 4)]], record("b", 4)],
   ])("%s", (_, said, expected) => {
-    expect(known(...said).locate("42")).toEqual({ tenant: "42", ...expected });
+    expect(known(...said).recordOf("42")).toEqual(expected);
   });
 
-  test("believes a newer ring, and no older one, but where a cluster takes it back", () => {
-    const directory = known();
-    say(directory, "a", { version: 3, clusters: ["a"] });
-    say(directory, "b", { version: 2, clusters: ["b"] });
-    expect(directory.locate("42").home).toBe("a");
-    say(directory, "a", RING);
-    expect([directory.locate("42").home, directory.ring]).toEqual(["b", ["b"]]);
-  });
-
-  test("tells what is news, and nothing else", () => {
-    const directory = known();
-    const told: unknown[] = [];
-    directory.on("change", (change) => told.push(change));
-    directory.learn("42", record("a", 1), "a");
-    directory.learn("42", record("a", 1), "b");
-    directory.learn("42", record("b", 0), "b");
-    say(directory, "b", RING);
-    expect(told).toEqual([{ tenant: "42", ...record("a", 1) }]);
-  });
-
-  test("forgets what a cluster does not say any more", () => {
-    const directory = known(["a", record("a", 5)], ["b", record("a", 5)]);
-    directory.refresh("a", ["42"], new Map());
-    expect(directory.locate("42")).toMatchObject(record("a", 5));
-    say(directory, "b", RING);
+  test("a record that went away says what the hash says, to who had heard of it", () => {
+    const directory = known(["b", claim("b", 5)]);
+    expect(directory.locate("42")).toEqual({ tenant: "42", ...record("b", 5), by: "lookup" });
+    directory.take("b", "42", undefined);
     expect(directory.locate("42")).toEqual({ tenant: "42", ...record("b", 0), by: "hash" });
+    directory.take("b", "3", undefined);
+    expect(directory.locate("3")).toBeUndefined();
   });
 
-  test("keeps what a silent cluster said while it is in the ring, and forgets it where the ring goes on without it", () => {
-    const directory = known(["b", record("b", 5)]);
-    directory.learn("3", record("b", 5), "b");
-    directory.silence("b");
-    expect(directory.locate("3")).toMatchObject(record("b", 5));
-    say(directory, "a", { version: 2, clusters: ["a"] }, new Map([["3", record("a", 4)]]));
-    expect([directory.locate("3"), directory.locate("42")]).toMatchObject([record("a", 4), { home: "a", by: "hash" }]);
+  test("what the fence says counts where it is newer", () => {
+    const directory = known(["b", claim("b", 5)]);
+    expect(directory.learn("42", record("a", 4), "b")).toBe(false);
+    expect(directory.learn("42", record("a", 6), "b")).toBe(true);
+    expect(directory.learn("42", record("a", 6, "closed"), "a")).toBe(true);
+    expect(directory.recordOf("42")).toEqual(record("a", 6, "closed"));
   });
+});
 
-  test("loses nothing that is heard while it is read anew", () => {
+describe("what was found", () => {
+  test("is remembered, and does not hide what was heard meanwhile", () => {
     const directory = known();
-    directory.beginLoad("a");
-    directory.learn("42", record("a", 3), "a");
-    directory.learn("3", record("b", 1), "a");
-    directory.load("a", new Map([["42", record("b", 2)]]));
-    directory.endLoad("a", RING);
-    expect([directory.locate("42"), directory.locate("3")]).toMatchObject([record("a", 3), record("b", 1)]);
-    say(directory, "a", RING, new Map([["42", record("b", 2)]]));
-    expect(directory.locate("3")).toMatchObject({ by: "hash" });
-    expect(directory.locate("42")).toMatchObject(record("b", 2));
+    directory.remember("3", undefined, true);
+    expect(directory.locate("3")).toEqual({ tenant: "3", ...record("a", 0), by: "hash" });
+    directory.take("a", "42", claim("a", 2));
+    expect(directory.remember("42", claim("b", 1), true)).toEqual(record("a", 2));
+    expect(directory.recordOf("42")).toEqual(record("a", 2));
   });
 
-  test("knows by a fingerprint whether it has what a cluster's tables say", () => {
-    const directory = known(["a", record("a", 5)]);
-    directory.learn("3", record("a", 0, "closed"), "a");
-    expect(directory.has("a", "1 2 5 1")).toBe(true);
-    directory.refresh("a", ["3", "42"], new Map([["3", record("a", 2)]]));
-    expect(directory.has("a", "1 1 2 0")).toBe(true);
-  });
-
-  test("knows who takes a tenant for its own that lives elsewhere", () => {
-    const directory = known(["a", record("a", 1)], ["b", record("b", 2)]);
-    expect([directory.strangersOf("a"), directory.strangersOf("b")]).toEqual([["42"], []]);
-    directory.learn("42", record("b", 2), "a");
-    expect(directory.strangersOf("a")).toEqual([]);
-  });
-
-  test("wakes who waits for a tenant when something is new of it, and after a while", async () => {
+  test("is asked for again soon where the home did not say it itself", async () => {
     const directory = known();
-    const began = performance.now();
-    const waiting = directory.changed("42", 5000);
-    directory.learn("43", record("a", 1), "a");
-    directory.learn("42", record("a", 1), "a");
-    await waiting;
-    expect(performance.now() - began).toBeLessThan(1000);
-    await directory.changed("42", 5);
+    directory.remember("42", claim("b", 1), false);
+    expect(directory.recordOf("42")).toEqual(record("b", 1));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(directory.recordOf("42")).toBeUndefined();
   });
+
+  test("is forgotten where there are too many, but for tenants that are moving", () => {
+    const directory = known(["b", claim("b", 1, "moving", "a")]);
+    for (let tenant = 100; tenant < 5000; tenant += 1) directory.remember(String(tenant), undefined, true);
+    expect([directory.recordOf("100"), directory.recordOf("42")]).toEqual([undefined, record("b", 1, "moving")]);
+  });
+});
+
+test("a newer ring counts, and no older one, but where a cluster takes it back", () => {
+  const directory = known();
+  directory.spread("a", { version: 3, clusters: ["a"] });
+  directory.spread("b", { version: 2, clusters: ["b"] });
+  expect(directory.winnerOf("42")).toBe("a");
+  directory.spread("a", RING);
+  expect([directory.winnerOf("42"), directory.ring]).toEqual(["b", ["b"]]);
+});
+
+test("a change of the ring has every tenant asked for anew", () => {
+  const directory = known(["b", claim("b", 5)]);
+  directory.spread("a", { version: 2, clusters: ["a"] });
+  expect(directory.recordOf("42")).toBeUndefined();
+});
+
+test("tells what is news, and nothing else", () => {
+  const directory = known();
+  const told: unknown[] = [];
+  directory.on("change", (change) => told.push(change));
+  directory.take("a", "42", claim("a", 1));
+  directory.take("b", "42", claim("a", 1));
+  directory.take("b", "42", claim("b", 0));
+  directory.spread("b", RING);
+  directory.remember("3", undefined, true);
+  expect([told, directory.moves]).toEqual([[{ tenant: "42", ...record("a", 1) }], 2]);
+});
+
+test("who takes a tenant for its own that lives elsewhere is known, and where one that is closed may be open", () => {
+  const directory = known(["a", claim("a", 1, "closed", "b")]);
+  expect([directory.closed, directory.strangersOf("a")]).toEqual([[["42", "b"]], []]);
+  directory.take("b", "42", claim("b", 2));
+  expect([directory.closed, directory.strangersOf("a"), directory.strangersOf("b")]).toEqual([[], ["42"], []]);
+  directory.take("a", "42", claim("b", 2, "settled", null, false));
+  expect(directory.strangersOf("a")).toEqual([]);
+  directory.take("a", "42", claim("b", 2));
+  expect(directory.recordOf("42")).toEqual(record("b", 2));
+});
+
+test("what a silent cluster said is kept while it is in the ring, and forgotten where the ring goes on without it", () => {
+  const directory = known(["b", claim("b", 5, "moving", "a")]);
+  directory.take("b", "3", claim("b", 5));
+  directory.silence("b");
+  expect([directory.recordOf("3"), directory.recordOf("42")]).toEqual([record("b", 5), record("b", 5, "moving")]);
+  directory.spread("a", { version: 2, clusters: ["a"] });
+  expect([directory.recordOf("3"), directory.recordOf("42")]).toEqual([undefined, undefined]);
+});
+
+test("what a cluster said counts no more where it is read from the beginning", () => {
+  const directory = known(["b", claim("b", 5, "moving", "a")]);
+  directory.take("a", "3", claim("a", 1));
+  directory.forget("b");
+  expect([directory.recordOf("42"), directory.recordOf("3")]).toEqual([undefined, record("a", 1)]);
+});
+
+test("who waits for a tenant is woken when something is new of it, and after a while", async () => {
+  const directory = known();
+  const began = performance.now();
+  const waiting = directory.changed("42", 5000);
+  directory.take("a", "43", claim("a", 1));
+  directory.take("a", "42", claim("a", 1));
+  await waiting;
+  expect(performance.now() - began).toBeLessThan(1000);
+  await directory.changed("42", 5);
 });
