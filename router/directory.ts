@@ -35,9 +35,6 @@ export interface Location extends TenantRecord {
 /** A tenant's record that changed, or a ring. */
 export type Change = ({ readonly tenant: string } & TenantRecord) | { readonly ring: Ring };
 
-/** How long one goes by what others say of a home that does not answer. */
-const HEARSAY_MS = 250;
-
 /**
  * What the router knows of where tenants live: of those that were asked for lately, and of all that are moving. What it does not know is asked for by {@link Lookup}.
  *
@@ -160,18 +157,16 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
   }
 
   /**
-   * Remembers what was found of a tenant that nothing was known of. What has been heard meanwhile may be newer.
+   * Remembers what the home of a tenant said of it, of which nothing was known. What has been heard meanwhile may be newer.
    *
    * @param found undefined: nobody has a record.
-   * @param own whether its home said so itself, which tells of changes from then on. Otherwise it is asked for again soon.
    * @returns what is known now.
    */
-  remember(tenant: string, found: TenantRecord | undefined, own: boolean): TenantRecord {
+  remember(tenant: string, found: TenantRecord | undefined): TenantRecord {
     const known = this.recordOf(tenant);
     if (known !== undefined && known.epoch >= (found?.epoch ?? 0)) return known;
     const record = found === undefined ? this.hashed(this.winnerOf(tenant)) : { home: found.home, epoch: found.epoch, state: found.state };
-    if (own) this.put(tenant, record);
-    else this.lately.set(tenant, record, { ttl: HEARSAY_MS });
+    this.put(tenant, record);
     this.wake(tenant);
     return record;
   }

@@ -1,46 +1,77 @@
 import type { Claim, Directory, TenantRecord } from "./directory";
+import { ClusterDownError } from "./errors";
 
 /** A cluster that can be asked. */
 interface Asked {
   readonly link: { claimOf(tenant: string): Promise<Claim | undefined> };
 }
 
+/** What the clusters say of a tenant. */
+interface Found {
+  readonly record: TenantRecord;
+  /** Why its home did not say so itself; undefined: it did. */
+  readonly unsaid: unknown;
+}
+
 /** Asks the clusters where a tenant lives of which the directory knows nothing: first the one that hashing gives it to, and then whoever that one names. */
 export class Lookup {
-  private readonly running = new Map<string, Promise<TenantRecord>>();
+  private readonly running = new Map<string, Promise<Found>>();
 
   constructor(
     private readonly directory: Directory,
     private readonly clusters: ReadonlyMap<string, Asked>,
   ) {}
 
-  /** Where a tenant lives. Does not fail: where nobody who has to know answers, it is the home that the others tell of. */
-  find(tenant: string): Promise<TenantRecord> | TenantRecord {
-    const known = this.directory.recordOf(tenant);
-    if (known !== undefined) return known;
-    const running = this.running.get(tenant) ?? this.ask(tenant).finally(() => this.running.delete(tenant));
+  /**
+   * Where a tenant lives.
+   *
+   * @throws {@link ClusterDownError} where its home, as the others know, does not answer: it may have left there, and who reads what it left behind would believe it.
+   */
+  find(tenant: string): TenantRecord | Promise<TenantRecord> {
+    return this.directory.recordOf(tenant) ?? this.sure(tenant);
+  }
+
+  /** Where a tenant lives as far as the clusters know that answer. */
+  async hear(tenant: string): Promise<TenantRecord> {
+    return this.directory.recordOf(tenant) ?? (await this.ask(tenant)).record;
+  }
+
+  private async sure(tenant: string): Promise<TenantRecord> {
+    const { record, unsaid } = await this.ask(tenant);
+    // Of a cluster that the router was not given it says so itself.
+    if (unsaid !== undefined && this.clusters.has(record.home)) throw unsaid instanceof ClusterDownError && unsaid.cluster === record.home ? unsaid : new ClusterDownError(record.home, "no", unsaid);
+    return record;
+  }
+
+  private ask(tenant: string): Promise<Found> {
+    const running = this.running.get(tenant) ?? this.askOnce(tenant).finally(() => this.running.delete(tenant));
     this.running.set(tenant, running);
     return running;
   }
 
-  private async ask(tenant: string): Promise<TenantRecord> {
+  private async askOnce(tenant: string): Promise<Found> {
     const { directory, clusters } = this;
     const winner = directory.winnerOf(tenant);
-    const asked = new Set<string>();
+    const said = new Map<string, Claim | undefined>();
+    const silent = new Map<string, unknown>();
     let newest: Claim | undefined;
-    let own = false;
-    for (let next = [winner]; next.length > 0; next = next.filter((name) => !asked.has(name))) {
-      for (const name of next) asked.add(name);
-      const answers = await Promise.allSettled(next.map(async (name) => ({ name, claim: await this.claimOf(name, tenant) })));
-      const said = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
-      for (const { name, claim } of said) {
-        if (claim === undefined) own ||= newest === undefined && name === winner;
-        else if (newest === undefined || claim.epoch > newest.epoch || (claim.epoch === newest.epoch && claim.home === name)) [newest, own] = [claim, claim.home === name];
+    const isAsked = (name: string): boolean => said.has(name) || silent.has(name);
+    for (let next = [winner]; next.length > 0; ) {
+      const answers = await Promise.allSettled(next.map((name) => this.claimOf(name, tenant)));
+      for (const [index, answer] of answers.entries()) {
+        const name = next[index] as string;
+        if (answer.status === "rejected") silent.set(name, answer.reason);
+        else said.set(name, answer.value);
+        const claim = answer.status === "fulfilled" ? answer.value : undefined;
+        if (claim !== undefined && (newest === undefined || claim.epoch > newest.epoch || (claim.epoch === newest.epoch && claim.home === name))) newest = claim;
       }
-      // Every cluster has a copy of every record. Whoever is away may have missed the last.
-      next = said.length < answers.length ? [...clusters.keys()] : said.flatMap(({ claim }) => (claim === undefined ? [] : [claim.home, ...(claim.target === null ? [] : [claim.target])]));
+      // Every cluster has a copy of every record; whoever is away may have missed the last.
+      const named = silent.size > 0 ? [...clusters.keys()] : [...said.values()].flatMap((claim) => (claim === undefined ? [] : [claim.home, ...(claim.target === null ? [] : [claim.target])]));
+      next = [...new Set(named)].filter((name) => !isAsked(name));
     }
-    return directory.remember(tenant, newest, own);
+    const home = newest?.home ?? winner;
+    if (said.has(home)) return { record: directory.remember(tenant, newest), unsaid: undefined };
+    return { record: directory.recordOf(tenant) ?? { home, epoch: newest?.epoch ?? 0, state: newest?.state ?? "settled" }, unsaid: silent.get(home) };
   }
 
   private claimOf(name: string, tenant: string): Promise<Claim | undefined> {

@@ -368,7 +368,7 @@ async function learned({ directory, clusters }: Shared, refusal: Refusal, { name
 
 /** Where a tenant lives, in full. */
 export async function locate({ directory, lookup }: Pick<Shared, "directory" | "lookup">, tenant: string): Promise<Location> {
-  const found = await lookup.find(tenant);
+  const found = await lookup.hear(tenant);
   return directory.locate(tenant) ?? { tenant, by: found.epoch > 0 ? "lookup" : "hash", ...found };
 }
 

@@ -62,7 +62,7 @@ function decisions(clusters: readonly string[]): Figure[] {
   const directory = new Directory(10 * TENANTS);
   const [home = ""] = clusters;
   directory.spread(home, { version: 1, clusters });
-  for (const id of ids) directory.remember(id, { home, epoch: 1, state: "settled" }, true);
+  for (const id of ids) directory.remember(id, { home, epoch: 1, state: "settled" });
   const measure = (decide: (id: string) => string): number => {
     const costs: number[] = [];
     for (let run = 0; run < 7; run += 1) {

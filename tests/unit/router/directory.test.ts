@@ -50,24 +50,16 @@ describe("what clusters say of a tenant", () => {
 describe("what was found", () => {
   test("is remembered, and does not hide what was heard meanwhile", () => {
     const directory = known();
-    directory.remember("3", undefined, true);
+    directory.remember("3", undefined);
     expect(directory.locate("3")).toEqual({ tenant: "3", ...record("a", 0), by: "hash" });
     directory.take("a", "42", claim("a", 2));
-    expect(directory.remember("42", claim("b", 1), true)).toEqual(record("a", 2));
+    expect(directory.remember("42", claim("b", 1))).toEqual(record("a", 2));
     expect(directory.recordOf("42")).toEqual(record("a", 2));
-  });
-
-  test("is asked for again soon where the home did not say it itself", async () => {
-    const directory = known();
-    directory.remember("42", claim("b", 1), false);
-    expect(directory.recordOf("42")).toEqual(record("b", 1));
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    expect(directory.recordOf("42")).toBeUndefined();
   });
 
   test("is forgotten where there are too many, but for tenants that are moving", () => {
     const directory = known(["b", claim("b", 1, "moving", "a")]);
-    for (let tenant = 100; tenant < 5000; tenant += 1) directory.remember(String(tenant), undefined, true);
+    for (let tenant = 100; tenant < 5000; tenant += 1) directory.remember(String(tenant), undefined);
     expect([directory.recordOf("100"), directory.recordOf("42")]).toEqual([undefined, record("b", 1, "moving")]);
   });
 });
@@ -95,7 +87,7 @@ test("tells what is news, and nothing else", () => {
   directory.take("b", "42", claim("a", 1));
   directory.take("b", "42", claim("b", 0));
   directory.spread("b", RING);
-  directory.remember("3", undefined, true);
+  directory.remember("3", undefined);
   expect([told, directory.moves]).toEqual([[{ tenant: "42", ...record("a", 1) }], 2]);
 });
 
