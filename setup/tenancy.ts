@@ -1,3 +1,4 @@
+import { bucketOf } from "../topology/fence";
 import type { TenancySpec } from "../topology/plan";
 import { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
@@ -40,8 +41,20 @@ interface Member {
   readonly name: string;
   readonly coordinator: Coordinator;
   readonly ring: Ring | undefined;
-  readonly tenants: ReadonlyMap<string, Known>;
+  /** What its records come to, by bucket. */
+  readonly digests: ReadonlyMap<number, Digest>;
 }
+
+/** What the records of a bucket come to: where two clusters have the same, they know the same. */
+interface Digest {
+  readonly records: number;
+  readonly digest: string;
+  /** Records with a home or a target that is not of the stack. */
+  readonly lost: number;
+}
+
+/** So many records of a cluster are looked at together. */
+const RECORDS_AT_ONCE = 50_000;
 
 /**
  * Brings what the clusters of a stack know of their tenants to one state: the ring of all of them where there is none yet; the newest ring and record where one cluster has it. A cluster that knows nothing takes no
@@ -59,17 +72,29 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
         () => Coordinator.connect(name, endpoint).catch(() => undefined),
         () => `Cluster ${name} does not answer at ${endpoint.host}:${endpoint.port}. Run the update again when it does`,
       );
-      members.push(await read(name, coordinator));
+      members.push(await read(name, coordinator, spec.clusters.map((cluster) => cluster.name)));
     }
     const names = members.map(({ name }) => name).sort();
     const rings = members.flatMap(({ ring }) => (ring === undefined ? [] : [ring]));
     const newest = rings.reduce<Ring | undefined>((known, ring) => (known === undefined || ring.version > known.version ? ring : known), undefined);
-    const current = newest ?? { version: 1, clusters: names, next: null };
-    const ring = withoutLost(members, names, current, acceptLoss, report);
-    const knowledge = newest === undefined ? { newest: await strays(members, ring, report), bereft: [], givenUp: [] } : knowledgeOf(members.flatMap(({ tenants }) => [...tenants.values()]), names);
-    const [half] = knowledge.bereft.filter(({ tenant }) => members.some(({ tenants }) => typeof tenants.get(tenant)?.target === "string"));
-    if (half !== undefined) report.did("tenants", `${half.tenant} was on its way out of a cluster that is lost: what had been copied is there, and may not be all`);
-    await Promise.all(members.map((member) => bring(member, ring, knowledge, report)));
+    const differing = bucketsToSettle(members);
+    const ring = withoutLost(await homesIn(members, differing), names, newest ?? { version: 1, clusters: names, next: null }, acceptLoss, report);
+    const told = new Map(members.map(({ name }) => [name, 0]));
+    const tell = async (knowledge: Knowledge, tenants: (member: Member) => ReadonlyMap<string, Known>): Promise<void> => {
+      await Promise.all(members.map(async (member) => told.set(member.name, (told.get(member.name) as number) + (await bringRecords(member, ring, knowledge, tenants(member))))));
+    };
+    if (newest === undefined) await tell({ newest: await strays(members, ring, report), bereft: [], givenUp: [] }, () => new Map());
+    let halfReported = false;
+    for (const buckets of newest === undefined ? [] : differing) {
+      const known = new Map(await Promise.all(members.map(async (member) => [member.name, await recordsIn(member, buckets)] as const)));
+      const of = ({ name }: Member): ReadonlyMap<string, Known> => known.get(name) as ReadonlyMap<string, Known>;
+      const knowledge = knowledgeOf(members.flatMap((member) => [...of(member).values()]), names);
+      const [half] = knowledge.bereft.filter(({ tenant }) => members.some((member) => typeof of(member).get(tenant)?.target === "string"));
+      if (half !== undefined && !halfReported) report.did("tenants", `${half.tenant} was on its way out of a cluster that is lost: what had been copied is there, and may not be all`);
+      halfReported ||= half !== undefined;
+      await tell(knowledge, of);
+    }
+    await Promise.all(members.map((member) => bringRing(member, ring, told.get(member.name) as number, report)));
     for (const name of names.filter((one) => !ring.clusters.includes(one))) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
     if (!report.changed) report.found("tenants", `spread over ${ring.clusters.join(", ")} already`);
   } finally {
@@ -107,20 +132,55 @@ async function strays(members: readonly Member[], { clusters }: Ring, report: Re
   return strayed;
 }
 
-async function read(name: string, coordinator: Coordinator): Promise<Member> {
+async function read(name: string, coordinator: Coordinator, names: readonly string[]): Promise<Member> {
   const [ring] = await coordinator.query<{ version: string; clusters: string[]; next: string[] | null }>("SELECT version, clusters, next FROM tenancy.ring");
-  const rows = await coordinator.query<Omit<Known, "epoch"> & { epoch: string }>("SELECT tenant, home, epoch, pinned, target FROM tenancy.tenant");
+  const rows = await coordinator.query<{ bucket: number; records: string; digest: string; lost: string }>("SELECT bucket, records, digest, lost FROM tenancy.digests($1)", [names]);
   return {
     name,
     coordinator,
     ring: ring && { ...ring, version: Number(ring.version) },
-    tenants: new Map(rows.map((row) => [row.tenant, { ...row, epoch: Number(row.epoch) }])),
+    digests: new Map(rows.map(({ bucket, records, digest, lost }) => [bucket, { records: Number(records), digest, lost: Number(lost) }])),
   };
 }
 
+/** The buckets that clusters know different things of, or that have to do with a cluster that is gone: in parts that are not too large to be looked at. */
+export function bucketsToSettle(members: readonly Pick<Member, "digests">[]): number[][] {
+  const all = [...new Set(members.flatMap(({ digests }) => [...digests.keys()]))].sort((one, other) => one - other);
+  const differing = all.filter((bucket) => {
+    const said = members.map(({ digests }) => digests.get(bucket));
+    return said.some((digest) => digest?.digest !== said[0]?.digest || digest?.records !== said[0]?.records || (digest?.lost ?? 0) > 0);
+  });
+  const parts: number[][] = [];
+  let left = 0;
+  for (const bucket of differing) {
+    const records = Math.max(...members.map(({ digests }) => digests.get(bucket)?.records ?? 0));
+    if (records > left) parts.push([]);
+    left = (records > left ? RECORDS_AT_ONCE : left) - records;
+    parts.at(-1)?.push(bucket);
+  }
+  return parts;
+}
+
+async function recordsIn({ coordinator }: Member, buckets: readonly number[]): Promise<Map<string, Known>> {
+  const rows = await coordinator.query<Omit<Known, "epoch"> & { epoch: string }>(`SELECT tenant, home, epoch, pinned, target FROM tenancy.tenant WHERE ${bucketOf("tenant")} = ANY ($1)`, [buckets]);
+  return new Map(rows.map((row) => [row.tenant, { ...row, epoch: Number(row.epoch) }]));
+}
+
+/** The clusters that tenants live in or are moving to, as the newest records say that have to be settled: all others are of the stack. */
+async function homesIn(members: readonly Member[], parts: readonly (readonly number[])[]): Promise<Set<string>> {
+  const homes = new Set<string>();
+  for (const buckets of parts) {
+    const records = await Promise.all(members.map((member) => recordsIn(member, buckets)));
+    for (const { home, target } of newestOf(records.flatMap((known) => [...known.values()]))) {
+      homes.add(home);
+      if (target !== null) homes.add(target);
+    }
+  }
+  return homes;
+}
+
 /** The ring that the stack's clusters can keep. @throws {@link SetupError} if one that is not of the stack any more owns tenants. */
-function withoutLost(members: readonly Member[], names: readonly string[], ring: Ring, acceptLoss: ReadonlySet<string>, report: Report): Ring {
-  const homes = newestOf(members.flatMap(({ tenants }) => [...tenants.values()])).flatMap(({ home, target }) => [home, ...(target === null ? [] : [target])]);
+function withoutLost(homes: ReadonlySet<string>, names: readonly string[], ring: Ring, acceptLoss: ReadonlySet<string>, report: Report): Ring {
   const gone = [...new Set([...ring.clusters, ...(ring.next ?? []), ...homes])].filter((name) => !names.includes(name)).sort();
   const owner = gone.find((name) => !acceptLoss.has(name));
   if (owner !== undefined) {
@@ -165,11 +225,11 @@ function newestOf(records: readonly Known[]): Known[] {
   return [...newest.values()];
 }
 
-/** Records come before the ring: a cluster that has no ring takes no writes at all. */
-async function bring({ name, coordinator, ring: known, tenants }: Member, ring: Ring, { newest, bereft, givenUp }: Knowledge, report: Report): Promise<void> {
+/** Records come before the ring: a cluster that has no ring takes no writes at all. @returns how many tenants the cluster was told of. */
+async function bringRecords({ name, coordinator }: Member, ring: Ring, { newest, bereft, givenUp }: Knowledge, tenants: ReadonlyMap<string, Known>): Promise<number> {
   const behind = newest.filter(({ tenant, epoch }) => (tenants.get(tenant)?.epoch ?? -1) < epoch);
   const lost = bereft.filter(({ tenant, epoch }) => (tenants.get(tenant)?.epoch ?? -1) < epoch);
-  if (behind.length === 0 && lost.length === 0 && known !== undefined && known.version === ring.version) return;
+  if (behind.length === 0 && lost.length === 0 && givenUp.length === 0) return 0;
   await coordinator
     .transaction(async () => {
       // What is decided by these records is there after a crash, whatever is set.
@@ -189,11 +249,17 @@ async function bring({ name, coordinator, ring: known, tenants }: Member, ring: 
     .catch((error: unknown) => {
       throw new SetupError(`Cluster ${name} could not be told where tenants live: ${reason(error)}. Mend that and run the update again`);
     });
+  return behind.length + lost.length;
+}
+
+/** @param told how many tenants the cluster was told of. */
+async function bringRing({ name, coordinator, ring: known }: Member, ring: Ring, told: number, report: Report): Promise<void> {
+  if (told === 0 && known?.version === ring.version) return;
   await coordinator.query(
     `INSERT INTO tenancy.ring AS known (self, version, clusters, next) VALUES ($1, $2, $3, $4)
      ON CONFLICT (self) DO UPDATE SET version = excluded.version, clusters = excluded.clusters, next = excluded.next WHERE known.version < excluded.version`,
     [name, ring.version, ring.clusters, ring.next],
   );
   await coordinator.query("SELECT pg_notify('tenancy', $1)", [JSON.stringify({ ring: ring.version })]);
-  report.did(name, [`tenants are spread over ${ring.clusters.join(", ")}`, ...(behind.length > 0 ? [`${behind.length} that live elsewhere than their hash says were told`] : [])].join("; "));
+  report.did(name, [`tenants are spread over ${ring.clusters.join(", ")}`, ...(told > 0 ? [`${told} that live elsewhere than their hash says were told`] : [])].join("; "));
 }

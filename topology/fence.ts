@@ -6,6 +6,11 @@
 const LOCK = 7777;
 const BUCKETS = 1024;
 
+/** The bucket of a tenant, as SQL: the key of its lock, and the part of the records that it is compared in. */
+export function bucketOf(text: string): string {
+  return `(hashtextextended(${text}, 0) & ${BUCKETS - 1})::integer`;
+}
+
 /** The tables of the schema `tenancy` that every node has a copy of. */
 export const FENCE_TABLES = ["ring", "tenant", "generation"] as const;
 
@@ -108,6 +113,9 @@ END`;
     UNION ALL SELECT ${claim} FROM ${shards.tenant} t WHERE t.changed >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(t.changed, since)) AS c ON true`;
   const claims = `
   SELECT ${claim} FROM ${shards.tenant} t WHERE t.tenant = ANY (wanted)`;
+  // Records of the same tenants in the same epochs are the same.
+  const digests = `
+  SELECT ${bucketOf("t.tenant")}, count(*), sum(hashtextextended(t.tenant, t.epoch)), count(*) FILTER (WHERE t.home <> ALL (names) OR t.target <> ALL (names)) FROM ${shards.tenant} t GROUP BY 1`;
   const claimed = "tenant text, home text, epoch bigint, state text, target text, over boolean";
   const [share, one, all, truncate] = [shareGenerations(shards), admit(shards), admitAll(shards), truncateBody(shards)];
   return [
@@ -126,6 +134,11 @@ END`;
       statement: `CREATE OR REPLACE FUNCTION tenancy.changes(since pg_snapshot) RETURNS TABLE (upto text, version bigint, clusters text[], ${claimed}) LANGUAGE sql STABLE AS $tenancy$${changes}$tenancy$`,
     },
     { name: "claims", body: claims, statement: `CREATE OR REPLACE FUNCTION tenancy.claims(wanted text[]) RETURNS TABLE (${claimed}) LANGUAGE sql STABLE AS $tenancy$${claims}$tenancy$` },
+    {
+      name: "digests",
+      body: digests,
+      statement: `CREATE OR REPLACE FUNCTION tenancy.digests(names text[]) RETURNS TABLE (bucket integer, records bigint, digest numeric, lost bigint) LANGUAGE sql STABLE AS $tenancy$${digests}$tenancy$`,
+    },
     // A share lock needs the right to update, with which anybody could hold up moves and other writers.
     {
       name: "share",
@@ -312,8 +325,4 @@ function mayWrite(id: string): string {
     WHEN mover <> '' THEN t.move = mover AND t.home <> r.self AND current_setting('is_superuser') = 'on'
     WHEN t.home IS NULL THEN tenancy.winner(${id}, r.clusters) = r.self AND (r.next IS NULL OR tenancy.winner(${id}, r.next) = r.self)
     ELSE t.home = r.self AND t.state <> 'closed' END`;
-}
-
-function bucketOf(text: string): string {
-  return `(hashtextextended(${text}, 0) & ${BUCKETS - 1})::integer`;
 }

@@ -27,7 +27,7 @@ export async function benchRouter(words: readonly string[], { rounds, json }: Be
   const [{ name: cluster = "", uri = "" } = {}] = clusters;
   const pool = new Pool({ connectionString: uri, max: CONNECTIONS });
   try {
-    const located = await Promise.all(Array.from({ length: TENANTS }, async (_, index) => ({ tenant: 8_000_000_000_000 + index, ...(await router.locate(8_000_000_000_000 + index)) })));
+    const located = await Promise.all(Array.from({ length: TENANTS }, (_, index) => router.locate(8_000_000_000_000 + index)));
     const tenants = located.flatMap(({ tenant, home }) => (home === cluster ? [Number(tenant)] : []));
     const statement = "SELECT name FROM rooms WHERE room_id = $1";
     const ways: Record<"bare" | "routed", (tenant: number) => Promise<unknown>> = {

@@ -182,6 +182,7 @@ describe("a commit whose wait for a standby was cancelled", () => {
   test("is not cancelled by a signal: whoever gives up before the answer does not know", async () => {
     const router = await routing();
     a.answer = (sql) => ({ command: sql, ...(sql === "COMMIT" && { after: 10_000 }) });
+    await router.locate(IN_A);
     const error = await failure(router.for(IN_A).transaction(() => Promise.resolve(1), { signal: AbortSignal.timeout(50) }));
     expect(error).toMatchObject({ code: "UNKNOWN_OUTCOME", applied: "unknown", cause: { name: "TimeoutError" } });
     expect(a.cancelled).toBe(0);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { knowledgeOf, type Known } from "../../../setup/tenancy";
+import { bucketsToSettle, knowledgeOf, type Known } from "../../../setup/tenancy";
 
 const record = (more: Partial<Known>): Known => ({ tenant: "7", home: "a", epoch: 1, pinned: false, target: null, ...more });
 const leaving = (more: Partial<Known>): Known => record({ target: "b", ...more });
@@ -18,4 +18,15 @@ test.each<[string, Known[], ReturnType<typeof knowledgeOf>]>([
 ])("%s", (_, records, expected) => {
   expect(knowledgeOf(records, ["a", "b"])).toEqual(expected);
   expect(knowledgeOf([...records].reverse(), ["a", "b"])).toEqual(expected);
+});
+
+const digests = (of: Readonly<Record<number, readonly [records: number, digest: string, lost?: number]>>): { digests: ReadonlyMap<number, { records: number; digest: string; lost: number }> } => ({
+  digests: new Map(Object.entries(of).map(([bucket, [records, digest, lost = 0]]) => [Number(bucket), { records, digest, lost }])),
+});
+
+test("only records that clusters know different things of are looked at, or that have to do with a cluster that is gone, in parts", () => {
+  const a = digests({ 1: [10, "x"], 2: [10, "x"], 3: [10, "x", 1], 4: [30_000, "x"], 5: [30_000, "x"], 9: [10, "x"] });
+  const b = digests({ 1: [10, "x"], 2: [10, "y"], 3: [10, "x", 1], 4: [30_000, "y"], 5: [30_000, "y"] });
+  expect(bucketsToSettle([a, b])).toEqual([[2, 3, 4], [5, 9]]);
+  expect(bucketsToSettle([a, a].map(() => digests({ 1: [10, "x"] })))).toEqual([]);
 });
