@@ -4,7 +4,7 @@
  *     npm run up -- active-active
  *     A="$(npm run -s uri -- active-active a)" B="$(npm run -s uri -- active-active b)" npx tsx examples/tenant-router/rooms.ts
  */
-import { createRouter, RouterError } from "../../router/index";
+import { createRouter, RouterError } from "@citus-sharding/tenant-router";
 
 async function main(): Promise<void> {
   const router = await createRouter({ clusters: { a: { connectionString: process.env["A"] }, b: { connectionString: process.env["B"] } } });
