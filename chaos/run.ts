@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { reason } from "../setup/setupError";
 import { differingStandbys } from "./differingStandbys";
 import type { Planned } from "./faults/catalogue";
@@ -55,6 +56,9 @@ const OLD_SIDE_CLIENTS = 3;
 export const REMEMBERED_MS = 5000;
 /** A stack that has just been brought up, or that a fault has just left, may still be settling. */
 const START_TIMEOUT_MS = 15_000;
+/** For how long reading back is begun again where it fails, and after what pause. */
+const READ_BACK_PATIENCE_MS = 300_000;
+const READ_BACK_PAUSE_MS = 2000;
 
 /**
  * A whole run: load, faults one after the other, and at the end everything is read back. The schema `chaos` is created
@@ -147,13 +151,19 @@ async function readAll(target: Target, shards: readonly Shard[], { recorder, tel
   const { missing } = await strengthAfter(target, STRENGTH_TIMEOUT_MS, { quiet: true });
   if (missing.length > 0) tell.warned(`What is read back may change yet, because the stack is not whole: ${missing.join("; ")}.`);
   const lacks = missing.length > 0 && { lacks: missing };
-  tell.doing("reading everything back from every placement");
-  try {
-    const read = await readBack(target.clusters, shards);
-    tell.doing("comparing standbys with their leaders");
-    const standbys = await differingStandbys(target.plan, target.clusters.every(({ plain }) => plain === true));
-    recorder.record({ type: "final", at: recorder.now(), ...read, ...lacks, differing: { ...read.differing, ...Object.fromEntries(standbys) } });
-  } catch (error) {
-    tell.warned(`It could not be read back: ${reason(error)}.`);
+  for (const until = performance.now() + READ_BACK_PATIENCE_MS; ; await delay(READ_BACK_PAUSE_MS)) {
+    tell.doing("reading everything back from every placement");
+    try {
+      const read = await readBack(target.clusters, shards);
+      tell.doing("comparing standbys with their leaders");
+      const standbys = await differingStandbys(target.plan, target.clusters.every(({ plain }) => plain === true));
+      recorder.record({ type: "final", at: recorder.now(), ...read, ...lacks, differing: { ...read.differing, ...Object.fromEntries(standbys) } });
+      return;
+    } catch (error) {
+      // A session that ends meanwhile, of a leader that changes, would leave a whole run without its proof.
+      const over = performance.now() > until;
+      tell.warned(`It could not be read back: ${reason(error)}.${over ? "" : " It is read again."}`);
+      if (over) return;
+    }
   }
 }
