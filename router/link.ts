@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { Client, type ClientConfig, type QueryResult, type QueryResultRow } from "pg";
+import { tell } from "./diagnostics";
 import type { Claim, Directory, TenantRecord } from "./directory";
 import { ClusterDownError, ConfigurationError } from "./errors";
 import { idTypeOf, ID_TYPE, type IdType } from "./tenantId";
@@ -63,7 +64,6 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   /** Up to where the cluster's changes have been read: a `pg_snapshot`. */
   private since: string | null = null;
   private deaf = false;
-  private lookedAt = Number.NEGATIVE_INFINITY;
   /** Tenants that are asked for together, once the connection is free. */
   private wanted: { readonly tenants: Set<string>; readonly claims: Promise<ReadonlyMap<string, Claim>> } | undefined;
 
@@ -90,11 +90,6 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   /** Whether nothing that is announced arrives, because there is a pooler between: then the cluster is asked every second. */
   get unheard(): boolean {
     return this.deaf;
-  }
-
-  /** When it was last known that nothing of the cluster's directory is missing, by `performance.now()`. */
-  get knownAt(): number {
-    return this.lookedAt;
   }
 
   /** Connects for the first time. @throws what went wrong, a {@link ConfigurationError} where somebody has to mend it; it goes on trying in the background. */
@@ -310,7 +305,6 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
 
   /** Reads what has changed, and takes it in. */
   private async look(run: Run): Promise<void> {
-    const at = performance.now();
     let { rows } = await run<ChangeRow>(CHANGES, [this.since]);
     if (this.since !== null && rows[0] !== undefined && endOf(rows[0].upto) < endOf(this.since)) {
       // The cluster is another than it was, or as it was before: its changes go on from elsewhere.
@@ -324,7 +318,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     this.directory.spread(this.cluster, { version: Number(first.version), clusters: first.clusters });
     for (const { tenant, ...claim } of rows) if (tenant !== null) this.directory.take(this.cluster, tenant, claimFrom(claim));
     this.since = first.upto;
-    this.lookedAt = at;
+    tell("tenant-router:comparison", { cluster: this.cluster });
   }
 
   private serially<Result>(task: () => Promise<Result>): Promise<Result> {

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { escapeLiteral, type PoolClient, type QueryResult, type QueryResultRow } from "pg";
 import type { Cluster } from "./cluster";
 import { confirmHeard, confirmHome, metNothing, MissedError } from "./confirm";
+import { STATEMENT, tell, traced, TRANSACTION } from "./diagnostics";
 import type { Directory, Location, TenantRecord } from "./directory";
 import { ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
 import type { Lookup } from "./lookup";
@@ -94,8 +95,12 @@ export class Tenant implements Queryable {
    *
    * @throws {@link ClusterDownError}, {@link TenantMovingError}, {@link UnknownOutcomeError}, the signal's reason, or the database's error.
    */
-  async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> {
+  query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> {
     if (this.shared.bindStatements) return this.transaction((transaction) => transaction.query<Row>(text, values), options);
+    return traced(STATEMENT, this.id, this.shared.directory, () => this.queryHome<Row>(text, values, options));
+  }
+
+  private async queryHome<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, options: QueryOptions): Promise<QueryResult<Row>> {
     this.refuseOther();
     const { signal } = options;
     const patience = new Patience(this.shared.moveTimeoutMs);
@@ -119,15 +124,24 @@ export class Tenant implements Queryable {
    *
    * @throws what {@link query} throws, and what the work throws.
    */
-  async transaction<Result>(work: (transaction: Queryable) => Promise<Result>, options: TransactionOptions = {}): Promise<Result> {
+  transaction<Result>(work: (transaction: Queryable) => Promise<Result>, options: TransactionOptions = {}): Promise<Result> {
+    return traced(TRANSACTION, this.id, this.shared.directory, () => this.transactHome(work, options));
+  }
+
+  private async transactHome<Result>(work: (transaction: Queryable) => Promise<Result>, options: TransactionOptions): Promise<Result> {
     this.refuseOther();
     const { isolation = "read committed" } = options;
     if (!ISOLATIONS.includes(isolation)) throw new ConfigurationError(`isolation: must be one of ${ISOLATIONS.join(", ")}, and is ${String(isolation)}`);
+    let at = "";
     for (let left = options.retries ?? 0; ; left -= 1) {
       try {
-        return await this.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster, epoch) => this.runTransaction(cluster, epoch, work, options.signal, isolation));
+        return await this.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster, epoch) => {
+          at = cluster.name;
+          return this.runTransaction(cluster, epoch, work, options.signal, isolation);
+        });
       } catch (error) {
         if (left <= 0 || !CONFLICTS.has((error as { code?: string }).code ?? "")) throw error;
+        tell("tenant-router:repeat", { tenant: this.id, cluster: at, reason: "conflict" });
       }
     }
   }
@@ -161,7 +175,7 @@ export class Tenant implements Queryable {
     const { directory, lookup, clusters } = this.shared;
     const known = await lookup.find(this.id);
     if (known.state !== "closed") return known;
-    await directory.changed(this.id, CLOSED_PAUSE_MS);
+    await this.pause(known.home);
     const target = directory.isClosed(this.id) ? directory.targetOf(this.id) : undefined;
     if (target !== undefined) await clusters.get(target)?.link.doubt(this.id);
     return lookup.find(this.id);
@@ -188,14 +202,22 @@ export class Tenant implements Queryable {
    * @throws what is no refusal, what may have committed in part, and what has taken too long.
    */
   private async follow(error: unknown, cluster: Cluster, patience: Patience, signal: AbortSignal | undefined, text?: string): Promise<void> {
-    const refusal = error instanceof RouterError ? undefined : refusalOf(error);
+    const refusal = refusedBy(cluster, this.id, error);
     if (refusal === undefined) throw error;
     const applied = text !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no";
     const foreign = refusal.kind === "other" || (refusal.kind !== "unready" && refusal.tenant !== this.id);
     const news = foreign ? false : await learned(this.shared, refusal, cluster);
     if (foreign || applied === "unknown" || patience.over) throw explained(error, refusal, this.id, applied);
     signal?.throwIfAborted();
-    if (!news) await this.shared.directory.changed(this.id, CLOSED_PAUSE_MS);
+    if (!news) await this.pause(cluster.name);
+    tell("tenant-router:repeat", { tenant: this.id, cluster: cluster.name, reason: refusal.kind });
+  }
+
+  /** Waits until something new is known of the tenant, or for a moment. @param cluster where it was closed, or refused. */
+  private async pause(cluster: string): Promise<void> {
+    const began = performance.now();
+    await this.shared.directory.changed(this.id, CLOSED_PAUSE_MS);
+    tell("tenant-router:tenant-wait", { tenant: this.id, cluster, waitMs: performance.now() - began });
   }
 
   private async runTransaction<Result>(
@@ -316,7 +338,7 @@ export class TenantClient implements Queryable {
       if (metNothing(text, result)) await confirmHome(cluster.name, tenant, epoch, (statement, its = []) => (connection.getTransactionStatus() === "I" ? cluster.run(connection, statement, its, signal) : cluster.link.ask(statement, its)));
       return result;
     } catch (error) {
-      const refusal = error instanceof RouterError ? undefined : refusalOf(error);
+      const refusal = refusedBy(cluster, tenant, error);
       if (refusal !== undefined) await learned(shared, refusal, cluster);
       throw explained(error, refusal, tenant, refusal !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no");
     }
@@ -349,6 +371,13 @@ function endsTransaction(client: PoolClient, text: string, result: QueryResult |
   if (result !== undefined) return [result].flat().some(({ command }) => command === "COMMIT");
   const commands = commandsOf(text);
   return commands.length > 1 && commands.some((command) => command === "COMMIT" || command === "END");
+}
+
+/** What the fence of a cluster said, if an error is its. */
+function refusedBy({ name }: Cluster, tenant: string, error: unknown): Refusal | undefined {
+  const refusal = error instanceof RouterError ? undefined : refusalOf(error);
+  if (refusal !== undefined) tell("tenant-router:refusal", { cluster: name, tenant, refusal });
+  return refusal;
 }
 
 /** Takes in what the fence of a cluster said. @returns whether that was news. */

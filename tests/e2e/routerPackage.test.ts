@@ -48,7 +48,7 @@ const install = (name: string, manifest: object, ...packages: readonly string[])
 /** Checks a foreign project's types, those of the package as well, and compiles it. */
 const compile = (name: string, options: object): Promise<string> => {
   const compilerOptions = { strict: true, skipLibCheck: false, target: "es2022", outDir: "out", ...options };
-  writeFileSync(path.join(project(name), "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
+  writeFileSync(path.join(project(name), "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts", "*.mts"] }));
   return run(path.join(BIN, "tsc"), ["-p", "."], project(name));
 };
 
@@ -130,6 +130,19 @@ const { createRouter, RouterError, ...others } = require("@citus-sharding/tenant
 `,
 };
 
+/** The entry for OpenTelemetry listens to the copy that everybody has. */
+const TELEMETRY = `
+import { instrument, type InstrumentOptions } from "@citus-sharding/tenant-router/opentelemetry";
+import { createRequire } from "node:module";
+import { tracingChannel } from "node:diagnostics_channel";
+const required = createRequire(import.meta.url)("@citus-sharding/tenant-router/opentelemetry") as { instrument: typeof instrument };
+const options: InstrumentOptions = {};
+const stop = instrument(options);
+const heard = tracingChannel("tenant-router:statement").start.hasSubscribers;
+stop();
+console.log(JSON.stringify({ one: required.instrument === instrument, heard }));
+`;
+
 const PLAIN_REPORT = { says: "42", names: Object.keys(source).sort(), one: true };
 
 const TYPE: Readonly<Record<Module, string>> = { esm: "module", cjs: "commonjs" };
@@ -179,8 +192,8 @@ describe.skipIf(!registry)("@citus-sharding/tenant-router, packed and installed 
 
   test("has nothing in it but what it needs, and nothing of Pulumi", async () => {
     const files = (await run("tar", ["tzf", tarball], folder)).trim().split("\n");
-    expect(files.filter((file) => !/^package\/dist\/\w+\.(js|d\.ts)$/.test(file)).sort()).toEqual(
-      ["CHANGELOG.md", "LICENSE", "README.md", "dist/esm.d.mts", "dist/esm.mjs", "package.json"].map((file) => `package/${file}`),
+    expect(files.filter((file) => !/^package\/dist\/(\w+\.(js|d\.ts)|esm\/\w+\.(mjs|d\.mts))$/.test(file)).sort()).toEqual(
+      ["CHANGELOG.md", "LICENSE", "README.md", "package.json"].map((file) => `package/${file}`),
     );
     const installed = JSON.parse(readFileSync(path.join(project("esm"), "package-lock.json"), "utf8")) as { packages: object };
     expect(Object.keys(installed.packages).filter((name) => /pulumi|esbuild|typescript/.test(name))).toEqual([]);
@@ -207,11 +220,13 @@ describe.skipIf(!registry)("@citus-sharding/tenant-router, packed and installed 
     });
   });
 
-  test("works with the lowest versions that it allows", async () => {
+  test("works with the lowest versions that it allows, OpenTelemetry's among them", async () => {
     const { dependencies, peerDependencies } = JSON.parse(readFileSync(path.join(PACKAGE, "package.json"), "utf8")) as Manifest;
     await install("lowest", {}, tarball, ...Object.entries({ ...dependencies, ...peerDependencies }).map(([name, range]) => `${name}@${lowest(range)}`));
     writeFileSync(path.join(project("lowest"), "program.ts"), PROGRAM);
+    writeFileSync(path.join(project("lowest"), "telemetry.mts"), TELEMETRY);
     await compile("lowest", { module: "nodenext" });
+    expect(JSON.parse(await run(nodes.get(NODE_VERSIONS[0] as string) as string, ["out/telemetry.mjs"], project("lowest")))).toEqual({ one: true, heard: true });
     expect(JSON.parse(await run(nodes.get(NODE_VERSIONS[0] as string) as string, ["out/program.js"], project("lowest")))).toEqual(REPORT);
   });
 });
