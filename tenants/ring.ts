@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { BUCKETS, eventually, FENCE_LOCK } from "./fenceLock";
-import { announce, horizonOf, LOCK_RECORDS, ringOf, type Ring } from "./record";
+import { announceRing, horizonOf, LOCK_RECORDS, ringOf, type Ring } from "./record";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
 import { tenantTables } from "./tenantTables";
@@ -172,7 +172,7 @@ async function setRing({ name, coordinator }: Site, { version, clusters, next }:
     await coordinator.query("UPDATE tenancy.generation SET n = n + 1");
     const { rowCount } = await coordinator.query("UPDATE tenancy.ring SET version = $1, clusters = $2, next = $3 WHERE self = $4 AND version <= $1", [version, clusters, next, name]);
     if (rowCount !== 1) throw new TenantError(`The ring of cluster ${name} was changed by somebody else meanwhile`);
-    await announce(coordinator, { ring: version });
+    await announceRing(coordinator, version);
     await coordinator.query("COMMIT");
   } catch (error) {
     await coordinator.query("ROLLBACK").catch(() => undefined);

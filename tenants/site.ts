@@ -76,8 +76,8 @@ export class Site {
     return this.openNode(name, { query_timeout: 0, replication: "database", options: OPTIONS } as ClientConfig);
   }
 
-  /** The table that every node has its own copy of the ring or of the records in. */
-  ownCopy(table: "ring" | "tenant"): Promise<string> {
+  /** The table that every node has its own copy of the ring, of the records or of the generations in. */
+  ownCopy(table: "ring" | "tenant" | "generation"): Promise<string> {
     const known = this.copies.get(table);
     if (known !== undefined) return known;
     const found = this.coordinator
