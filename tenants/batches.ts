@@ -20,7 +20,7 @@ export interface BatchLimits {
 }
 
 /** So few that what is written of all of them while they are closed takes milliseconds, and so many that what a move costs once is little for each. */
-export const BATCH_LIMITS: BatchLimits = { tenants: 500, bytes: 8 * 1024 ** 2, aloneBytes: 1024 ** 2 };
+export const BATCH_LIMITS: BatchLimits = { tenants: 200, bytes: 8 * 1024 ** 2, aloneBytes: 1024 ** 2 };
 
 /**
  * Puts small tenants together that leave the same shards for the same others. Batches of different shards take turns, so that those that are under way at a time are spread over the workers.

@@ -1,8 +1,8 @@
 import type { Client } from "pg";
+import { anyOf } from "./anyOf";
 import { Breather } from "./breather";
 import { writersAreGone } from "./fenceLock";
 import { writeAs, type Site } from "./site";
-import { tenantCondition } from "./tenantCondition";
 import { nodesOf, shardGroups, tenantTables, type ShardGroup } from "./tenantTables";
 
 /** Small enough to hold nobody up, large enough to be quick. */
@@ -48,7 +48,7 @@ async function deleteRows(session: Client, node: string, { tenants, shards }: Sh
   for (const { table, relation, placements } of shards) {
     if (!placements.some((placement) => placement.node === node)) continue;
     for (let deleted = ROWS_AT_ONCE; deleted === ROWS_AT_ONCE; ) {
-      const some = `SELECT ctid FROM ${relation} WHERE ${tenantCondition(table.column, tenants)} LIMIT ${ROWS_AT_ONCE}`;
+      const some = `SELECT ctid FROM ${relation} WHERE ${anyOf(table.column, tenants)} LIMIT ${ROWS_AT_ONCE}`;
       deleted = (await session.query(`DELETE FROM ${relation} WHERE ctid = ANY (ARRAY(${some}))`)).rowCount ?? 0;
       await breather.breathe(deleted * BYTES_PER_ROW);
     }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client, QueryConfig } from "pg";
+import { anyOf } from "./anyOf";
 import { Applier } from "./applier";
 import { ChangeStream } from "./changeStream";
 import { checksumOf, checksumsOf } from "./checksum";
@@ -13,7 +14,6 @@ import { lsnOf } from "./pgoutput";
 import { announceTenants, horizonOf, recordsOf, ringOf, winnersOf, writeRecords, type RecordChange, type TenantRecord } from "./record";
 import { lockMovers, newestRecord, newMove, settleAll, type Settled } from "./settle";
 import { abandon, messageOf, Site, writeAs } from "./site";
-import { tenantCondition } from "./tenantCondition";
 import { TenantError } from "./tenantError";
 import { canonicalTenant, commonNodes, nodesOf, placementsOf, refuseUnlike, shardGroups, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
 
@@ -308,7 +308,7 @@ class Move {
     const writers = await Promise.all(targetNodes.map((node) => this.own(to.copying(node))));
     for (const writer of writers) await writeAs(writer, move);
     for (const { table, relation } of targets) {
-      await Promise.all(writers.map((writer) => writer.query(`DELETE FROM ${relation} WHERE ${tenantCondition(table.column, this.active)}`)));
+      await Promise.all(writers.map((writer) => writer.query(`DELETE FROM ${relation} WHERE ${anyOf(table.column, this.active)}`)));
     }
     await this.step("emptied");
 
@@ -447,7 +447,7 @@ class Move {
   }
 
   private async publish(source: Client, sources: readonly TenantShard[]): Promise<void> {
-    const filtered = sources.map(({ table, relation }) => `${relation} WHERE (${tenantCondition(table.column, this.active)})`);
+    const filtered = sources.map(({ table, relation }) => `${relation} WHERE (${anyOf(table.column, this.active)})`);
     await source.query(`CREATE PUBLICATION ${publicationOf(this.move)} FOR TABLE ${filtered.join(", ")}`);
   }
 
@@ -459,7 +459,7 @@ class Move {
     const rows: Record<string, number> = {};
     let bytes = 0;
     for (const [{ table, relation }, target] of pairs) {
-      const query = `SELECT ${table.columns.join(", ")} FROM ${relation} WHERE ${tenantCondition(table.column, this.active)}`;
+      const query = `SELECT ${table.columns.join(", ")} FROM ${relation} WHERE ${anyOf(table.column, this.active)}`;
       rows[table.name] = await copyRows(reader, query, writers, `${target.relation} (${table.columns.join(", ")})`, (more) => {
         bytes += more;
         this.options.onBytes?.(bytes);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { batchesOf, partsOf, type BatchLimits } from "../../../tenants/batches";
+import { BATCH_LIMITS, batchesOf, partsOf, type BatchLimits } from "../../../tenants/batches";
 import type { PlannedMove } from "../../../tenants/plan";
 
 const LIMITS: BatchLimits = { tenants: 3, bytes: 100, aloneBytes: 50 };
@@ -28,9 +28,9 @@ describe("small tenants go together", () => {
   test("100,000 at once", () => {
     const moves = Array.from({ length: 100_000 }, (_, index) => move(String(index), 500));
     const batches = batchesOf(moves, (_, tenant) => String(Number(tenant) % 32));
-    expect(batches).toHaveLength(32 * Math.ceil(100_000 / 32 / 500));
+    expect(batches).toHaveLength(32 * Math.ceil(100_000 / 32 / BATCH_LIMITS.tenants));
     expect(new Set(batches.flatMap((batch) => batch.moves.map(({ tenant }) => tenant))).size).toBe(100_000);
-    expect(Math.max(...batches.map((batch) => batch.moves.length))).toBe(500);
+    expect(Math.max(...batches.map((batch) => batch.moves.length))).toBe(BATCH_LIMITS.tenants);
   });
 });
 

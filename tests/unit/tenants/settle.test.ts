@@ -38,7 +38,8 @@ function cluster(name: string, known: TenantRecord | Records, written: unknown[]
     }
     if (text.startsWith("SELECT tenant, epoch, move, taker")) return Promise.resolve({ rows: (values[0] as string[]).map((tenant) => ({ tenant, epoch: "1", move: "m1", taker: decided[tenant] })) });
     if (text.startsWith("INSERT INTO tenancy.tenant")) {
-      const rows = Array.from({ length: (values.length - 1) / 7 }, (_, row) => values.slice(row * 7, row * 7 + 7));
+      const columns = values.slice(0, 7).map((column) => (Array.isArray(column) ? (column as unknown[]) : [column]));
+      const rows = (columns[0] as unknown[]).map((_, row) => columns.map((column) => column[row]));
       for (const [tenant, home, epoch, state] of rows) written.push([name, tenant, home, epoch, state]);
       return Promise.resolve({ rows: rows.map(([tenant]) => ({ tenant })) });
     }

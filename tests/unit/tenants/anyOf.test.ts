@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { tenantCondition } from "../../../tenants/tenantCondition";
+import { anyOf } from "../../../tenants/anyOf";
 
 test.each<[string[], string]>([
   [["7"], "room_id = '7'"],
@@ -8,6 +8,6 @@ test.each<[string[], string]>([
   [["it's", 'a"b', "c,d", "NULL", ""], `room_id = ANY (E'{"it''s","a\\\\"b","c,d","NULL",""}')`],
   [["a\\b", "{}"], `room_id = ANY (E'{"a\\\\\\\\b","{}"}')`],
   [[], "room_id = ANY ('{}')"],
-])("the rows of %j", (tenants, condition) => {
-  expect(tenantCondition("room_id", tenants).replace("( E", "(E")).toBe(condition);
+])("one of %j", (values, condition) => {
+  expect(anyOf("room_id", values).replace("( E", "(E")).toBe(condition);
 });
