@@ -96,8 +96,12 @@ const BATCH_CALM_ATTEMPTS = 3;
 const DRAIN_MS = 150;
 const BATCH_DRAIN_MS = 30;
 
-/** Tenants of a batch that cannot be closed so long are left out. */
+/** How long a batch waits to be closed, behind the others that are under way; nobody is closed meanwhile. */
+const BATCH_CLOSE_MS = 500;
+
+/** Tenants of a batch that cannot be closed for so long, and so often, are left out. */
 const STRAGGLERS_MS = 2000;
+const STRAGGLER_ATTEMPTS = 4;
 
 /** A cluster that takes longer for nothing at all does not answer. */
 const ANSWER_MS = 1000;
@@ -365,7 +369,7 @@ class Move {
       const [one, cause, trouble] = [ended.get(tenant), causeOf(tenant), failed.get(tenant)];
       if (one?.home === to.name) moved.set(tenant, one.epoch);
       if (trouble !== undefined) left.set(tenant, new TenantError(`Tenant ${tenant} was not moved (${cause ?? "it was, as it seems"}), and could not be settled: ${messageOf(trouble)}. Run npm run tenant -- recover`, { cause: problem ?? trouble }));
-      else if (cause !== undefined && one === undefined) left.set(tenant, problem instanceof TenantError ? problem : new TenantError(`Tenant ${tenant} was not moved: ${cause}`, { cause: problem }));
+      else if (cause !== undefined && one === undefined) left.set(tenant, problem instanceof TenantError && !this.causes.has(tenant) ? problem : new TenantError(`Tenant ${tenant} was not moved: ${cause}`, { cause: problem }));
       else if (cause !== undefined && one !== undefined) left.set(tenant, new TenantError(`${this.outcome(one)}: ${cause}${remainder(one)}`, { cause: problem }));
     }
     return { moved, left };
@@ -434,7 +438,10 @@ class Move {
       [to, `cluster ${to.name} knows of another move of it. End that first: npm run tenant -- recover`],
     ] as const) {
       const written = await writeRecords(site.coordinator, this.underWay(site, this.active), []);
-      this.leave(this.active.filter((tenant) => !written.has(tenant)), cause);
+      const refused = this.active.filter((tenant) => !written.has(tenant));
+      this.leave(refused, cause);
+      // Of them nothing was begun.
+      if (site === from) for (const tenant of refused) this.standings.delete(tenant);
     }
   }
 
@@ -551,15 +558,15 @@ class Move {
   /** Closes the tenants, has the last changes follow, decides and opens them; steps back where transactions are in the way, and goes on with the others. */
   private async handOver(source: Client, applier: Applier, sides: readonly [readonly TenantShard[], readonly TenantShard[]], tables: readonly TenantTable[], spread: readonly string[]): Promise<void> {
     const several = this.tenants.length > 1;
-    const { drainMs = several ? BATCH_DRAIN_MS : DRAIN_MS, patienceMs = 30_000 } = this.options;
+    const { drainMs, patienceMs = 30_000 } = this.options;
     const lastMs = several ? Math.min(patienceMs, STRAGGLERS_MS) : patienceMs;
     const until = performance.now() + lastMs;
     for (this.attempts = 1; ; this.attempts += 1) {
-      const closed = await this.close(drainMs);
+      const closed = await this.close(drainMs ?? (several ? BATCH_CLOSE_MS : DRAIN_MS));
       if (closed.length > 0) {
         const closedAt = performance.now();
         await this.step("closed");
-        const drained = await this.drained(closed, nodesOf(sides[0]), drainMs);
+        const drained = await this.drained(closed, nodesOf(sides[0]), drainMs ?? (several ? BATCH_DRAIN_MS : DRAIN_MS));
         await this.keepUnderWay(this.from, closed.filter((tenant) => !drained.includes(tenant)));
         if (drained.length > 0) {
           await this.step("drained");
@@ -576,7 +583,7 @@ class Move {
         }
       }
       if (this.active.length === 0) return;
-      if (performance.now() > until) {
+      if (performance.now() > until && (!several || this.attempts >= STRAGGLER_ATTEMPTS)) {
         this.leave(this.active, `transactions that write the tenant were open all the time, or a node had not got that it is closed, for ${lastMs / 1000} s. End the longest, or try again when there are fewer`);
         return;
       }

@@ -24,7 +24,7 @@ export async function recover(words: readonly string[], { json }: { json: boolea
     try {
       const [done, problems, moving]: [Settled[], { tenant: string; reason: string }[], string[]] = [[], [], []];
       const asked = await Promise.all(rest.map((id) => canonicalTenant(sites[0] as Site, id)));
-      const unsettled = asked.length > 0 ? asked : await unsettledTenants(sites);
+      const unsettled = asked.length > 0 ? [...new Set(asked)] : await unsettledTenants(sites);
       for (let from = 0; from < unsettled.length; from += AT_ONCE) {
         const some = unsettled.slice(from, from + AT_ONCE);
         const { tenants, unlock } = await lockMovers(sites, some);
