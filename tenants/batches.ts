@@ -51,11 +51,16 @@ export function batchesOf(moves: readonly PlannedMove[], shardsOf: (cluster: str
 /** In so many parts a batch is tried again. */
 const PARTS = 8;
 
-/** The tenants that a batch left, in parts that are smaller than it was, so that by and by those that are at fault are alone; none where there was but one. */
-export function partsOf({ home, to, moves }: Batch, left: readonly PlannedMove[]): Batch[] {
-  if (moves.length < 2) return [];
-  const size = Math.ceil(left.length / PARTS);
-  return Array.from({ length: Math.ceil(left.length / Math.max(1, size)) }, (_, part) => {
+/**
+ * The tenants that a batch left, as they are tried again: together where the others were moved, else in parts, so that by and by those that are at fault are alone. What is tried again is smaller than what was tried before; where
+ * that was one tenant, there is none.
+ *
+ * @param ofRows whether it failed by the rows of some of them: then it would again.
+ */
+export function againOf({ home, to, moves }: Batch, left: readonly PlannedMove[], ofRows: boolean): Batch[] {
+  if (moves.length < 2 || left.length === 0) return [];
+  const size = ofRows || left.length === moves.length ? Math.ceil(left.length / PARTS) : left.length;
+  return Array.from({ length: Math.ceil(left.length / size) }, (_, part) => {
     const some = left.slice(part * size, (part + 1) * size);
     return { home, to, moves: some, bytes: some.reduce((sum, { bytes }) => sum + bytes, 0) };
   });

@@ -1,4 +1,4 @@
-import { Client, type ClientConfig } from "pg";
+import { Client, type ClientConfig, type QueryConfig } from "pg";
 import type { ClusterAccess } from "./clusterAccess";
 import { TenantError } from "./tenantError";
 
@@ -90,6 +90,13 @@ export class Site {
   /** Another session on the coordinator. The caller ends it. */
   another(): Promise<Client> {
     return session(coordinatorConfig(this.access, this.applicationName));
+  }
+
+  /** Whether every session that is kept still answers. */
+  async answers(timeoutMs: number): Promise<boolean> {
+    const kept = [Promise.resolve(this.coordinator), ...this.sessions.values()];
+    const asked = await Promise.allSettled(kept.map(async (opened) => (await opened).query({ text: "SELECT", query_timeout: timeoutMs } as QueryConfig)));
+    return asked.every(({ status }) => status === "fulfilled");
   }
 
   /** Ends every session without waiting: a frozen server does not say goodbye. */

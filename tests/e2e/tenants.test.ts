@@ -427,7 +427,9 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
         await killedMover(step, together.join(","), other(from), clusters);
         const { stdout } = await project.command("tenant", "recover", "--json");
         const { settled } = JSON.parse(stdout) as { settled: { tenant: string; outcome: string }[] };
-        expect(settled.map(({ tenant, outcome }) => [tenant, outcome]).sort(), step).toEqual(together.map((room) => [room, goes ? (step === "opened" ? expect.stringMatching("taken|cleaned") : "taken") : "kept"]).sort());
+        expect(new Set(settled.map(({ tenant }) => tenant)), step).toEqual(new Set(together));
+        const outcomes = goes ? ["taken", "cleaned"] : ["kept"];
+        expect(settled.filter(({ outcome }) => !outcomes.includes(outcome)), step).toEqual([]);
         await all(goes ? other(from) : from);
         await whole(clients, { [goes ? other(from) : from]: together.length });
       }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { BATCH_LIMITS, batchesOf, partsOf, type BatchLimits } from "../../../tenants/batches";
+import { againOf, BATCH_LIMITS, batchesOf, type BatchLimits } from "../../../tenants/batches";
 import type { PlannedMove } from "../../../tenants/plan";
 
 const LIMITS: BatchLimits = { tenants: 3, bytes: 100, aloneBytes: 50 };
@@ -34,18 +34,21 @@ describe("small tenants go together", () => {
   });
 });
 
-describe("what a batch left is tried again in parts", () => {
-  test.each<[number, number, number[]]>([
-    [1, 1, []],
-    [2, 2, [1, 1]],
-    [9, 9, [2, 2, 2, 2, 1]],
-    [500, 500, [63, 63, 63, 63, 63, 63, 63, 59]],
-    [500, 3, [1, 1, 1]],
-    [500, 0, []],
-  ])("of %i tenants %i: %j", (all, left, sizes) => {
-    const moves = Array.from({ length: all }, (_, index) => move(String(index), 2));
-    const parts = partsOf({ home: "a", to: "b", moves, bytes: 2 * all }, moves.slice(0, left));
-    expect(parts.map((part) => part.moves.length)).toEqual(sizes);
-    expect(parts.flatMap((part) => part.moves)).toEqual(sizes.length === 0 ? [] : moves.slice(0, left));
+describe("what a batch left is tried again", () => {
+  test.each<[string, number, number, boolean, number[]]>([
+    ["not where it was one tenant", 1, 1, false, []],
+    ["not where it was one tenant with rows at fault", 1, 1, true, []],
+    ["not where there is none", 200, 0, false, []],
+    ["together where others were moved", 200, 60, false, [60]],
+    ["alone in the end", 200, 1, false, [1]],
+    ["in parts where none was", 9, 9, false, [2, 2, 2, 2, 1]],
+    ["in parts by their rows", 200, 60, true, [8, 8, 8, 8, 8, 8, 8, 4]],
+    ["in parts of one", 2, 2, true, [1, 1]],
+  ])("%s", (_, all, left, ofRows, sizes) => {
+    const moves = Array.from({ length: all }, (__, index) => move(String(index), 2));
+    const again = againOf({ home: "a", to: "b", moves, bytes: 2 * all }, moves.slice(0, left), ofRows);
+    expect(again.map((part) => part.moves.length)).toEqual(sizes);
+    expect(again.flatMap((part) => part.moves)).toEqual(sizes.length === 0 ? [] : moves.slice(0, left));
+    for (const part of again) expect(part).toMatchObject({ home: "a", to: "b", bytes: 2 * part.moves.length });
   });
 });
