@@ -177,9 +177,10 @@ export async function moveTogether(sites: readonly Site[], names: readonly strin
     for (const [tenant, home] of homes) if (home === to) left.set(tenant, new TenantError(`Tenant ${tenant} lives in cluster ${to} already`));
     for (const [tenant, home] of homes) if (home !== to && home !== from) left.set(tenant, new TenantError(`Tenant ${tenant} lives in cluster ${home} by now`));
     if (leaving.length === 0) return { moved: new Map(), left, from, rows: {}, followed: 0, closedMs: 0, attempts: 0 };
-    const site = sites.find(({ name }) => name === from);
+    const [site, target] = [from, to].map((cluster) => sites.find(({ name }) => name === cluster));
     if (site === undefined) throw new TenantError(`Tenant ${leaving[0] as string} lives in cluster ${from}, which does not answer. Bring it back, or wait until it is`);
-    const report = await new Move(sites, names, site, sites.find(({ name }) => name === to) as Site, leaving, move, options).run();
+    if (target === undefined) throw new TenantError(`Cluster ${to} does not answer. Bring it back, or wait until it is`);
+    const report = await new Move(sites, names, site, target, leaving, move, options).run();
     return { ...report, left: new Map([...left, ...report.left]) };
   } finally {
     await locks.unlock();
@@ -574,10 +575,10 @@ class Move {
           await this.step("complete");
           const given = await this.give(drained);
           await this.step("decided");
-          await this.open(given);
+          const opened = await this.open(given);
           this.closedMs = Math.max(this.closedMs, performance.now() - closedAt);
           await this.step("opened");
-          await this.tell(given);
+          await this.tell(opened);
           this.active = this.active.filter((tenant) => !drained.includes(tenant));
           await this.step("told");
         }
@@ -658,9 +659,11 @@ class Move {
     return given;
   }
 
-  private async open(tenants: readonly string[]): Promise<void> {
+  /** @returns the tenants that are open at their new home. */
+  private async open(tenants: readonly string[]): Promise<string[]> {
     const opened = await writeRecords(this.to.coordinator, this.atHome(tenants).map((record) => ({ ...record, pinned: this.options.byRing === true })), [this.move]);
     this.leave(tenants.filter((tenant) => !opened.has(tenant)), SETTLED_BY_OTHERS);
+    return tenants.filter((tenant) => opened.has(tenant));
   }
 
   /** Tells the old home, which keeps the move's name until it is cleaned, and every other cluster. */

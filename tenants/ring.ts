@@ -167,9 +167,9 @@ export async function pruneRecords(sites: readonly Site[]): Promise<number> {
 async function setRing({ name, coordinator }: Site, { version, clusters, next }: Ring): Promise<void> {
   await coordinator.query("BEGIN");
   try {
-    await coordinator.query(LOCK_RECORDS);
-    // Transactions with an old snapshot do not see the change; this they trip over.
+    // Transactions with an old snapshot do not see the change; this they trip over. First, because it waits for those that write: no move could open again meanwhile what it has closed.
     await coordinator.query("UPDATE tenancy.generation SET n = n + 1");
+    await coordinator.query(LOCK_RECORDS);
     const { rowCount } = await coordinator.query("UPDATE tenancy.ring SET version = $1, clusters = $2, next = $3 WHERE self = $4 AND version <= $1", [version, clusters, next, name]);
     if (rowCount !== 1) throw new TenantError(`The ring of cluster ${name} was changed by somebody else meanwhile`);
     await announceRing(coordinator, version);

@@ -10,6 +10,9 @@ const STATEMENT_TIMEOUT_MS = 15_000;
 /** Rows that were copied, and what decides who has them, are there after a crash whatever a role or a database has set. */
 const DURABLE = "synchronous_commit=on";
 
+/** What waits for somebody else's transaction holds what it has locked up to then: not for one that is gone. */
+const GONE = "client_connection_check_interval=500ms";
+
 /**
  * Values are written the same way by every session, whatever a role or a database has set: what one cluster prints is what the other reads, and equal rows have equal texts.
  */
@@ -20,7 +23,7 @@ const OPTIONS = [
   "extra_float_digits=1",
   "bytea_output=hex",
   "client_min_messages=warning",
-  "client_connection_check_interval=500ms",
+  GONE,
   DURABLE,
   // What is made on a shard is the shard's alone.
   "citus.enable_ddl_propagation=off",
@@ -130,7 +133,7 @@ export class Site {
 }
 
 function coordinatorConfig({ uri }: ClusterAccess, applicationName: string): ClientConfig {
-  return { connectionString: uri, application_name: applicationName, options: `-c ${DURABLE}` };
+  return { connectionString: uri, application_name: applicationName, options: `-c ${DURABLE} -c ${GONE}` };
 }
 
 /** Has a session on a worker write as a move does: the fence lets it through where a record names the move, and the triggers and foreign keys of the user rest, whose effects come with the rows. */
