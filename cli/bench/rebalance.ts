@@ -39,10 +39,12 @@ export async function benchRebalance(words: readonly string[], { tenants, json }
   const names = clusters.map(({ name }) => name);
   const drained = names.at(-1) as string;
   if (clusters.length < 2) throw new Failure(`${stack.name} has one cluster: there is none to move a tenant to.`);
+  await clean(clusters);
+  // What was not spread before is no part of what is measured.
+  await explained(() => rebalance(clusters, names, progress("before")));
   const router = await createRouter({ clusters: Object.fromEntries(clusters.map(({ name, uri }) => [name, { connectionString: uri, max: 4 }])) });
   const figures: Figure[] = [];
   try {
-    await clean(clusters);
     await load(clusters, tenants);
     const rooms = Array.from({ length: tenants }, (_, index) => FIRST_ROOM + index).filter((room) => router.locate(room).home === drained);
     const writers = rooms.filter((_, index) => index % Math.ceil(rooms.length / WRITERS) === 0).map((room) => new RoomWriter(router, room, PAUSE_MS));
