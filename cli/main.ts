@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { SettingsError } from "../config/parse";
 import { SetupError } from "../setup/setupError";
 import { benchFence } from "./bench/fence";
+import { benchRebalance } from "./bench/rebalance";
 import { benchRouter } from "./bench/router";
 import { benchTenant } from "./bench/tenant";
 import { benchUp } from "./benchUp";
@@ -144,6 +145,14 @@ program
   .option("--moves <count>", "how often each is moved", Number, 20)
   .option("--json", "print the figures as JSON", false)
   .action((stack: string | undefined, options: { rows: string; moves: number; json: boolean }) => benchTenant(stack === undefined ? [] : [stack], options));
+
+program
+  .command("bench:rebalance")
+  .description("Measures how many small tenants a drain and a rebalance move. Needs an active-active stack that is up, with the default schema; its other tenants move as well.")
+  .argument("[stack]", "may be left out where only one spreads tenants over clusters")
+  .option("--tenants <count>", "how many are made", Number, 10_000)
+  .option("--json", "print the figures as JSON", false)
+  .action((stack: string | undefined, options: { tenants: number; json: boolean }) => benchRebalance(stack === undefined ? [] : [stack], options));
 
 program
   .parseAsync()

@@ -1,4 +1,4 @@
-import { recordOf, winnerOf, type TenantRecord } from "./record";
+import { recordOf, winnersOf, type TenantRecord } from "./record";
 import { newestRing } from "./ring";
 import type { Site } from "./site";
 import { canonicalTenant } from "./tenantTables";
@@ -33,5 +33,5 @@ export async function locateTenant(sites: readonly Site[], id: string): Promise<
     return { tenant, home, epoch, by: "lookup", state, pinned, ...(target !== null && { target }) };
   }
   const ring = await newestRing(sites);
-  return { tenant, home: await winnerOf(sites[0] as Site, tenant, ring.clusters), epoch: 0, by: "hash", state: "settled", pinned: false };
+  return { tenant, home: (await winnersOf(sites[0] as Site, [tenant], ring.clusters)).get(tenant) as string, epoch: 0, by: "hash", state: "settled", pinned: false };
 }

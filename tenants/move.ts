@@ -1,20 +1,21 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { escapeLiteral, type Client, type QueryConfig } from "pg";
+import type { Client, QueryConfig } from "pg";
+import { anyOf } from "./anyOf";
 import { Applier } from "./applier";
 import { ChangeStream } from "./changeStream";
-import { checksumOf } from "./checksum";
+import { checksumOf, checksumsOf } from "./checksum";
 import type { ClusterAccess } from "./clusterAccess";
 import { copyRows } from "./copyTenant";
-import { BUCKET, writersAreGone } from "./fenceLock";
-import { refuseHindered, refuseUnfencedShards } from "./hindrances";
+import { BUCKET, bucketsInUse, writersAreGone } from "./fenceLock";
 import { decide } from "./handover";
+import { refuseHindered, refuseUnfencedShards } from "./hindrances";
 import { publicationOf } from "./leftovers";
 import { lsnOf } from "./pgoutput";
-import { announce, horizonOf, recordOf, ringOf, winnerOf, writeRecord, type RecordChange } from "./record";
-import { lockMover, newestRecord, newMove, settle } from "./settle";
+import { announceTenants, horizonOf, recordsOf, ringOf, winnersOf, writeRecords, type RecordChange, type TenantRecord } from "./record";
+import { lockMovers, newestRecord, newMove, settleAll, type Settled } from "./settle";
 import { abandon, messageOf, Site, writeAs } from "./site";
 import { TenantError } from "./tenantError";
-import { canonicalTenant, commonNodes, nodesOf, placementsOf, refuseUnlike, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
+import { canonicalTenant, commonNodes, nodesOf, placementsOf, refuseUnlike, shardGroups, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
 
 /** What a move does, in this order. */
 export type MoveStep = "announced" | "emptied" | "copied" | "caught up" | "verified" | "closed" | "drained" | "complete" | "decided" | "opened" | "told" | "cleaned";
@@ -28,10 +29,31 @@ export interface MoveOptions {
   readonly onBytes?: (bytes: number) => void;
   /** Whether a rebalance may move it again, as it may who never was moved; else it stays, because somebody wants it there. @default false */
   readonly byRing?: boolean;
-  /** How long the tenant may stay closed while transactions that write it end; then it is opened again for a while. @default 150 */
+  /** How long the tenant may stay closed while transactions that write it end; then it is opened again for a while. @default 150, and 30 where several move together, who wait for each other */
   readonly drainMs?: number;
   /** How long it goes on trying, if transactions are always in the way. @default 30000 */
   readonly patienceMs?: number;
+}
+
+/** What a move of several tenants together did. */
+export interface BatchReport extends Pick<MoveReport, "rows" | "followed" | "attempts"> {
+  /** The tenants that live at their new home, each with its epoch there. */
+  readonly moved: ReadonlyMap<string, number>;
+  /** The tenants that were not moved, or where what follows a move failed, each with the reason. */
+  readonly left: ReadonlyMap<string, Error>;
+  readonly from: string;
+  /** The longest that one of them took no writes, in milliseconds. */
+  readonly closedMs: number;
+  /** What ended the move for all that were still to be moved; undefined if nothing did. */
+  readonly problem?: unknown;
+}
+
+/** The copies of some tenants' rows differ. */
+class UnlikeError extends TenantError {}
+
+/** Whether a move failed by rows, of which a part may be at fault alone: the copies differ, or PostgreSQL does not take them (its classes of data exceptions and of violated constraints). */
+export function isOfRows(problem: unknown): boolean {
+  return problem instanceof UnlikeError || /^2[23]/.test((problem as { code?: string } | undefined)?.code ?? "");
 }
 
 /** What a move did. */
@@ -57,6 +79,9 @@ export interface MoveReport {
 const NEAR_MS = 8;
 const NEAR_ATTEMPTS = 50;
 
+/** Why a tenant is left out whose record or decision is another's by now. */
+const SETTLED_BY_OTHERS = "somebody else settled the tenant meanwhile";
+
 /** How long a step may take while the tenant is closed; then the move is given up and it is opened again. */
 const CLOSED_STEP_MS = 2000;
 
@@ -64,6 +89,19 @@ const CLOSED_STEP_MS = 2000;
 const CALM_MS = 150;
 const QUICK_COMMIT_MS = 15;
 const CALM_ATTEMPTS = 20;
+/** In a rebalance there is always something on its way to the disk. */
+const BATCH_CALM_ATTEMPTS = 3;
+
+/** How long the tenant is closed at most while its writers end, and how long those that move together wait for each other. */
+const DRAIN_MS = 150;
+const BATCH_DRAIN_MS = 30;
+
+/** How long a batch waits to be closed, behind the others that are under way; nobody is closed meanwhile. */
+const BATCH_CLOSE_MS = 500;
+
+/** Tenants of a batch that cannot be closed for so long, and so often, are left out. */
+const STRAGGLERS_MS = 2000;
+const STRAGGLER_ATTEMPTS = 4;
 
 /** A cluster that takes longer for nothing at all does not answer. */
 const ANSWER_MS = 1000;
@@ -99,24 +137,53 @@ export async function moveTenant(clusters: readonly ClusterAccess[], id: string,
   const sites = await openSites(clusters, `citus-sharding move ${move}`, [to]);
   try {
     const tenant = await canonicalTenant(sites[0] as Site, id);
-    const unlock = await lockMover(sites, tenant);
-    if (unlock === undefined) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
-    try {
-      const from = await giverOf(sites, clusters, tenant);
-      if (from.name === to) throw new TenantError(`Tenant ${tenant} lives in cluster ${to} already`);
-      const attempt = new Move(sites, from, sites.find(({ name }) => name === to) as Site, tenant, move, options);
-      try {
-        return { ...(await attempt.run()), tookMs: performance.now() - startedAt };
-      } catch (error) {
-        throw await attempt.undo(error, clusters.map(({ name }) => name));
-      } finally {
-        attempt.end();
-      }
-    } finally {
-      await unlock();
-    }
+    const { moved, left, problem: _, ...report } = await moveTogether(sites, clusters.map(({ name }) => name), [tenant], { to, move }, options);
+    const problem = left.get(tenant);
+    if (problem !== undefined) throw problem;
+    return { tenant, to, epoch: moved.get(tenant) as number, ...report, tookMs: performance.now() - startedAt };
   } finally {
     for (const site of sites) site.close();
+  }
+}
+
+/** Where tenants go that move together. */
+export interface Way {
+  /** The cluster that has them. One that lives elsewhere is left out. @default where the first of them lives */
+  readonly from?: string;
+  readonly to: string;
+  /** A name for the move that nobody has had. */
+  readonly move?: string;
+}
+
+/**
+ * Moves tenants that are in the same shards together, as {@link moveTenant} does one: with one copy, one stream of changes and one transaction for what is written of all of them. Each is decided by a row of its own; one that
+ * cannot be closed in time is left out, and open.
+ *
+ * @param sites the clusters that answer. Nobody else works with their sessions meanwhile.
+ * @param names all clusters of the stack.
+ * @param tenants each in the form that its column gives it.
+ * @throws {@link TenantError} if the ring is being changed or a cluster does not answer, before anything was done.
+ */
+export async function moveTogether(sites: readonly Site[], names: readonly string[], tenants: readonly string[], { from: giver, to, move = newMove() }: Way, options: MoveOptions = {}): Promise<BatchReport> {
+  const left = new Map<string, Error>();
+  const locks = await lockMovers(sites, tenants);
+  try {
+    for (const tenant of tenants) left.set(tenant, new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`));
+    for (const tenant of locks.tenants) left.delete(tenant);
+    const { homes, failed } = await homesOf(sites, names, locks.tenants);
+    for (const [tenant, error] of failed) left.set(tenant, error);
+    const from = giver ?? [...homes.values()][0] ?? to;
+    const leaving = locks.tenants.filter((tenant) => homes.get(tenant) === from && from !== to);
+    for (const [tenant, home] of homes) if (home === to) left.set(tenant, new TenantError(`Tenant ${tenant} lives in cluster ${to} already`));
+    for (const [tenant, home] of homes) if (home !== to && home !== from) left.set(tenant, new TenantError(`Tenant ${tenant} lives in cluster ${home} by now`));
+    if (leaving.length === 0) return { moved: new Map(), left, from, rows: {}, followed: 0, closedMs: 0, attempts: 0 };
+    const [site, target] = [from, to].map((cluster) => sites.find(({ name }) => name === cluster));
+    if (site === undefined) throw new TenantError(`Tenant ${leaving[0] as string} lives in cluster ${from}, which does not answer. Bring it back, or wait until it is`);
+    if (target === undefined) throw new TenantError(`Cluster ${to} does not answer. Bring it back, or wait until it is`);
+    const report = await new Move(sites, names, site, target, leaving, move, options).run();
+    return { ...report, left: new Map([...left, ...report.left]) };
+  } finally {
+    await locks.unlock();
   }
 }
 
@@ -134,28 +201,38 @@ export async function openSites(clusters: readonly ClusterAccess[], applicationN
   throw missing.reason;
 }
 
-/** The cluster that has the tenant. A move of it that stopped half-way is ended first. */
-async function giverOf(sites: readonly Site[], clusters: readonly ClusterAccess[], tenant: string): Promise<Site> {
-  const names = clusters.map(({ name }) => name);
-  const locate = async (): Promise<{ home: string; unsettled: boolean }> => {
-    const found = await Promise.all(sites.map(async (site) => [site.name, await recordOf(site, tenant)] as const));
-    const records = new Map(found.flatMap(([cluster, record]) => (record === undefined ? [] : [[cluster, record] as const])));
-    const newest = newestRecord(tenant, records);
-    if (newest !== undefined) return { home: newest.home, unsettled: [...records.values()].some(({ move, state }) => move !== null || state !== "settled") };
-    const rings = await Promise.all(sites.map(ringOf));
-    const ring = rings.sort((one, other) => other.version - one.version)[0] as Awaited<ReturnType<typeof ringOf>>;
-    if (ring.next !== null) throw new TenantError("The ring of clusters is being changed. Finish that first: npm run tenant -- rebalance");
-    return { home: await winnerOf(sites[0] as Site, tenant, ring.clusters), unsettled: false };
+/** The clusters that have tenants. Moves of them that stopped half-way are ended first. @returns those of whom it is known, and why not of the others. */
+async function homesOf(sites: readonly Site[], names: readonly string[], tenants: readonly string[]): Promise<{ homes: Map<string, string>; failed: Map<string, Error> }> {
+  const [homes, failed] = [new Map<string, string>(), new Map<string, Error>()];
+  const locate = async (some: readonly string[]): Promise<string[]> => {
+    const known = await Promise.all(sites.map(async (site) => [site.name, await recordsOf(site, some)] as const));
+    const [hashed, unsettled]: [string[], string[]] = [[], []];
+    for (const tenant of some) {
+      const records = new Map<string, TenantRecord>(known.flatMap(([cluster, of]) => (of.has(tenant) ? [[cluster, of.get(tenant) as TenantRecord] as const] : [])));
+      try {
+        const newest = newestRecord(tenant, records);
+        if (newest === undefined) hashed.push(tenant);
+        else homes.set(tenant, newest.home);
+        if ([...records.values()].some(({ move, state }) => move !== null || state !== "settled")) unsettled.push(tenant);
+      } catch (error) {
+        failed.set(tenant, error as Error);
+      }
+    }
+    if (hashed.length > 0) {
+      const rings = await Promise.all(sites.map(ringOf));
+      const ring = rings.sort((one, other) => other.version - one.version)[0] as Awaited<ReturnType<typeof ringOf>>;
+      if (ring.next !== null) throw new TenantError("The ring of clusters is being changed. Finish that first: npm run tenant -- rebalance");
+      for (const [tenant, winner] of await winnersOf(sites[0] as Site, hashed, ring.clusters)) homes.set(tenant, winner);
+    }
+    return unsettled;
   };
-  const first = await locate();
-  let { home } = first;
-  if (first.unsettled) {
-    await settle(sites, names, tenant);
-    ({ home } = await locate());
-  }
-  const site = sites.find(({ name }) => name === home);
-  if (site === undefined) throw new TenantError(`Tenant ${tenant} lives in cluster ${home}, which does not answer. Bring it back, or wait until it is`);
-  return site;
+  const unsettled = await locate(tenants);
+  if (unsettled.length === 0) return { homes, failed };
+  const { failed: problems } = await settleAll(sites, names, unsettled);
+  for (const tenant of unsettled) homes.delete(tenant);
+  for (const [tenant, error] of problems) failed.set(tenant, error);
+  await locate(unsettled.filter((tenant) => !problems.has(tenant)));
+  return { homes, failed };
 }
 
 /** Which tables are distributed in a cluster, as one text to compare: rows of a new one would stay behind. */
@@ -164,30 +241,61 @@ async function spreadTables({ coordinator }: Site): Promise<string> {
   return (rows[0] as { spread: string }).spread;
 }
 
-/** One attempt to move a tenant. */
+/** How a tenant stood before it was moved. */
+interface Standing {
+  readonly epoch: number;
+  /** Whether a rebalance might move it. */
+  readonly pinned: boolean;
+}
+
+/** One attempt to move tenants that are in the same shards. */
 class Move {
   private readonly sessions: Client[] = [];
   private stream: ChangeStream | undefined;
-  private epoch = 0;
-  private wasPinned = true;
-  private announced = false;
+  /** The tenants whose records name the move, or may. */
+  private readonly standings = new Map<string, Standing>();
+  /** Why tenants were left out. */
+  private readonly causes = new Map<string, string>();
+  /** Those that are still to be handed over. */
+  private active: readonly string[];
   private barriers = 0;
+  private rows: Record<string, number> = {};
+  private applier: Applier | undefined;
+  private closedMs = 0;
+  private attempts = 0;
 
   constructor(
     private readonly sites: readonly Site[],
+    private readonly names: readonly string[],
     private readonly from: Site,
     private readonly to: Site,
-    private readonly tenant: string,
+    private readonly tenants: readonly string[],
     private readonly move: string,
     private readonly options: MoveOptions,
-  ) {}
+  ) {
+    this.active = tenants;
+  }
 
-  async run(): Promise<Omit<MoveReport, "tookMs">> {
-    const { from, to, tenant, move } = this;
+  /** Moves the tenants, and ends what was begun: gives it up where it is not decided, finishes it where it is. */
+  async run(): Promise<BatchReport> {
+    let problem: unknown;
+    try {
+      await this.attempt();
+    } catch (error) {
+      problem = error;
+    }
+    this.end();
+    const { moved, left } = await this.settle(problem);
+    if (problem === undefined) await this.step("cleaned");
+    return { moved, left, from: this.from.name, rows: this.rows, followed: this.applier?.applied ?? 0, closedMs: this.closedMs, attempts: this.attempts, problem };
+  }
+
+  private async attempt(): Promise<void> {
+    const { from, to, move } = this;
     await refuseHindered([from, to]);
     const tables = await tenantTables(from);
     refuseUnlike(from.name, tables, to.name, await tenantTables(to));
-    const [sources, targets] = [await tenantShards(from, tables, tenant), await tenantShards(to, tables, tenant)];
+    const [sources, targets] = [await this.shardsIn(from, tables), await this.shardsIn(to, tables)];
     const sourceNode = commonNodes(from.name, sources)[0] as string;
     const targetNodes = commonNodes(to.name, targets);
     const relationsOn = (shards: readonly TenantShard[], node: string): string[] => shards.flatMap(({ relation, placements }) => (placements.some((placement) => placement.node === node) ? [relation] : []));
@@ -198,21 +306,22 @@ class Move {
     const spread = await Promise.all([from, to].map(spreadTables));
 
     await this.announce();
+    if (this.active.length === 0) return;
     await this.step("announced");
 
     await this.keepInPlace(targets);
     const writers = await Promise.all(targetNodes.map((node) => this.own(to.copying(node))));
     for (const writer of writers) await writeAs(writer, move);
     for (const { table, relation } of targets) {
-      await Promise.all(writers.map((writer) => writer.query(`DELETE FROM ${relation} WHERE ${table.column} = ${escapeLiteral(tenant)}`)));
+      await Promise.all(writers.map((writer) => writer.query(`DELETE FROM ${relation} WHERE ${anyOf(table.column, this.active)}`)));
     }
     await this.step("emptied");
 
     const source = await from.node(sourceNode);
     await this.publish(source, sources);
     const pairs = sources.map((shard, index) => [shard, targets[index] as TenantShard] as const);
-    const applier = new Applier(writers, pairs, (full) => this.stream?.rest(full));
-    const rows = await this.copyAndFollow(sourceNode, source, pairs, writers, applier);
+    const applier = (this.applier = new Applier(writers, pairs, (full) => this.stream?.rest(full)));
+    this.rows = await this.copyAndFollow(sourceNode, source, pairs, writers, applier);
     await this.step("copied");
 
     await this.catchUp(source, applier);
@@ -223,32 +332,56 @@ class Move {
     await this.calm();
     await this.catchUp(source, applier);
 
-    const { closedMs, attempts } = await this.handOver(source, applier, [sources, targets], tables, spread);
-    await this.tell();
-    await this.step("told");
+    await this.handOver(source, applier, [sources, targets], tables, spread);
     this.end();
     await source.query(`DROP PUBLICATION IF EXISTS ${publicationOf(move)}`);
-    await settle(this.sites, this.sites.map(({ name }) => name), tenant);
-    await this.step("cleaned");
-    return { tenant, from: from.name, to: to.name, epoch: this.epoch + 1, rows, followed: applier.applied, closedMs, attempts };
   }
 
-  /** Gives the move up, or finishes it where it was decided. @returns the error to end with. */
-  async undo(error: unknown, names: readonly string[]): Promise<Error> {
-    this.end();
-    const cause = error instanceof TenantError ? error.message : messageOf(error);
-    if (!this.announced) return error instanceof TenantError ? error : new TenantError(`Tenant ${this.tenant} was not moved: ${cause}`, { cause: error });
-    try {
-      const { home, unreached } = await settle(await this.answering(), names, this.tenant);
-      const left = unreached.length === 0 ? "" : `; ${unreached.join(", ")} did not answer and is cleaned later: npm run tenant -- recover`;
-      return new TenantError(home === this.to.name ? `Tenant ${this.tenant} has moved to cluster ${home}, but what follows failed: ${cause}${left}` : `Tenant ${this.tenant} was not moved and is open in cluster ${home}: ${cause}${left}`, { cause: error });
-    } catch (trouble) {
-      return new TenantError(`Tenant ${this.tenant} was not moved (${cause}), and could not be settled: ${messageOf(trouble)}. Run npm run tenant -- recover`, { cause: error });
+  /** Where the tenants' rows are. @throws {@link TenantError} if they are not in the same shards. */
+  private async shardsIn(site: Site, tables: readonly TenantTable[]): Promise<readonly TenantShard[]> {
+    const [group, other] = await shardGroups(site, tables, this.tenants);
+    if (group === undefined || other !== undefined) throw new TenantError(`Tenants ${this.tenants[0] as string} and ${other?.tenants[0] ?? ""} are not in the same shards of cluster ${site.name} any more. Try again`);
+    return group.shards;
+  }
+
+  /** Leaves tenants out: what was done for them is undone in the end. */
+  private leave(tenants: readonly string[], cause: string): void {
+    for (const tenant of tenants) this.causes.set(tenant, cause);
+    this.active = this.active.filter((tenant) => !this.causes.has(tenant));
+  }
+
+  /** Gives the moves up that are not decided, and finishes those that are. @param problem what ended the attempt; undefined if nothing did. */
+  private async settle(problem: unknown): Promise<Pick<BatchReport, "moved" | "left">> {
+    const { names, tenants, to } = this;
+    const [moved, left, ended, announced] = [new Map<string, number>(), new Map<string, Error>(), new Map<string, Settled>(), [...this.standings.keys()]];
+    // Where those that could be moved were, what is wrong with the others is not their concern.
+    const causeOf = (tenant: string): string | undefined => this.causes.get(tenant) ?? (problem === undefined || (this.active.length > 0 && !this.active.includes(tenant)) ? undefined : messageOf(problem));
+    let failed: ReadonlyMap<string, Error> = new Map();
+    if (announced.length > 0) {
+      try {
+        const answer = await (problem === undefined ? settleAll(this.sites, names, announced).catch(async () => settleAll(await this.answering(), names, announced)) : settleAll(await this.answering(), names, announced));
+        for (const one of answer.settled) ended.set(one.tenant, one);
+        ({ failed } = answer);
+      } catch (trouble) {
+        failed = new Map(announced.map((tenant) => [tenant, trouble as Error]));
+      }
     }
+    for (const tenant of tenants) {
+      const [one, cause, trouble] = [ended.get(tenant), causeOf(tenant), failed.get(tenant)];
+      if (one?.home === to.name) moved.set(tenant, one.epoch);
+      if (trouble !== undefined) left.set(tenant, new TenantError(`Tenant ${tenant} was not moved (${cause ?? "it was, as it seems"}), and could not be settled: ${messageOf(trouble)}. Run npm run tenant -- recover`, { cause: problem ?? trouble }));
+      else if (cause !== undefined && one === undefined) left.set(tenant, problem instanceof TenantError && !this.causes.has(tenant) ? problem : new TenantError(`Tenant ${tenant} was not moved: ${cause}`, { cause: problem }));
+      else if (cause !== undefined && one !== undefined) left.set(tenant, new TenantError(`${this.outcome(one)}: ${cause}${remainder(one)}`, { cause: problem }));
+    }
+    return { moved, left };
+  }
+
+  private outcome({ tenant, home }: Settled): string {
+    return home === this.to.name ? `Tenant ${tenant} has moved to cluster ${home}, but what follows failed` : `Tenant ${tenant} was not moved and is open in cluster ${home}`;
   }
 
   /** Ends the stream and the sessions that the move alone used. */
-  end(): void {
+  private end(): void {
     this.stream?.stop();
     for (const session of this.sessions) abandon(session);
     this.sessions.length = 0;
@@ -272,32 +405,45 @@ class Move {
     if (step !== "decided" && step !== "opened" && step !== "told" && step !== "cleaned") this.options.signal?.throwIfAborted();
   }
 
-  /** What a side knows while the move is under way. Each has in it whether a rebalance may move the tenant again if it lives there afterwards. */
-  private underWay(site: Site): RecordChange {
-    const { from, to, tenant, move, epoch } = this;
-    return { tenant, home: from.name, epoch, state: "moving", target: to.name, move, pinned: site === from ? this.wasPinned : this.options.byRing === true };
+  /** What a side knows of tenants while the move is under way. Each has in it whether a rebalance may move the tenant again if it lives there afterwards. */
+  private underWay(site: Site, tenants: readonly string[]): RecordChange[] {
+    const { from, to, move } = this;
+    return tenants.map((tenant) => {
+      const { epoch, pinned } = this.standings.get(tenant) as Standing;
+      return { tenant, home: from.name, epoch, state: "moving", target: to.name, move, pinned: site === from ? pinned : this.options.byRing === true };
+    });
   }
 
   /** Waits until both clusters commit quickly: what was copied may still be on its way to the disk, and would make the moment that the tenant is closed longer. */
   private async calm(): Promise<void> {
-    for (let attempt = 0; attempt < CALM_ATTEMPTS; attempt += 1) {
+    for (let attempt = 0; attempt < (this.tenants.length > 1 ? BATCH_CALM_ATTEMPTS : CALM_ATTEMPTS); attempt += 1) {
       await delay(CALM_MS);
       const began = performance.now();
-      await Promise.all([this.from, this.to].map((site) => this.keepUnderWay(site)));
+      // One of them is enough to see how long a commit takes.
+      await Promise.all([this.from, this.to].map((site) => this.keepUnderWay(site, this.active.slice(0, 1))));
       if (performance.now() - began <= QUICK_COMMIT_MS) return;
       this.options.signal?.throwIfAborted();
     }
   }
 
   private async announce(): Promise<void> {
-    const { from, to, tenant } = this;
-    // Who never was moved is where the ring put it.
-    const known = (await recordOf(from, tenant)) ?? { epoch: 0, pinned: true };
-    this.epoch = Math.max(known.epoch, (await horizonOf(this.sites)) + 1);
-    this.wasPinned = known.pinned;
-    this.announced = true;
-    if (!(await writeRecord(from.coordinator, this.underWay(from), []))) throw new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`);
-    if (!(await writeRecord(to.coordinator, this.underWay(to), []))) throw new TenantError(`Cluster ${to.name} knows of another move of tenant ${tenant}. End that first: npm run tenant -- recover`);
+    const { from, to } = this;
+    const [known, horizon] = [await recordsOf(from, this.tenants), await horizonOf(this.sites)];
+    for (const tenant of this.tenants) {
+      // Who never was moved is where the ring put it.
+      const { epoch, pinned } = known.get(tenant) ?? { epoch: 0, pinned: true };
+      this.standings.set(tenant, { epoch: Math.max(epoch, horizon + 1), pinned });
+    }
+    for (const [site, cause] of [
+      [from, "it is being moved by another run. Wait until it has ended"],
+      [to, `cluster ${to.name} knows of another move of it. End that first: npm run tenant -- recover`],
+    ] as const) {
+      const written = await writeRecords(site.coordinator, this.underWay(site, this.active), []);
+      const refused = this.active.filter((tenant) => !written.has(tenant));
+      this.leave(refused, cause);
+      // Of them nothing was begun.
+      if (site === from) for (const tenant of refused) this.standings.delete(tenant);
+    }
   }
 
   /** Has the target's shards stay where they are: what is written into a shard directly would not follow it. */
@@ -309,7 +455,7 @@ class Move {
   }
 
   private async publish(source: Client, sources: readonly TenantShard[]): Promise<void> {
-    const filtered = sources.map(({ table, relation }) => `${relation} WHERE (${table.column} = ${escapeLiteral(this.tenant)})`);
+    const filtered = sources.map(({ table, relation }) => `${relation} WHERE (${anyOf(table.column, this.active)})`);
     await source.query(`CREATE PUBLICATION ${publicationOf(this.move)} FOR TABLE ${filtered.join(", ")}`);
   }
 
@@ -321,7 +467,7 @@ class Move {
     const rows: Record<string, number> = {};
     let bytes = 0;
     for (const [{ table, relation }, target] of pairs) {
-      const query = `SELECT ${table.columns.join(", ")} FROM ${relation} WHERE ${table.column} = ${escapeLiteral(this.tenant)}`;
+      const query = `SELECT ${table.columns.join(", ")} FROM ${relation} WHERE ${anyOf(table.column, this.active)}`;
       rows[table.name] = await copyRows(reader, query, writers, `${target.relation} (${table.columns.join(", ")})`, (more) => {
         bytes += more;
         this.options.onBytes?.(bytes);
@@ -383,12 +529,14 @@ class Move {
       applier.holdFrom(lsnOf(await this.createSlot(node, reader, source, `tenancy_verify_${this.move}`)));
       await this.pass(source, applier, CATCH_UP_MS);
       for (const [shard, target] of pairs) {
-        const here = await checksumOf(reader, shard, this.tenant);
+        const here = await checksumOf(reader, shard, this.active);
         // One after the other: those who use the clusters meanwhile need processors, too.
         for (const writer of writers) {
-          const { rows: count, sum } = await checksumOf(writer, target, this.tenant);
+          const { rows: count, sum } = await checksumOf(writer, target, this.active);
           if (count === here.rows && sum === here.sum) continue;
-          throw new TenantError(`The copy of ${shard.table.name} is not the same: ${here.rows} rows, checksum ${here.sum} in ${this.from.name}; ${count} rows, checksum ${sum} in ${this.to.name}`);
+          const [ours, theirs] = [await checksumsOf(reader, shard, this.active), await checksumsOf(writer, target, this.active)];
+          const unlike = this.active.filter((tenant) => ours.get(tenant) !== theirs.get(tenant)).join(", ");
+          throw new UnlikeError(`The copy of ${shard.table.name} is not the same for ${unlike}: ${here.rows} rows, checksum ${here.sum} in ${this.from.name}; ${count} rows, checksum ${sum} in ${this.to.name}`);
         }
       }
       await reader.query("COMMIT");
@@ -408,46 +556,68 @@ class Move {
     }
   }
 
-  /** Closes the tenant, has the last changes follow, decides and opens it; steps back while transactions are in the way. */
-  private async handOver(source: Client, applier: Applier, sides: readonly [readonly TenantShard[], readonly TenantShard[]], tables: readonly TenantTable[], spread: readonly string[]): Promise<{ closedMs: number; attempts: number }> {
-    const { drainMs = 150, patienceMs = 30_000 } = this.options;
-    const closed = { move: this.move, state: "closed" } as const;
-    const until = performance.now() + patienceMs;
-    for (let attempts = 1; ; attempts += 1) {
-      if (await this.close(drainMs)) {
+  /** Closes the tenants, has the last changes follow, decides and opens them; steps back where transactions are in the way, and goes on with the others. */
+  private async handOver(source: Client, applier: Applier, sides: readonly [readonly TenantShard[], readonly TenantShard[]], tables: readonly TenantTable[], spread: readonly string[]): Promise<void> {
+    const several = this.tenants.length > 1;
+    const { drainMs, patienceMs = 30_000 } = this.options;
+    const lastMs = several ? Math.min(patienceMs, STRAGGLERS_MS) : patienceMs;
+    const until = performance.now() + lastMs;
+    for (this.attempts = 1; ; this.attempts += 1) {
+      const closed = await this.close(drainMs ?? (several ? BATCH_CLOSE_MS : DRAIN_MS));
+      if (closed.length > 0) {
         const closedAt = performance.now();
         await this.step("closed");
-        if ((await Promise.all(nodesOf(sides[0]).map((node) => writersAreGone(this.from, node, this.tenant, closed, drainMs)))).every((gone) => gone)) {
+        const drained = await this.drained(closed, nodesOf(sides[0]), drainMs ?? (several ? BATCH_DRAIN_MS : DRAIN_MS));
+        await this.keepUnderWay(this.from, closed.filter((tenant) => !drained.includes(tenant)));
+        if (drained.length > 0) {
           await this.step("drained");
           await Promise.all([this.pass(source, applier, CLOSED_STEP_MS), this.refuseMoved(this.from, sides[0], spread[0]), this.refuseMoved(this.to, sides[1], spread[1]), this.copySequences(tables)]);
           await this.step("complete");
-          await this.give();
+          const given = await this.give(drained);
           await this.step("decided");
-          await this.open();
-          const closedMs = performance.now() - closedAt;
+          const opened = await this.open(given);
+          this.closedMs = Math.max(this.closedMs, performance.now() - closedAt);
           await this.step("opened");
-          return { closedMs, attempts };
+          await this.tell(opened);
+          this.active = this.active.filter((tenant) => !drained.includes(tenant));
+          await this.step("told");
         }
-        await this.keepUnderWay(this.from);
       }
-      if (performance.now() > until) throw new TenantError(`transactions that write the tenant were open all the time, or a node had not got that it is closed, for ${patienceMs / 1000} s. End the longest, or try again when there are fewer`);
-      await delay(Math.min(50 * attempts, 1000));
+      if (this.active.length === 0) return;
+      if (performance.now() > until && (!several || this.attempts >= STRAGGLER_ATTEMPTS)) {
+        this.leave(this.active, `transactions that write the tenant were open all the time, or a node had not got that it is closed, for ${lastMs / 1000} s. End the longest, or try again when there are fewer`);
+        return;
+      }
+      await delay(Math.min(50 * this.attempts, 1000));
+      this.options.signal?.throwIfAborted();
       await this.catchUp(source, applier);
     }
   }
 
-  /** @returns whether it is closed: not while a transaction with an old snapshot is in the way. */
-  private async close(waitMs: number): Promise<boolean> {
+  /** @returns the tenants that are closed: not while a transaction with an old snapshot is in the way. */
+  private async close(waitMs: number): Promise<string[]> {
+    if (await this.closeAll(this.active, waitMs)) return [...this.active];
+    if (this.active.length === 1) return [];
+    const used = await bucketsInUse(this.from, this.active);
+    const free = this.active.filter((tenant) => !used.has(tenant));
+    return free.length > 0 && (await this.closeAll(free, waitMs)) ? free.filter((tenant) => !this.causes.has(tenant)) : [];
+  }
+
+  /** @returns whether they are closed. */
+  private async closeAll(tenants: readonly string[], waitMs: number): Promise<boolean> {
     const { coordinator, name } = this.from;
     await coordinator.query("BEGIN");
     try {
+      // The workers wait as well, where those are whom it waits for.
+      await coordinator.query("SET LOCAL citus.propagate_set_commands TO 'local'");
       await coordinator.query(`SET LOCAL lock_timeout = ${waitMs}`);
       // What began before trips over this where its snapshot is too old to see the tenant closed. First, because it may wait, and nothing is closed meanwhile.
-      await coordinator.query(`UPDATE tenancy.generation SET n = n + 1 WHERE bucket = ${BUCKET}`, [this.tenant]);
-      const { rowCount } = await coordinator.query("UPDATE tenancy.tenant SET state = 'closed' WHERE tenant = $1 AND move = $2", [this.tenant, this.move]);
-      if (rowCount !== 1) throw new TenantError("somebody else settled the tenant meanwhile");
-      await announce(coordinator, { tenant: this.tenant, home: name, epoch: this.epoch, state: "closed" });
+      await coordinator.query(`UPDATE tenancy.generation SET n = n + 1 WHERE bucket = ANY (ARRAY(SELECT ${BUCKET} FROM unnest($1::text[]) AS tenant))`, [tenants]);
+      const { rows } = await coordinator.query<{ tenant: string }>("UPDATE tenancy.tenant SET state = 'closed' WHERE tenant = ANY ($1) AND move = $2 RETURNING tenant", [tenants, this.move]);
+      const closed = new Set(rows.map(({ tenant }) => tenant));
+      await announceTenants(coordinator, tenants.flatMap((tenant) => (closed.has(tenant) ? [{ tenant, home: name, epoch: (this.standings.get(tenant) as Standing).epoch, state: "closed" as const }] : [])));
       await coordinator.query("COMMIT");
+      this.leave(tenants.filter((tenant) => !closed.has(tenant)), SETTLED_BY_OTHERS);
       return true;
     } catch (error) {
       await coordinator.query("ROLLBACK").catch(() => undefined);
@@ -456,33 +626,60 @@ class Move {
     }
   }
 
-  /** Writes on one side that the move goes on, and the tenant is open. */
-  private async keepUnderWay(site: Site): Promise<void> {
-    if (!(await writeRecord(site.coordinator, this.underWay(site), [this.move]))) throw new TenantError("somebody else settled the tenant meanwhile");
+  /** The tenants of whom every node has that they are closed, and no writer is left. */
+  private async drained(closed: readonly string[], nodes: readonly string[], waitMs: number): Promise<string[]> {
+    const gone = await Promise.all(nodes.map((node) => writersAreGone(this.from, node, closed, { move: this.move, state: "closed" }, waitMs)));
+    return closed.filter((tenant) => gone.every((tenants) => tenants.has(tenant)));
+  }
+
+  /** Writes on one side that the move of tenants goes on, and they are open. */
+  private async keepUnderWay(site: Site, tenants: readonly string[]): Promise<void> {
+    const written = await writeRecords(site.coordinator, this.underWay(site, tenants), [this.move]);
+    this.leave(tenants.filter((tenant) => !written.has(tenant)), SETTLED_BY_OTHERS);
   }
 
   /** @throws {@link TenantError} if a copy of a shard is another than in the beginning: its worker was away, and missed changes; or if there is another table. */
   private async refuseMoved(site: Site, shards: readonly TenantShard[], spread: string | undefined): Promise<void> {
     if ((await spreadTables(site)) !== spread) throw new TenantError(`a table was distributed or dropped in cluster ${site.name} meanwhile`);
-    const now = await tenantShards(site, shards.map(({ table }) => table), this.tenant);
+    // They are in the same shards: where a shard was split, the one shows it for all.
+    const now = await tenantShards(site, shards.map(({ table }) => table), this.tenants[0] as string);
     if (placementsOf(now) !== placementsOf(shards)) throw new TenantError(`a shard of the tenant was moved or copied in cluster ${site.name} meanwhile`);
   }
 
-  private async give(): Promise<void> {
-    const { epoch, move, taker } = await decide(this.from.coordinator, this.tenant, { epoch: this.epoch, move: this.move, taker: this.to.name });
-    if (epoch !== this.epoch || move !== this.move || taker !== this.to.name) throw new TenantError("somebody else settled the tenant meanwhile");
+  /** @returns the tenants that are given away: those that nobody has settled meanwhile. */
+  private async give(tenants: readonly string[]): Promise<string[]> {
+    const { move, to } = this;
+    const wanted = new Map(tenants.map((tenant) => [tenant, { epoch: (this.standings.get(tenant) as Standing).epoch, move, taker: to.name }]));
+    const decided = await decide(this.from.coordinator, wanted);
+    const given = tenants.filter((tenant) => {
+      const known = decided.get(tenant);
+      return known?.epoch === wanted.get(tenant)?.epoch && known?.move === move && known.taker === to.name;
+    });
+    this.leave(tenants.filter((tenant) => !given.includes(tenant)), SETTLED_BY_OTHERS);
+    return given;
   }
 
-  private async open(): Promise<void> {
-    const opened = await writeRecord(this.to.coordinator, { tenant: this.tenant, home: this.to.name, epoch: this.epoch + 1, state: "settled", pinned: this.options.byRing === true }, [this.move]);
-    if (!opened) throw new TenantError("somebody else settled the tenant meanwhile");
+  /** @returns the tenants that are open at their new home. */
+  private async open(tenants: readonly string[]): Promise<string[]> {
+    const opened = await writeRecords(this.to.coordinator, this.atHome(tenants).map((record) => ({ ...record, pinned: this.options.byRing === true })), [this.move]);
+    this.leave(tenants.filter((tenant) => !opened.has(tenant)), SETTLED_BY_OTHERS);
+    return tenants.filter((tenant) => opened.has(tenant));
   }
 
   /** Tells the old home, which keeps the move's name until it is cleaned, and every other cluster. */
-  private async tell(): Promise<void> {
-    const record = { tenant: this.tenant, home: this.to.name, epoch: this.epoch + 1, state: "settled" } as const;
-    await writeRecord(this.from.coordinator, { ...record, move: this.move }, [this.move]);
+  private async tell(tenants: readonly string[]): Promise<void> {
+    const records = this.atHome(tenants);
+    await writeRecords(this.from.coordinator, records.map((record) => ({ ...record, move: this.move })), [this.move]);
     const others = this.sites.filter((site) => site !== this.from && site !== this.to);
-    await Promise.allSettled(others.map(({ coordinator }) => writeRecord(coordinator, record, [])));
+    await Promise.allSettled(others.map(({ coordinator }) => writeRecords(coordinator, records, [])));
   }
+
+  /** What is known of tenants at their new home. */
+  private atHome(tenants: readonly string[]): RecordChange[] {
+    return tenants.map((tenant) => ({ tenant, home: this.to.name, epoch: (this.standings.get(tenant) as Standing).epoch + 1, state: "settled" }));
+  }
+}
+
+function remainder({ unreached }: Settled): string {
+  return unreached.length === 0 ? "" : `; ${unreached.join(", ")} did not answer and is cleaned later: npm run tenant -- recover`;
 }

@@ -1,9 +1,10 @@
+import { againOf, planBatches, type Batch } from "./batches";
 import type { ClusterAccess } from "./clusterAccess";
 import { refuseHindered } from "./hindrances";
-import { moveTenant, openSites } from "./move";
-import { planMoves, type PlannedMove } from "./plan";
+import { isOfRows, moveTogether, openSites, type BatchReport, type MoveStep } from "./move";
+import { planMoves } from "./plan";
 import { changeRing, pruneRecords } from "./ring";
-import { messageOf } from "./site";
+import { messageOf, type Site } from "./site";
 import { TenantError } from "./tenantError";
 
 /** What a rebalance tells while it works. */
@@ -29,57 +30,91 @@ export interface RebalanceReport {
 /** Enough to keep both sides busy; more would only make each tenant's last step wait. */
 const MOVES_AT_ONCE = 4;
 
+/** Sessions that take longer for nothing at all are not used again. */
+const ANSWER_MS = 1000;
+
 /**
- * Brings every tenant to where a ring of clusters puts it: changes the ring, then moves one tenant after the other while they are used. Stopped half-way, it goes on where it was.
+ * Brings every tenant to where a ring of clusters puts it: changes the ring, then moves the tenants while they are used, small ones many at a time. Stopped half-way, it goes on where it was.
  *
  * @param clusters all clusters: those of the ring, and those that are to be empty afterwards.
  * @param ring the clusters that share the tenants from now on.
  * @throws {@link TenantError} if a cluster does not answer.
  */
 export async function rebalance(clusters: readonly ClusterAccess[], ring: readonly string[], progress: (state: RebalanceProgress) => void, signal?: AbortSignal): Promise<RebalanceReport> {
-  const sites = await openSites(clusters, "citus-sharding rebalance", clusters.map(({ name }) => name));
-  let moves: PlannedMove[];
+  const names = clusters.map(({ name }) => name);
+  const open = (): Promise<Site[]> => openSites(clusters, "citus-sharding rebalance", names);
+  const sites = await open();
+  let queue: Batch[];
   try {
     await refuseHindered(sites);
     await changeRing(sites, ring);
-    moves = await planMoves(sites, ring);
+    queue = await planBatches(sites, await planMoves(sites, ring));
   } finally {
     for (const site of sites) site.close();
   }
-  const plannedBytes = moves.reduce((sum, { bytes }) => sum + bytes, 0);
+  const [planned, plannedBytes] = [queue.reduce((sum, { moves }) => sum + moves.length, 0), queue.reduce((sum, { bytes }) => sum + bytes, 0)];
   let [moved, movedBytes, longestClosedMs] = [0, 0, 0];
   const failed: { tenant: string; reason: string }[] = [];
-  const tell = (): void => progress({ planned: moves.length, moved, plannedBytes, movedBytes });
+  const tell = (): void => progress({ planned, moved, plannedBytes, movedBytes });
   tell();
-  const queue = moves.values();
   const stopped = (): boolean => signal?.aborted === true;
-  const moveOne = async ({ tenant, to, bytes }: PlannedMove, onTold: () => void): Promise<void> => {
-    try {
-      const { closedMs } = await moveTenant(clusters, tenant, to, { byRing: true, ...(signal !== undefined && { signal }), onStep: (step) => void (step === "told" && onTold()) });
-      moved += 1;
-      movedBytes += bytes;
-      longestClosedMs = Math.max(longestClosedMs, closedMs);
-    } catch (error) {
-      if (!stopped()) failed.push({ tenant, reason: messageOf(error) });
+  const done = (batch: Batch, { moved: there, left, closedMs, problem }: Pick<BatchReport, "moved" | "left" | "closedMs" | "problem">): void => {
+    longestClosedMs = Math.max(longestClosedMs, closedMs);
+    for (const { bytes } of batch.moves.filter(({ tenant }) => there.has(tenant))) [moved, movedBytes] = [moved + 1, movedBytes + bytes];
+    if (!stopped()) {
+      const others = batch.moves.filter(({ tenant }) => !there.has(tenant));
+      const again = problem === undefined || isOfRows(problem) ? againOf(batch, others, problem !== undefined) : [];
+      queue.push(...again);
+      if (again.length === 0) failed.push(...others.map(({ tenant }) => ({ tenant, reason: messageOf(left.get(tenant)) })));
     }
     tell();
   };
+  // Each has sessions of its own, which go from batch to batch.
+  const idle: Site[][] = [];
+  const crewOf = async (): Promise<Site[]> => {
+    const last = idle.pop();
+    if (last === undefined) return open();
+    if ((await Promise.all(last.map((site) => site.answers(ANSWER_MS)))).every((answers) => answers)) return last;
+    for (const site of last) site.close();
+    return open();
+  };
+  const moveBatch = async (batch: Batch, onTold: () => void): Promise<Pick<BatchReport, "moved" | "left" | "closedMs" | "problem">> => {
+    let crew: Site[] | undefined;
+    let problem: unknown;
+    try {
+      crew = await crewOf();
+      const onStep = (step: MoveStep): void => void (step === "told" && onTold());
+      const report = await moveTogether(crew, names, batch.moves.map(({ tenant }) => tenant), { from: batch.home, to: batch.to }, { byRing: true, ...(signal !== undefined && { signal }), onStep });
+      ({ problem } = report);
+      return report;
+    } catch (error) {
+      problem = error;
+      return { moved: new Map(), left: new Map(batch.moves.map(({ tenant }) => [tenant, error as Error])), closedMs: 0, problem };
+    } finally {
+      if (problem === undefined && crew !== undefined) idle.push(crew);
+      else for (const site of crew ?? []) site.close();
+    }
+  };
   const work = async (): Promise<void> => {
     let cleaning: Promise<void> = Promise.resolve();
-    for (const move of queue) {
-      if (stopped()) break;
+    while (!stopped()) {
+      // The last one may leave some that are tried again.
+      if (queue.length === 0) await cleaning;
+      const batch = queue.shift();
+      if (batch === undefined) break;
       const last = cleaning;
       // From then on there is little to do but to wait and to clean up, beside the next move.
       await new Promise<void>((resolve) => {
-        cleaning = moveOne(move, resolve).finally(resolve);
+        cleaning = moveBatch(batch, resolve).then((report) => done(batch, report)).finally(resolve);
       });
       await last;
     }
     await cleaning;
   };
-  await Promise.all(Array.from({ length: Math.min(MOVES_AT_ONCE, moves.length) }, work));
-  if (stopped()) throw new TenantError(`Stopped after ${moved} of ${moves.length} tenants. Run it again to go on`);
-  const all = await openSites(clusters, "citus-sharding rebalance", clusters.map(({ name }) => name));
+  await Promise.all(Array.from({ length: Math.min(MOVES_AT_ONCE, queue.length) }, work));
+  for (const site of idle.flat()) site.close();
+  if (stopped()) throw new TenantError(`Stopped after ${moved} of ${planned} tenants. Run it again to go on`);
+  const all = await open();
   try {
     await pruneRecords(all);
   } finally {

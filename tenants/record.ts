@@ -1,4 +1,5 @@
 import type { Client } from "pg";
+import { anyOf } from "./anyOf";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
 
@@ -28,11 +29,15 @@ export interface Ring {
   readonly next: readonly string[] | null;
 }
 
+/** What the cluster knows of tenants; those that go by the ring are not among them. */
+export async function recordsOf(site: Site, tenants: readonly string[]): Promise<Map<string, TenantRecord>> {
+  const { rows } = await site.coordinator.query<Omit<TenantRecord, "epoch"> & { tenant: string; epoch: string }>("SELECT tenant, home, epoch, state, target, move, pinned FROM tenancy.tenant WHERE tenant = ANY ($1)", [tenants]);
+  return new Map(rows.map(({ tenant, ...record }) => [tenant, { ...record, epoch: Number(record.epoch) }]));
+}
+
 /** What the cluster knows of a tenant; undefined if it goes by the ring. */
 export async function recordOf(site: Site, tenant: string): Promise<TenantRecord | undefined> {
-  const { rows } = await site.coordinator.query<Omit<TenantRecord, "epoch"> & { epoch: string }>("SELECT home, epoch, state, target, move, pinned FROM tenancy.tenant WHERE tenant = $1", [tenant]);
-  const [row] = rows;
-  return row && { ...row, epoch: Number(row.epoch) };
+  return (await recordsOf(site, [tenant])).get(tenant);
 }
 
 /** @throws {@link TenantError} if the cluster has none yet. */
@@ -43,10 +48,10 @@ export async function ringOf(site: Site): Promise<Ring> {
   return { ...row, version: Number(row.version) };
 }
 
-/** The cluster that hashing gives a tenant to. */
-export async function winnerOf(site: Site, tenant: string, clusters: readonly string[]): Promise<string> {
-  const { rows } = await site.coordinator.query<{ winner: string }>("SELECT tenancy.winner($1, $2::text[]) AS winner", [tenant, clusters]);
-  return (rows[0] as { winner: string }).winner;
+/** The clusters that hashing gives tenants to. */
+export async function winnersOf(site: Site, tenants: readonly string[], clusters: readonly string[]): Promise<Map<string, string>> {
+  const { rows } = await site.coordinator.query<{ tenant: string; winner: string }>("SELECT tenant, tenancy.winner(tenant, $2::text[]) AS winner FROM unnest($1::text[]) AS tenant", [tenants, clusters]);
+  return new Map(rows.map(({ tenant, winner }) => [tenant, winner]));
 }
 
 /** Held, shared, by whoever writes a record, and exclusively by who takes records away or changes the ring: what the one looked at is still so when it writes. */
@@ -76,37 +81,82 @@ export interface RecordChange {
   readonly pinned?: boolean;
 }
 
+/** The columns that {@link writeRecords} gives, in its order. */
+const valuesOf = ({ tenant, home, epoch, state, target, move, pinned = false }: RecordChange): unknown[] => [tenant, home, epoch, state, target ?? null, move ?? null, pinned];
+
+const ARRAYS = ["text", "text", "bigint", "text", "text", "text", "boolean"];
+const SEVERAL = `SELECT * FROM unnest(${ARRAYS.map((type, column) => `$${column + 1}::${type}[]`).join(", ")})`;
+
 /**
- * Writes a cluster's copy and tells the routers that listen to it. An older epoch does not overwrite a newer one, nor come back where the record has gone, and nobody takes a tenant over from a move that is not the caller's.
+ * Writes a cluster's copy of some tenants' records, all at once, and tells the routers that listen to it. An older epoch does not overwrite a newer one, nor come back where the record has gone, and nobody takes a tenant over
+ * from a move that is not the caller's.
  *
- * @param moves the moves whose record may be overwritten, beside none.
- * @returns whether it was written.
+ * @param moves the moves whose records may be overwritten, beside none.
+ * @returns the tenants whose records were written.
  */
-export async function writeRecord(session: Client, change: RecordChange, moves: readonly string[]): Promise<boolean> {
-  const { tenant, home, epoch, state, target = null, move = null, pinned = false } = change;
+export async function writeRecords(session: Client, changes: readonly RecordChange[], moves: readonly string[]): Promise<Set<string>> {
+  if (changes.length === 0) return new Set();
   try {
     // One message, in which the horizon is read after the lock was got.
     const begun = (await session.query(`BEGIN; ${KEEP_RECORDS}; SELECT epoch FROM tenancy.horizon`).catch(refuseOlder)) as unknown as readonly { readonly rows: readonly { readonly epoch: string }[] }[];
-    if (epoch <= Number(begun[2]?.rows[0]?.epoch) && (await session.query("SELECT FROM tenancy.tenant WHERE tenant = $1", [tenant])).rowCount === 0) {
+    const horizon = Number(begun[2]?.rows[0]?.epoch);
+    const old = changes.filter(({ epoch }) => epoch <= horizon).map(({ tenant }) => tenant);
+    const known = old.length === 0 ? [] : (await session.query<{ tenant: string }>("SELECT tenant FROM tenancy.tenant WHERE tenant = ANY ($1)", [old])).rows;
+    const there = new Set(known.map(({ tenant }) => tenant));
+    // In one order, so that no two of these wait for each other.
+    const news = changes.filter(({ tenant, epoch }) => epoch > horizon || there.has(tenant)).sort((one, other) => (one.tenant < other.tenant ? -1 : 1));
+    if (news.length === 0) {
       await session.query("ROLLBACK");
-      return false;
+      return new Set();
     }
-    const { rowCount } = await session.query(
-      `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, target, move, pinned) VALUES ($1, $2, $3, $4, $5, $6, $7)
+    const columns = news.map(valuesOf);
+    // Of one row Citus makes a statement for each node. Of many that costs it three times what it does to hand them round, which for one is the longer way.
+    const [only] = columns;
+    const [rows, values] = only !== undefined && news.length === 1 ? ["VALUES ($1, $2, $3::bigint, $4, $5, $6, $7::boolean)", only] : [SEVERAL, ARRAYS.map((_, column) => columns.map((row) => row[column]))];
+    const { rows: done } = await session.query<{ tenant: string }>(
+      `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, target, move, pinned) ${rows}
        ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, state = excluded.state, target = excluded.target, move = excluded.move, pinned = excluded.pinned
-       WHERE known.epoch <= excluded.epoch AND (known.move IS NULL OR known.move = ANY ($8::text[]))`,
-      [tenant, home, epoch, state, target, move, pinned, moves],
+       WHERE known.epoch <= excluded.epoch AND (known.move IS NULL OR ${anyOf("known.move", moves)})
+       RETURNING tenant`,
+      values,
     );
-    if (rowCount === 1) await announce(session, { tenant, home, epoch, state });
+    const written = new Set(done.map(({ tenant }) => tenant));
+    await announceTenants(session, news.filter(({ tenant }) => written.has(tenant)));
     await session.query("COMMIT");
-    return rowCount === 1;
+    return written;
   } catch (error) {
     await session.query("ROLLBACK").catch(() => undefined);
     throw error;
   }
 }
 
-/** Tells the routers that listen to a cluster. */
-export async function announce(session: Client, news: { tenant: string; home: string; epoch: number; state: string } | { ring: number }): Promise<void> {
-  await session.query("SELECT pg_notify('tenancy', $1)", [JSON.stringify(news)]);
+/** PostgreSQL takes notifications of less than 8000 bytes. */
+const PAYLOAD_BYTES = 7000;
+
+/** What tells routers of tenants: of one what became of it, of several where to look, in as many notifications as that takes. */
+export function payloadsOf(news: readonly Pick<RecordChange, "tenant" | "home" | "epoch" | "state">[]): string[] {
+  const [only] = news;
+  if (only !== undefined && news.length === 1) return [JSON.stringify({ tenant: only.tenant, home: only.home, epoch: only.epoch, state: only.state })];
+  const payloads: string[][] = [];
+  let room = 0;
+  for (const { tenant } of news) {
+    const bytes = Buffer.byteLength(JSON.stringify(tenant)) + 1;
+    if (bytes > room) {
+      payloads.push([]);
+      room = PAYLOAD_BYTES - Buffer.byteLength(JSON.stringify({ tenants: [] }));
+    }
+    payloads.at(-1)?.push(tenant);
+    room -= bytes;
+  }
+  return payloads.map((tenants) => JSON.stringify({ tenants }));
+}
+
+/** Tells the routers that listen to a cluster of tenants. */
+export async function announceTenants(session: Client, news: readonly Pick<RecordChange, "tenant" | "home" | "epoch" | "state">[]): Promise<void> {
+  if (news.length > 0) await session.query("SELECT pg_notify('tenancy', payload) FROM unnest($1::text[]) AS payload", [payloadsOf(news)]);
+}
+
+/** Tells the routers that listen to a cluster of a ring. */
+export async function announceRing(session: Client, version: number): Promise<void> {
+  await session.query("SELECT pg_notify('tenancy', $1)", [JSON.stringify({ ring: version })]);
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { BUCKETS, eventually, FENCE_LOCK } from "./fenceLock";
-import { announce, horizonOf, LOCK_RECORDS, ringOf, type Ring } from "./record";
+import { announceRing, horizonOf, LOCK_RECORDS, ringOf, type Ring } from "./record";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
 import { tenantTables } from "./tenantTables";
@@ -167,12 +167,12 @@ export async function pruneRecords(sites: readonly Site[]): Promise<number> {
 async function setRing({ name, coordinator }: Site, { version, clusters, next }: Ring): Promise<void> {
   await coordinator.query("BEGIN");
   try {
-    await coordinator.query(LOCK_RECORDS);
-    // Transactions with an old snapshot do not see the change; this they trip over.
+    // Transactions with an old snapshot do not see the change; this they trip over. First, because it waits for those that write: no move could open again meanwhile what it has closed.
     await coordinator.query("UPDATE tenancy.generation SET n = n + 1");
+    await coordinator.query(LOCK_RECORDS);
     const { rowCount } = await coordinator.query("UPDATE tenancy.ring SET version = $1, clusters = $2, next = $3 WHERE self = $4 AND version <= $1", [version, clusters, next, name]);
     if (rowCount !== 1) throw new TenantError(`The ring of cluster ${name} was changed by somebody else meanwhile`);
-    await announce(coordinator, { ring: version });
+    await announceRing(coordinator, version);
     await coordinator.query("COMMIT");
   } catch (error) {
     await coordinator.query("ROLLBACK").catch(() => undefined);

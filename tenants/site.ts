@@ -1,4 +1,4 @@
-import { Client, type ClientConfig } from "pg";
+import { Client, type ClientConfig, type QueryConfig } from "pg";
 import type { ClusterAccess } from "./clusterAccess";
 import { TenantError } from "./tenantError";
 
@@ -10,6 +10,9 @@ const STATEMENT_TIMEOUT_MS = 15_000;
 /** Rows that were copied, and what decides who has them, are there after a crash whatever a role or a database has set. */
 const DURABLE = "synchronous_commit=on";
 
+/** What waits for somebody else's transaction holds what it has locked up to then: not for one that is gone. */
+const GONE = "client_connection_check_interval=500ms";
+
 /**
  * Values are written the same way by every session, whatever a role or a database has set: what one cluster prints is what the other reads, and equal rows have equal texts.
  */
@@ -20,7 +23,7 @@ const OPTIONS = [
   "extra_float_digits=1",
   "bytea_output=hex",
   "client_min_messages=warning",
-  "client_connection_check_interval=500ms",
+  GONE,
   DURABLE,
   // What is made on a shard is the shard's alone.
   "citus.enable_ddl_propagation=off",
@@ -76,8 +79,8 @@ export class Site {
     return this.openNode(name, { query_timeout: 0, replication: "database", options: OPTIONS } as ClientConfig);
   }
 
-  /** The table that every node has its own copy of the ring or of the records in. */
-  ownCopy(table: "ring" | "tenant"): Promise<string> {
+  /** The table that every node has its own copy of the ring, of the records or of the generations in. */
+  ownCopy(table: "ring" | "tenant" | "generation"): Promise<string> {
     const known = this.copies.get(table);
     if (known !== undefined) return known;
     const found = this.coordinator
@@ -90,6 +93,13 @@ export class Site {
   /** Another session on the coordinator. The caller ends it. */
   another(): Promise<Client> {
     return session(coordinatorConfig(this.access, this.applicationName));
+  }
+
+  /** Whether every session that is kept still answers. */
+  async answers(timeoutMs: number): Promise<boolean> {
+    const kept = [Promise.resolve(this.coordinator), ...this.sessions.values()];
+    const asked = await Promise.allSettled(kept.map(async (opened) => (await opened).query({ text: "SELECT", query_timeout: timeoutMs } as QueryConfig)));
+    return asked.every(({ status }) => status === "fulfilled");
   }
 
   /** Ends every session without waiting: a frozen server does not say goodbye. */
@@ -123,7 +133,7 @@ export class Site {
 }
 
 function coordinatorConfig({ uri }: ClusterAccess, applicationName: string): ClientConfig {
-  return { connectionString: uri, application_name: applicationName, options: `-c ${DURABLE}` };
+  return { connectionString: uri, application_name: applicationName, options: `-c ${DURABLE} -c ${GONE}` };
 }
 
 /** Has a session on a worker write as a move does: the fence lets it through where a record names the move, and the triggers and foreign keys of the user rest, whose effects come with the rows. */

@@ -88,6 +88,43 @@ export async function tenantShards(site: Site, tables: readonly TenantTable[], t
   return rows.map(({ name, ...shard }) => ({ table: tables.find((table) => table.name === name) as TenantTable, ...shard, placements: shard.placements ?? [] }));
 }
 
+/** Few enough for one statement, many enough to be quick. */
+const TENANTS_AT_ONCE = 10_000;
+
+/** Which shards the rows of tenants are in, as one text that is the same for tenants whose rows are together, whatever the table. */
+export async function shardsByTenant({ coordinator }: Site, tables: readonly TenantTable[], tenants: readonly string[]): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (let from = 0; from < tenants.length; from += TENANTS_AT_ONCE) {
+    const { rows } = await coordinator.query<{ shards: string; tenants: string[] }>(
+      // Tables that are colocated have a tenant in shards of the same number: one of them stands for all.
+      `WITH first AS MATERIALIZED (SELECT min(logicalrelid::oid) AS relation FROM pg_dist_partition WHERE logicalrelid = ANY ($1::text[]::regclass[]) GROUP BY colocationid)
+       SELECT shards, array_agg(tenant) AS tenants FROM (
+         SELECT tenant, (SELECT string_agg(get_shard_id_for_distribution_column(relation, tenant)::text, ' ' ORDER BY relation) FROM first) AS shards FROM unnest($2::text[]) AS tenant) AS found
+       GROUP BY shards`,
+      [tables.map(({ name }) => name), tenants.slice(from, from + TENANTS_AT_ONCE)],
+    );
+    for (const { shards, tenants: together } of rows) for (const tenant of together) found.set(tenant, shards);
+  }
+  return found;
+}
+
+/** Tenants whose rows are in the same shards, and these shards. */
+export interface ShardGroup {
+  readonly tenants: readonly string[];
+  readonly shards: readonly TenantShard[];
+}
+
+/** Where the rows of tenants are: those that are in the same shards together. */
+export async function shardGroups(site: Site, tables: readonly TenantTable[], tenants: readonly string[]): Promise<ShardGroup[]> {
+  const groups = new Map<string, string[]>();
+  for (const [tenant, shards] of await shardsByTenant(site, tables, tenants)) {
+    const group = groups.get(shards);
+    if (group === undefined) groups.set(shards, [tenant]);
+    else group.push(tenant);
+  }
+  return Promise.all([...groups.values()].map(async (together) => ({ tenants: together, shards: await tenantShards(site, tables, together[0] as string) })));
+}
+
 /**
  * The text that the databases write a tenant's id with: `01`, `+1` and `1` are the same bigint, and records and hashes go by the text.
  *

@@ -8,6 +8,7 @@ import { Failure } from "../failure";
 import { duration, say } from "../print";
 import { chooseTenantStack, clustersOf, explained } from "../tenant/stacks";
 import { percentileOf, tell, type Figure } from "./figures";
+import { RoomWriter } from "./roomWriter";
 
 export interface BenchTenantOptions {
   /** Numbers of messages, comma-separated. */
@@ -18,8 +19,6 @@ export interface BenchTenantOptions {
 
 /** The rooms that are moved: far from those of applications and of the demo. */
 const FIRST_ROOM = 8_100_000_000_000;
-/** Ids of messages that the client writes, beyond those that are there before. */
-const FIRST_WRITTEN = 1_000_000_000;
 const PAUSE_MS = 5;
 /** What a client notices of a move is over by then. */
 const AFTER_MS = 300;
@@ -42,7 +41,7 @@ export async function benchTenant(words: readonly string[], { rows, moves, json 
       try {
         await load(router, room, size);
         await delay(LOADED_MS);
-        const client = new Writer(router, room);
+        const client = new RoomWriter(router, room, PAUSE_MS);
         const [pauses, closed, took]: [number[], number[], number[]] = [[], [], []];
         for (let move = 1; move <= moves; move += 1) {
           const { home } = await router.locate(room);
@@ -85,67 +84,5 @@ async function load(router: Router, room: number, size: number): Promise<void> {
     await pipeline(Readable.from(lines()), client.client.query(copyFrom("COPY messages (room_id, message_id, user_id, body) FROM STDIN")));
   } finally {
     client.release();
-  }
-}
-
-/** A client of one room: eight inserts in ten, an update and a delete, one after the other with a small pause. */
-class Writer {
-  acknowledged = 0;
-  longest = 0;
-  private readonly rows = new Map<number, string>();
-  private last = performance.now();
-  private stopped = false;
-  private readonly work: Promise<void>;
-
-  constructor(
-    private readonly router: Router,
-    private readonly room: number,
-  ) {
-    this.work = this.run();
-    this.work.catch(() => undefined);
-  }
-
-  /** Begins to look for the longest pause. */
-  begin(): void {
-    this.longest = 0;
-    this.last = performance.now();
-  }
-
-  /** Stops, and counts rows that are not as they were acknowledged. */
-  async check(size: number): Promise<number> {
-    this.stopped = true;
-    await this.work;
-    const { rows, missing } = await this.router.all<{ id: string; body: string }>("SELECT message_id::text AS id, body FROM messages WHERE room_id = $1 AND message_id >= $2", [this.room, FIRST_WRITTEN]);
-    const [first] = missing;
-    if (first !== undefined) throw new Failure(`Cluster ${first.cluster} does not answer: ${first.error.message}`);
-    const before = await this.router.all<{ count: string }>("SELECT count(*) AS count FROM messages WHERE room_id = $1 AND message_id < $2", [this.room, FIRST_WRITTEN]);
-    const found = new Map(rows.map(({ row }) => [Number(row.id), row.body]));
-    const wrong = [...this.rows].filter(([id, body]) => found.get(id) !== body).length;
-    const extra = [...found.keys()].filter((id) => !this.rows.has(id)).length;
-    return wrong + extra + (rows.length - found.size) + Math.abs(before.rows.reduce((sum, { row }) => sum + Number(row.count), 0) - size);
-  }
-
-  private async run(): Promise<void> {
-    const tenant = this.router.for(this.room);
-    const recent: number[] = [];
-    for (let id = FIRST_WRITTEN; !this.stopped; id += 1) {
-      const old = id % 10 >= 8 ? recent.shift() : undefined;
-      if (old === undefined) {
-        await tenant.query("INSERT INTO messages (room_id, message_id, user_id, body) VALUES ($1, $2, 1, $3)", [this.room, id, `new ${id}`]);
-        this.rows.set(id, `new ${id}`);
-        recent.push(id);
-      } else if (id % 2 === 0) {
-        await tenant.query("UPDATE messages SET body = $3 WHERE room_id = $1 AND message_id = $2", [this.room, old, `changed ${id}`]);
-        this.rows.set(old, `changed ${id}`);
-      } else {
-        await tenant.query("DELETE FROM messages WHERE room_id = $1 AND message_id = $2", [this.room, old]);
-        this.rows.delete(old);
-      }
-      this.acknowledged += 1;
-      const now = performance.now();
-      this.longest = Math.max(this.longest, now - this.last);
-      this.last = now;
-      await delay(PAUSE_MS);
-    }
   }
 }

@@ -36,7 +36,7 @@ async function spread(stack: Stack, ring: readonly string[], json: boolean, done
         ({ planned, moved, plannedBytes }) => {
           if (json || planned === 0) return;
           if (!begun) {
-            say(`Moving ${planned.toLocaleString("en-US")} tenants, ${size(plannedBytes)}. Ctrl-C stops after the one at hand; run it again to go on.`);
+            say(`Moving ${planned.toLocaleString("en-US")} tenants, ${size(plannedBytes)}. Ctrl-C stops after those at hand; run it again to go on.`);
             bar.start(planned, 0);
           }
           begun = true;

@@ -1,9 +1,12 @@
 import { openSites } from "../../tenants/move";
-import { lockMover, settle, unsettledTenants, type Settled } from "../../tenants/settle";
+import { lockMovers, settleAll, unsettledTenants, type Settled } from "../../tenants/settle";
 import { messageOf, type Site } from "../../tenants/site";
 import { canonicalTenant } from "../../tenants/tenantTables";
 import { Failure } from "../failure";
 import { chooseTenantStack, clustersOf, explained } from "./stacks";
+
+/** Those of a rebalance that was killed, of which thousands may be under way, together. */
+const AT_ONCE = 500;
 
 const OUTCOMES: Readonly<Record<Settled["outcome"], string>> = {
   kept: "the move was given up; it is open in",
@@ -21,13 +24,14 @@ export async function recover(words: readonly string[], { json }: { json: boolea
     try {
       const [done, problems, moving]: [Settled[], { tenant: string; reason: string }[], string[]] = [[], [], []];
       const asked = await Promise.all(rest.map((id) => canonicalTenant(sites[0] as Site, id)));
-      for (const tenant of asked.length > 0 ? asked : await unsettledTenants(sites)) {
-        const unlock = await lockMover(sites, tenant);
-        if (unlock === undefined) {
-          moving.push(tenant);
-          continue;
-        }
-        await settle(sites, names, tenant).then((one) => done.push(one), (error: unknown) => problems.push({ tenant, reason: messageOf(error) }));
+      const unsettled = asked.length > 0 ? [...new Set(asked)] : await unsettledTenants(sites);
+      for (let from = 0; from < unsettled.length; from += AT_ONCE) {
+        const some = unsettled.slice(from, from + AT_ONCE);
+        const { tenants, unlock } = await lockMovers(sites, some);
+        moving.push(...some.filter((tenant) => !tenants.includes(tenant)));
+        const { settled: ended, failed: left } = await settleAll(sites, names, tenants);
+        done.push(...ended);
+        for (const [tenant, error] of left) problems.push({ tenant, reason: messageOf(error) });
         await unlock();
       }
       return { settled: done, failed: problems, busy: moving };

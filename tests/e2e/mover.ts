@@ -1,10 +1,10 @@
 import { Client } from "pg";
-import { moveTenant, type MoveStep } from "../../tenants/move";
+import { moveTenant, moveTogether, openSites, type MoveOptions, type MoveStep } from "../../tenants/move";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
 
 /*
  * A mover of its own, which kills itself after a step as a crash would, or stands still as on a laptop that is closed: `tsx mover.ts <signal> <step> <tenant> <to>`, and the clusters as JSON on its standard input. The
- * step "cleaning" is that it is about to delete rows in parts.
+ * step "cleaning" is that it is about to delete rows in parts. Tenants with commas between them move together.
  */
 async function main(): Promise<void> {
   const [signal, step, tenant = "", to = ""] = process.argv.slice(2) as [NodeJS.Signals, MoveStep | "cleaning", string, string];
@@ -26,7 +26,11 @@ async function main(): Promise<void> {
       return stop().then(() => query.apply(this, args));
     };
   }
-  await moveTenant(clusters, tenant, to, { onStep: (done) => (done === step ? stop() : undefined) });
+  const options: MoveOptions = { onStep: (done) => (done === step ? stop() : undefined) };
+  const names = clusters.map(({ name }) => name);
+  if (tenant.includes(",")) await moveTogether(await openSites(clusters, "citus-sharding move", names), names, tenant.split(","), { to }, options);
+  else await moveTenant(clusters, tenant, to, options);
+  process.exit();
 }
 
 void main();

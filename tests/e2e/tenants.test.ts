@@ -3,7 +3,7 @@ import * as path from "node:path";
 import { Client, type QueryResult } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRouter } from "../../router/index";
-import { moveTenant, openSites, type MoveStep } from "../../tenants/move";
+import { moveTenant, moveTogether, openSites, type BatchReport, type MoveOptions, type MoveStep } from "../../tenants/move";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
 import { settle, unsettledTenants } from "../../tenants/settle";
 import { docker, eventually, hasImage, Project, query } from "./project";
@@ -360,6 +360,105 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
       expect(await client.check(), step).toEqual({ lost: [], wrong: [], extra: [], elsewhere: 0 });
       await project.command("tenant", "recover");
     }
+  });
+
+  describe("rooms that move together", () => {
+    let together: string[];
+    const all = async (home: string): Promise<void> => expect(await Promise.all(together.map(homeOf))).toEqual(together.map(() => home));
+    const move = async (to: string, options: MoveOptions = {}): Promise<BatchReport> => {
+      const sites = await openSites(clusters, "citus-sharding test", ["a", "b"]);
+      try {
+        return await moveTogether(sites, ["a", "b"], together, { to }, options);
+      } finally {
+        for (const site of sites) site.close();
+      }
+    };
+    /** Clients of two of the rooms. Each room has rows that nobody changes, too. */
+    const begin = async (home: string): Promise<RoomClient[]> => {
+      await sql(home, `DELETE FROM messages WHERE room_id IN (${together.join(", ")})`);
+      await sql(home, `INSERT INTO messages (room_id, message_id, user_id, body) SELECT room, n, 1, 'base' FROM unnest(ARRAY[${together.join(", ")}]) room, generate_series(1, 3) n`);
+      return together.slice(0, 2).map((room) => new RoomClient(room, home, sessions));
+    };
+    const whole = async (clients: readonly RoomClient[], homes: Readonly<Record<string, number>>): Promise<void> => {
+      for (const client of clients) expect(await client.check()).toEqual({ lost: [], wrong: [], extra: [], elsewhere: 0 });
+      for (const cluster of ["a", "b"]) {
+        const [row] = await sql(cluster, `SELECT count(DISTINCT room_id)::int AS rooms, count(*)::int AS rows FROM messages WHERE room_id IN (${together.join(", ")}) AND body = 'base'`);
+        expect(row, cluster).toEqual({ rooms: homes[cluster] ?? 0, rows: 3 * (homes[cluster] ?? 0) });
+        expect(await sql(cluster, "SELECT tenant FROM tenancy.tenant WHERE move IS NOT NULL OR state <> 'settled'"), cluster).toEqual([]);
+      }
+    };
+    beforeAll(async () => {
+      const [row] = await sql("a", "SELECT array_agg(n::text ORDER BY n) AS rooms FROM generate_series(6000, 6400) n WHERE tenancy.home(n::text) = 'a' GROUP BY get_shard_id_for_distribution_column('rooms', n) ORDER BY count(*) DESC LIMIT 1");
+      together = (row?.["rooms"] as string[]).slice(0, 8);
+    });
+
+    test("are all there afterwards, but for those that a transaction writes all the time, which stay and are open", async () => {
+      const clients = await begin("a");
+      const held = together.slice(-2);
+      // One waits for locks, the other has a snapshot from before, which the generation of its bucket is held for.
+      const writers = await Promise.all(
+        (["READ COMMITTED", "REPEATABLE READ"] as const).map(async (isolation, index) => {
+          const writer = new Client({ connectionString: (clusters[0] as ClusterAccess).uri });
+          await writer.connect();
+          return { writer, isolation, room: held[index] as string };
+        }),
+      );
+      const write = ({ writer, room }: { writer: Client; room: string }, id: number): Promise<unknown> => writer.query(`INSERT INTO messages (room_id, message_id, user_id, body) VALUES (${room}, ${id}, 1, 'held')`);
+      try {
+        const { moved, left } = await move("b", {
+          onStep: async (step) => {
+            if (step !== "verified") return;
+            for (const one of writers) {
+              await one.writer.query(`BEGIN ISOLATION LEVEL ${one.isolation}`);
+              await write(one, 9);
+            }
+          },
+        });
+        expect(new Set(moved.keys())).toEqual(new Set(together.filter((room) => !held.includes(room))));
+        expect(new Set(left.keys())).toEqual(new Set(held));
+        for (const [room, { message }] of left) expect(message).toContain(`Tenant ${room} was not moved and is open in cluster a: transactions that write the tenant were open all the time`);
+        await write(writers[0] as (typeof writers)[number], 10);
+        for (const { writer } of writers) await writer.query("COMMIT");
+      } finally {
+        for (const { writer } of writers) await writer.end();
+      }
+      expect(await sql("a", `SELECT count(*)::int AS count FROM messages WHERE room_id IN (${held.join(", ")}) AND body = 'held'`)).toEqual([{ count: 3 }]);
+      await whole(clients, { a: held.length, b: together.length - held.length });
+      for (const room of held) await moveTenant(clusters, room, "b");
+      const back = await move("a");
+      expect([back.moved.size, [...back.left.keys()]]).toEqual([together.length, []]);
+      await all("a");
+    });
+
+    test("are each settled after their mover was killed", async () => {
+      for (const [step, goes] of [["closed", false], ["decided", true], ["opened", true]] as const) {
+        const from = await homeOf(together[0] as string);
+        const clients = await begin(from);
+        await killedMover(step, together.join(","), other(from), clusters);
+        const { stdout } = await project.command("tenant", "recover", "--json");
+        const { settled } = JSON.parse(stdout) as { settled: { tenant: string; outcome: string }[] };
+        expect(new Set(settled.map(({ tenant }) => tenant)), step).toEqual(new Set(together));
+        const outcomes = goes ? ["taken", "cleaned"] : ["kept"];
+        expect(settled.filter(({ outcome }) => !outcomes.includes(outcome)), step).toEqual([]);
+        await all(goes ? other(from) : from);
+        await whole(clients, { [goes ? other(from) : from]: together.length });
+      }
+    });
+
+    test("and come back while their mover stands still are not touched by it when it wakes up", async () => {
+      for (const step of ["complete", "cleaning"] as const) {
+        const from = await homeOf(together[0] as string);
+        const clients = await begin(from);
+        const wake = await pausedMover(step, together.join(","), other(from), clusters);
+        for (const cluster of ["a", "b"]) await sql(cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7778 AND pid <> pg_backend_pid()");
+        await eventually(10_000, async () => expect(await project.command("tenant", "recover", ...together)).toMatchObject({ code: 0 }));
+        if ((await homeOf(together[0] as string)) !== from) expect((await move(from)).left.size).toBe(0);
+        await wake();
+        await all(from);
+        await project.command("tenant", "recover");
+        await whole(clients, { [from]: together.length });
+      }
+    });
   });
 
   whateverTheFactor("a node that has not got the closed record keeps a room from being given away", async () => {

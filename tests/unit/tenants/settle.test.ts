@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { TenantRecord } from "../../../tenants/record";
-import { newestRecord, settle } from "../../../tenants/settle";
+import { newestRecord, settle, settleAll } from "../../../tenants/settle";
 import type { Site } from "../../../tenants/site";
 
 const record = (more: Partial<TenantRecord>): TenantRecord => ({ home: "a", epoch: 1, state: "settled", target: null, move: null, pinned: false, ...more });
@@ -22,20 +22,26 @@ describe("the record that is believed", () => {
   });
 });
 
-/** A cluster that has a record of tenant 7 and no row in `tenancy.handover`, and keeps what is written. Its workers cannot be reached. */
-function cluster(name: string, known: TenantRecord, written: unknown[][]): Site {
+type Records = Readonly<Record<string, TenantRecord>>;
+
+/** A cluster that has records and no row in `tenancy.handover`, and keeps what is written. Its workers cannot be reached. */
+function cluster(name: string, known: TenantRecord | Records, written: unknown[][], decided: Readonly<Record<string, string>> = {}): Site {
+  const records = ("home" in known ? { 7: known } : known) as Records;
   const query = (text: string, values: readonly unknown[] = []): Promise<unknown> => {
-    if (text.startsWith("SELECT home")) return Promise.resolve({ rows: [{ ...known, epoch: String(known.epoch) }] });
+    if (text.startsWith("SELECT tenant, home")) return Promise.resolve({ rows: (values[0] as string[]).flatMap((tenant) => (records[tenant] === undefined ? [] : [{ tenant, ...records[tenant], epoch: String(records[tenant].epoch) }])) });
     if (text.startsWith("BEGIN;")) return Promise.resolve([{}, {}, { rows: [{ epoch: "-1" }] }]);
     if (text.startsWith("INSERT INTO tenancy.handover")) {
-      const [, epoch, move, taker] = values;
-      written.push([name, "handover", epoch, taker]);
-      return Promise.resolve({ rows: [{ epoch: String(epoch), move, taker }] });
+      const [tenants, epochs, moves, takers] = values as [string[], number[], string[], (string | null)[]];
+      const rows = tenants.map((tenant, index) => ({ tenant, epoch: String(epochs[index]), move: moves[index], taker: takers[index] }));
+      for (const { tenant, epoch, taker } of rows) if (decided[tenant] === undefined) written.push([name, "handover", tenant, Number(epoch), taker]);
+      return Promise.resolve({ rows: rows.filter(({ tenant }) => decided[tenant] === undefined) });
     }
+    if (text.startsWith("SELECT tenant, epoch, move, taker")) return Promise.resolve({ rows: (values[0] as string[]).map((tenant) => ({ tenant, epoch: "1", move: "m1", taker: decided[tenant] })) });
     if (text.startsWith("INSERT INTO tenancy.tenant")) {
-      const [, home, epoch, state] = values;
-      written.push([name, home, epoch, state]);
-      return Promise.resolve({ rowCount: 1, rows: [] });
+      const columns = values.slice(0, 7).map((column) => (Array.isArray(column) ? (column as unknown[]) : [column]));
+      const rows = (columns[0] as unknown[]).map((_, row) => columns.map((column) => column[row]));
+      for (const [tenant, home, epoch, state] of rows) written.push([name, tenant, home, epoch, state]);
+      return Promise.resolve({ rows: rows.map(([tenant]) => ({ tenant })) });
     }
     if (text.includes("pg_dist_partition")) return Promise.reject(new Error("no worker answers"));
     return Promise.resolve({ rows: [], rowCount: 0 });
@@ -47,8 +53,8 @@ test("a move that the new home has opened was taken, though the row that decided
   const written: unknown[][] = [];
   const sites = [cluster("a", leaving(), written), cluster("b", record({ home: "b", epoch: 2 }), written)];
   expect(await settle(sites, ["a", "b"], "7")).toMatchObject({ home: "b", epoch: 2, outcome: "taken" });
-  expect(written).toContainEqual(["a", "handover", 1, "b"]);
-  expect(written.filter(([, home]) => home === "a")).toEqual([]);
+  expect(written).toContainEqual(["a", "handover", "7", 1, "b"]);
+  expect(written.filter(([, , home]) => home === "a")).toEqual([]);
 });
 
 test("a move that nobody has opened is given up", async () => {
@@ -56,7 +62,21 @@ test("a move that nobody has opened is given up", async () => {
   const sites = [cluster("a", leaving(), written), cluster("b", leaving({ state: "moving" }), written)];
   await expect(settle(sites, ["a", "b"], "7")).rejects.toThrow("no worker answers");
   expect(written.slice(0, 2)).toEqual([
-    ["a", "handover", 1, null],
-    ["a", "a", 2, "settled"],
+    ["a", "handover", "7", 1, null],
+    ["a", "7", "a", 2, "settled"],
   ]);
+});
+
+test("of a batch each tenant is settled by its own records and its own decision", async () => {
+  const written: unknown[][] = [];
+  const given = { 1: leaving(), 2: leaving({ epoch: 4 }), 3: leaving({ move: "m2" }), 4: record({ epoch: 3, home: "b", move: "m1" }), 5: leaving() };
+  const taken = { 1: leaving({ state: "moving" }), 2: leaving({ state: "moving", epoch: 4 }), 3: record({ home: "b", epoch: 2 }), 4: record({ home: "b", epoch: 3 }), 5: record({ home: "b", epoch: 1 }) };
+  // Of 1 is decided that it goes, of 3 another cluster has the next epoch; 5 is claimed by both.
+  const { settled, failed } = await settleAll([cluster("a", given, written, { 1: "b" }), cluster("b", taken, written)], ["a", "b"], ["1", "2", "3", "4", "5", "6"]);
+  expect([...failed.keys()].sort()).toEqual(["1", "2", "3", "5", "6"]);
+  expect(settled).toMatchObject([{ tenant: "4", home: "b", epoch: 3, outcome: "cleaned", unreached: ["a"] }]);
+  expect(written.filter(([, what]) => what === "handover")).toEqual([["a", "handover", "2", 4, null], ["a", "handover", "3", 1, "b"]]);
+  expect(written).toContainEqual(["b", "1", "b", 2, "settled"]);
+  expect(written).toContainEqual(["a", "2", "a", 5, "settled"]);
+  expect(written.filter(([, tenant]) => tenant === "5" || tenant === "6")).toEqual([]);
 });
