@@ -1,6 +1,6 @@
 import { moveTenant, type MoveStep } from "../../tenants/move";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
-import { beforeCleaning } from "./beforeCleaning";
+import { beforeStatement, CLEANING } from "./beforeStatement";
 
 /*
  * A mover of its own, which kills itself after a step as a crash would, or stands still as on a laptop that is closed: `tsx mover.ts <signal> <step> <tenant> <to>`, and the clusters as JSON on its standard input. The
@@ -16,7 +16,7 @@ async function main(): Promise<void> {
     if (signal === "SIGSTOP") await new Promise<void>((resolve) => process.stdout.write("stopped\n", () => resolve()));
     process.kill(process.pid, signal);
   };
-  if (step === "cleaning") beforeCleaning(stop);
+  if (step === "cleaning") beforeStatement(CLEANING, stop);
   await moveTenant(clusters, tenant, to, { onStep: (done) => (done === step ? stop() : undefined) });
 }
 

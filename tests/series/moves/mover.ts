@@ -1,4 +1,4 @@
-import { beforeCleaning } from "../../e2e/beforeCleaning";
+import { beforeStatement, CLEANING } from "../../e2e/beforeStatement";
 import { moveTenant } from "../../../tenants/move";
 import type { MoverMessage, MoverOrder } from "./moverProcess";
 import type { Step } from "./faults";
@@ -18,7 +18,7 @@ async function move({ clusters, tenant, to, waitAt }: Extract<MoverOrder, { orde
     await tell({ step });
     await wait;
   };
-  beforeCleaning(() => reached("cleaning"));
+  beforeStatement(CLEANING, () => reached("cleaning"));
   await moveTenant(clusters, tenant, to, { onStep: reached }).then(
     ({ closedMs, attempts }) => tell({ closedMs, attempts }),
     (error: unknown) => tell({ error: (error as Error).message }),

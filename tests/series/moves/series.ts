@@ -149,7 +149,7 @@ export class Series {
     const standing = planned.fault.kind === "stop" && struck !== undefined;
     if (standing) this.stopped.push({ mover, subject, until: planned.fault.until, giver: giver.target.name, moves: 0 });
     const [end] = await Promise.all([standing ? undefined : this.endOf(mover), struck?.heal?.()]);
-    await this.whole();
+    if (struck?.node === true) await this.whole();
     const settled = await this.settleAsAPerson(subject);
     const ended = standing ? "stopped" : end === undefined ? "without a word" : "closedMs" in end ? "moved" : "given up";
     const moved: MoveRecord = {

@@ -30,6 +30,8 @@ export interface Scene {
 export interface Struck {
   /** What was hit, for the history. */
   readonly what: string;
+  /** Whether a node was away, so that the stack may not be whole afterwards. */
+  readonly node?: boolean;
   /** Undoes it, after a time by chance. */
   readonly heal?: () => Promise<void>;
 }
@@ -56,6 +58,7 @@ export async function strike(fault: Exclude<Fault, { kind: "nothing" }>, scene: 
       await command([fault.kind === "pause" ? "pause" : "kill", name]);
       return {
         what: `${name} for ${holdMs} ms`,
+        node: true,
         heal: async () => {
           await delay(holdMs);
           await bringBack([name]);
