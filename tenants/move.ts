@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { escapeLiteral, type Client, type QueryConfig } from "pg";
+import { escapeLiteral, type Client } from "pg";
 import { Applier } from "./applier";
 import { ChangeStream } from "./changeStream";
 import { checksumOf } from "./checksum";
@@ -9,6 +9,7 @@ import { BUCKET, writersAreGone } from "./fenceLock";
 import { refuseHindered, refuseUnfencedShards } from "./hindrances";
 import { decide } from "./handover";
 import { publicationOf } from "./leftovers";
+import { sessionNameOf } from "./orphans";
 import { lsnOf } from "./pgoutput";
 import { announce, horizonOf, recordOf, ringOf, winnerOf, writeRecord, type RecordChange } from "./record";
 import { lockMover, newestRecord, newMove, settle } from "./settle";
@@ -65,7 +66,7 @@ const CALM_MS = 150;
 const QUICK_COMMIT_MS = 15;
 const CALM_ATTEMPTS = 20;
 
-/** A cluster that takes longer for nothing at all does not answer. */
+/** A cluster that takes longer to let somebody in does not answer. */
 const ANSWER_MS = 1000;
 
 /** A stream that is further behind is not catching up. */
@@ -96,7 +97,7 @@ const SEQUENCE_LEAD = 5_000n;
 export async function moveTenant(clusters: readonly ClusterAccess[], id: string, to: string, options: MoveOptions = {}): Promise<MoveReport> {
   const startedAt = performance.now();
   const move = newMove();
-  const sites = await openSites(clusters, `citus-sharding move ${move}`, [to]);
+  const sites = await openSites(clusters, sessionNameOf(move), [to]);
   try {
     const tenant = await canonicalTenant(sites[0] as Site, id);
     const unlock = await lockMover(sites, tenant);
@@ -238,12 +239,15 @@ class Move {
     this.end();
     const cause = error instanceof TenantError ? error.message : messageOf(error);
     if (!this.announced) return error instanceof TenantError ? error : new TenantError(`Tenant ${this.tenant} was not moved: ${cause}`, { cause: error });
+    const sites = await this.answering();
     try {
-      const { home, unreached } = await settle(await this.answering(), names, this.tenant);
+      const { home, unreached } = await settle(sites, names, this.tenant);
       const left = unreached.length === 0 ? "" : `; ${unreached.join(", ")} did not answer and is cleaned later: npm run tenant -- recover`;
       return new TenantError(home === this.to.name ? `Tenant ${this.tenant} has moved to cluster ${home}, but what follows failed: ${cause}${left}` : `Tenant ${this.tenant} was not moved and is open in cluster ${home}: ${cause}${left}`, { cause: error });
     } catch (trouble) {
       return new TenantError(`Tenant ${this.tenant} was not moved (${cause}), and could not be settled: ${messageOf(trouble)}. Run npm run tenant -- recover`, { cause: error });
+    } finally {
+      for (const site of sites) site.close();
     }
   }
 
@@ -254,11 +258,13 @@ class Move {
     this.sessions.length = 0;
   }
 
-  /** The clusters that still answer. */
+  /** The clusters that answer, by new sessions: what failed may be one of the move's. The caller closes them. */
   private async answering(): Promise<Site[]> {
+    const opening = this.sites.map((site) => site.again());
     // A frozen cluster is not waited for: the tenant may be closed meanwhile.
-    const answers = await Promise.allSettled(this.sites.map(({ coordinator }) => coordinator.query({ text: "SELECT", query_timeout: ANSWER_MS } as QueryConfig)));
-    return this.sites.filter((_, index) => answers[index]?.status === "fulfilled");
+    const opened = await Promise.all(opening.map((one) => Promise.race([one.catch(() => undefined), delay(ANSWER_MS, undefined, { ref: false })])));
+    for (const [index, one] of opening.entries()) if (opened[index] === undefined) void one.then((late) => late.close(), () => undefined);
+    return opened.filter((site) => site !== undefined);
   }
 
   private async own(opening: Promise<Client>): Promise<Client> {

@@ -365,7 +365,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
 
   test("a mover that stood still, and wakes up after another move, changes nothing", async () => {
     const room = rooms["b"] as string;
-    for (const step of ["announced", "caught up", "closed", "drained"] as const) {
+    for (const step of ["announced", "emptied", "caught up", "closed", "drained"] as const) {
       const from = await homeOf(room);
       await sql(from, `DELETE FROM messages WHERE room_id = ${room} AND user_id = 7`);
       const client = new RoomClient(room, from, sessions);
@@ -378,6 +378,33 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
       expect(await homeOf(room), step).toBe(other(from));
       expect(await client.check(), step).toEqual({ lost: [], wrong: [], extra: [], elsewhere: 0 });
       await project.command("tenant", "recover");
+      for (const cluster of ["a", "b"]) expect(await sql(cluster, "SELECT nodename, result FROM run_command_on_workers('SELECT count(*) FROM pg_publication') WHERE result <> '0'"), step).toEqual([]);
+    }
+  });
+
+  test("a mover whose sessions are ended gives the move up, and the room is open and everything tidy without anybody else", async () => {
+    const room = rooms["b"] as string;
+    const from = await homeOf(room);
+    const end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'citus-sharding move %'";
+    for (const [step, side, statement] of [
+      ["copied", "giver", `SELECT run_command_on_workers($$${end}$$)`],
+      ["closed", "giver", end],
+      ["drained", "taker", end],
+      ["complete", "giver", end],
+    ] as const) {
+      await sql(from, `DELETE FROM messages WHERE room_id = ${room} AND user_id = 7`);
+      const client = new RoomClient(room, from, sessions);
+      const move = moveTenant(clusters, room, other(from), {
+        onStep: async (done) => {
+          if (done === step) await sql(side === "giver" ? from : other(from), statement);
+        },
+      });
+      await expect(move, step).rejects.toThrow(`Tenant ${room} was not moved and is open in cluster ${from}`);
+      expect(await client.check(), step).toEqual({ lost: [], wrong: [], extra: [], elsewhere: 0 });
+      for (const cluster of ["a", "b"]) {
+        expect(await sql(cluster, "SELECT FROM tenancy.tenant WHERE move IS NOT NULL OR state <> 'settled'"), step).toEqual([]);
+        expect(await sql(cluster, "SELECT nodename, result FROM run_command_on_workers('SELECT count(*) FROM pg_publication') WHERE result <> '0'"), step).toEqual([]);
+      }
     }
   });
 

@@ -23,6 +23,7 @@ export async function compare(clusters: readonly ClusterTarget[], column: string
     try {
       if (name === home) findings.push(...ledger.compare(await foundOf(client, column, tenant)), ...(await inconsistencies(client, column, tenant)));
       else findings.push(...(await leftBehind(client, name, column, tenant)));
+      findings.push(...(await publications(client, name)));
       if (plan.setup.replicationFactor > 1) {
         for (const table of WITH_SHARDS) {
           const digest = `SELECT md5(coalesce(string_agg(t::text, ',' ORDER BY t::text), '')) FROM %s t WHERE ${column} = ${tenant}`;
@@ -66,6 +67,12 @@ async function inconsistencies(client: Client, column: string, tenant: string): 
     if (by !== there) findings.push({ kind: Number(by) > Number(there) ? "doubled" : "lost", sentence: `the trigger has counted ${by} entries of writer ${id} of tenant ${tenant}, and ${there} are there` });
   }
   return findings;
+}
+
+/** Publications of moves that are over. None is under way while tenants are compared; that of a mover that stands still goes with its move. */
+async function publications(client: Client, cluster: string): Promise<Finding[]> {
+  const { rows } = await client.query<{ node: string; result: string }>("SELECT nodename AS node, result FROM run_command_on_all_nodes($$SELECT count(*) FROM pg_publication WHERE pubname LIKE 'tenancy%'$$) JOIN pg_dist_node USING (nodeid) WHERE result <> '0'");
+  return rows.map(({ node, result }) => ({ kind: "left behind", sentence: `${node} of ${cluster} has ${result} publications of moves that are over` }));
 }
 
 async function leftBehind(client: Client, cluster: string, column: string, tenant: string): Promise<Finding[]> {

@@ -5,6 +5,7 @@ import type { Random } from "../../../chaos/random";
 import type { Target } from "../../../chaos/target";
 import type { Router } from "../../../router/index";
 import { openSites } from "../../../tenants/move";
+import { dropOrphans } from "../../../tenants/orphans";
 import { lockMover, settle, unsettledTenants, type Settled } from "../../../tenants/settle";
 import { messageOf } from "../../../tenants/site";
 import { compare, type Finding } from "./comparison";
@@ -289,6 +290,7 @@ export class Series {
             outcome ??= settled?.outcome;
             why = settled === undefined ? "" : `${settled.unreached.join(", ")} did not answer`;
             if (settled === undefined || settled.unreached.length === 0) {
+              await dropOrphans(sites);
               const { rows } = await (sites[0] as (typeof sites)[number]).coordinator.query<{ home: string }>("SELECT tenancy.home($1) AS home", [subject.tenant]);
               subject.home = (rows[0] as { home: string }).home;
               return outcome;
