@@ -5,8 +5,8 @@ export function sessionNameOf(move: string): string {
   return `citus-sharding move ${move}`;
 }
 
-/** Publications on a worker whose move has no session there any more. A mover keeps the one that it publishes by as long as it lives. */
-const ORPHANS = `
+/** Publications on a worker, by name, whose move has no session there any more. A mover keeps the one that it publishes by as long as it lives. */
+export const ORPHANS = `
   SELECT quote_ident(pubname) AS name FROM pg_publication
   WHERE pubname ~ '^tenancy_[0-9a-f]{16}$' AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = '${sessionNameOf("")}' || substr(pubname, ${"tenancy_".length + 1}))`;
 

@@ -15,7 +15,7 @@ import { clustersOf } from "../../cli/tenant/stacks";
 import { createRouter } from "../../router/index";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
 import { deal, type Planned } from "./moves/deal";
-import { FAULTS, nameOf, STEPS } from "./moves/faults";
+import { FAULTS, nameOf, STEPS, type Fault } from "./moves/faults";
 import { Proxy } from "./moves/proxy";
 import { Schema } from "./moves/schema";
 import { Series, type MoveRecord, type Problem } from "./moves/series";
@@ -27,6 +27,7 @@ interface Options {
   readonly tenants?: string;
   readonly writers?: string;
   readonly pause?: string;
+  readonly only?: string;
   readonly json?: boolean;
 }
 
@@ -54,12 +55,14 @@ const JUDGEMENTS: readonly (readonly [string, readonly Problem["kind"][]])[] = [
   ["what did not come to its end", ["stuck"]],
 ];
 
-async function main(name: string, { times: given, seed: number, tenants: count, writers: sessions, pause, json = false }: Options): Promise<void> {
+async function main(name: string, { times: given, seed: number, tenants: count, writers: sessions, pause, only, json = false }: Options): Promise<void> {
   const times = numberOption("times", given, { from: 1, to: 100_000, whole: true }) ?? 500;
   const seed = numberOption("seed", number, { from: 0, to: LARGEST_SEED, whole: true }) ?? Math.floor(Math.random() * LARGEST_SEED);
   const tenants = numberOption("tenants", count, { from: 2, to: 50, whole: true }) ?? 4;
   const writers = numberOption("writers", sessions, { from: 1, to: 20, whole: true }) ?? 3;
   const pauseMs = numberOption("pause", pause, { from: 0, to: 10_000 }) ?? PAUSE_MS;
+  const faults = FAULTS.filter((fault) => nameOf(fault).includes(only ?? ""));
+  if (faults.length === 0) throw new Failure(`--only is "${only ?? ""}", which is in the name of no fault. There is: ${FAULTS.map(nameOf).join(", ")}.`);
   const stack = readStack(name);
   if (stack.plan.topology !== "active-active" || stack.plan.clusters.length < 2) throw new Failure(`Tenants move between the clusters of an active-active stack, and ${name} has ${stack.plan.clusters.length}.`);
   const { local } = await requireDocker();
@@ -87,7 +90,7 @@ async function main(name: string, { times: given, seed: number, tenants: count, 
     interrupted = true;
     say("ending after this move; once more to end at once");
   });
-  const planned = deal(random, times);
+  const planned = deal(random, times, faults);
   const missed: Planned[] = [];
   for (let next = planned.shift(); next !== undefined && !interrupted; next = planned.shift()) {
     const happened = await series.move(next);
@@ -98,12 +101,12 @@ async function main(name: string, { times: given, seed: number, tenants: count, 
   await series.end();
   await router.end();
   for (const { proxy } of places) proxy.close();
-  await schema.drop([...homes.keys()]);
   record({ type: "end", ...counted(series) });
   await new Promise<void>((resolve) => history.end(resolve));
   if (json) console.log(JSON.stringify({ stack: name, seed, ...counted(series), moves: series.moves, problems: series.problems, history: file }, undefined, 2));
-  say(summary(series, missed).join("\n"));
+  say(summary(series, missed, faults).join("\n"));
   say(`history: ${path.relative(process.cwd(), file)}`);
+  await schema.drop([...homes.keys()]);
   if (series.problems.length > 0) process.exitCode = 1;
 }
 
@@ -111,7 +114,7 @@ function counted({ counts: { errors, ...counts } }: Series): Readonly<Record<str
   return { ...counts, errors: Object.fromEntries(errors) };
 }
 
-function summary({ moves, problems, counts }: Series, missed: readonly Planned[]): string[] {
+function summary({ moves, problems, counts }: Series, missed: readonly Planned[], chosen: readonly Fault[]): string[] {
   const rows = (name: string, of: readonly MoveRecord[]): string[] => {
     const longest = (values: readonly (number | undefined)[]): string => {
       const known = values.filter((value) => value !== undefined);
@@ -130,9 +133,9 @@ function summary({ moves, problems, counts }: Series, missed: readonly Planned[]
     ];
   };
   const head = ["", "moves", "moved", "given up", "recovered", "nothing to hit", "longest closed", "longest unwritable"];
-  const faults = ["nothing", ...FAULTS.map(nameOf)].map((fault) => rows(fault, moves.filter((move) => move.fault === fault)));
+  const faults = ["nothing", ...chosen.map(nameOf)].map((fault) => rows(fault, moves.filter((move) => move.fault === fault)));
   const steps = STEPS.map((step) => rows(step, moves.filter((move) => move.step === step)));
-  const combinations = FAULTS.length * STEPS.length;
+  const combinations = chosen.length * STEPS.length;
   const hit = new Set(moves.filter((move) => move.hit !== undefined).map(({ fault, step }) => `${fault} ${step}`));
   return [
     ...table([head, ...faults, ...steps, rows("all", moves)]),
@@ -151,6 +154,7 @@ new Command("npm run series:moves --")
   .option("--tenants <count>", "tenants that are moved", "4")
   .option("--writers <count>", "writers of each tenant through the router; one more writes by hand", "3")
   .option("--pause <milliseconds>", "pause of a client between two requests", String(PAUSE_MS))
+  .option("--only <words>", "only faults with these words in their name, such as stopped, killed, network")
   .option("--json", "print the moves and what was found as JSON", false)
   .action((stack: string | undefined, options: Options) => main(requireStack("series:moves", stack), options))
   .parseAsync()

@@ -2,6 +2,7 @@ import type { Client } from "pg";
 import { connect } from "../../../cli/connections";
 import { differingPlacements } from "../../../chaos/differingPlacements";
 import type { ClusterTarget } from "../../../chaos/target";
+import { ORPHANS } from "../../../tenants/orphans";
 import { keyOf, type Disagreement, type Found, type Ledger } from "./ledger";
 import { ACCOUNTS, TABLES, WRITERS_AT_MOST } from "./schema";
 
@@ -23,7 +24,6 @@ export async function compare(clusters: readonly ClusterTarget[], column: string
     try {
       if (name === home) findings.push(...ledger.compare(await foundOf(client, column, tenant)), ...(await inconsistencies(client, column, tenant)));
       else findings.push(...(await leftBehind(client, name, column, tenant)));
-      findings.push(...(await publications(client, name)));
       if (plan.setup.replicationFactor > 1) {
         for (const table of WITH_SHARDS) {
           const digest = `SELECT md5(coalesce(string_agg(t::text, ',' ORDER BY t::text), '')) FROM %s t WHERE ${column} = ${tenant}`;
@@ -69,18 +69,27 @@ async function inconsistencies(client: Client, column: string, tenant: string): 
   return findings;
 }
 
-/** Publications of moves that are over. None is under way while tenants are compared; that of a mover that stands still goes with its move. */
-async function publications(client: Client, cluster: string): Promise<Finding[]> {
-  const { rows } = await client.query<{ node: string; result: string }>("SELECT nodename AS node, result FROM run_command_on_all_nodes($$SELECT count(*) FROM pg_publication WHERE pubname LIKE 'tenancy%'$$) JOIN pg_dist_node USING (nodeid) WHERE result <> '0'");
-  return rows.map(({ node, result }) => ({ kind: "left behind", sentence: `${node} of ${cluster} has ${result} publications of moves that are over` }));
-}
-
 async function leftBehind(client: Client, cluster: string, column: string, tenant: string): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const table of TABLES) {
     const { rows } = await client.query<{ count: number }>(`SELECT count(*)::int AS count FROM ${table} WHERE ${column} = $1`, [tenant]);
     const count = rows[0]?.count ?? 0;
     if (count > 0) findings.push({ kind: "left behind", sentence: `${cluster} has ${count} rows of tenant ${tenant} in ${table}, and is not its home` });
+  }
+  return findings;
+}
+
+/** Publications of moves that are over and that `recover` has left. */
+export async function publicationsLeft(clusters: readonly ClusterTarget[]): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { name, uri } of clusters) {
+    const client = await connect(uri);
+    try {
+      const { rows } = await client.query<{ node: string; result: string }>("SELECT nodename AS node, result FROM run_command_on_all_nodes($1) JOIN pg_dist_node USING (nodeid) WHERE result <> '0'", [`SELECT count(*) FROM (${ORPHANS}) AS orphans`]);
+      for (const { node, result } of rows) findings.push({ kind: "left behind", sentence: `${node} of ${name} has ${result} publications of moves that are over` });
+    } finally {
+      void client.end().catch(() => undefined);
+    }
   }
   return findings;
 }

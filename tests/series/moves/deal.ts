@@ -16,8 +16,8 @@ const UNDISTURBED = 5;
  * What happens to so many moves: every combination of fault and step in an order by chance, each once before any comes a second time, and one move in five that is left alone. A combination that comes again happens the
  * other way: at its step where it was in between, in between where it was at its step.
  */
-export function deal(random: Random, times: number): Planned[] {
-  const combinations = FAULTS.flatMap((fault) => STEPS.map((step) => ({ fault, step, between: random.next() < 0.5 })));
+export function deal(random: Random, times: number, faults: readonly Fault[] = FAULTS): Planned[] {
+  const combinations = faults.flatMap((fault) => STEPS.map((step) => ({ fault, step, between: random.next() < 0.5 })));
   const planned: Planned[] = [];
   let [deck, flipped, quiet]: [Planned[], boolean, number] = [[], true, 0];
   while (planned.length < times) {

@@ -113,7 +113,8 @@ export class Schema {
       await inCluster(cluster, async (coordinator) => {
         for (const table of TABLES) await coordinator.query(`DROP TABLE IF EXISTS ${table}`);
         await coordinator.query("DROP FUNCTION IF EXISTS moves_count()");
-        await coordinator.query("UPDATE tenancy.horizon SET epoch = greatest(epoch, (SELECT coalesce(max(epoch), -1) FROM tenancy.tenant WHERE tenant = ANY ($1)))", [tenants]);
+        const { highest } = await coordinator.row<{ highest: string }>("SELECT coalesce(max(epoch), -1) AS highest FROM tenancy.tenant WHERE tenant = ANY ($1)", [tenants]);
+        await coordinator.query("UPDATE tenancy.horizon SET epoch = $1 WHERE epoch < $1", [highest]);
         await coordinator.transaction(async () => {
           await coordinator.query(LOCK_RECORDS);
           await coordinator.query("DELETE FROM tenancy.tenant WHERE tenant = ANY ($1)", [tenants]);

@@ -8,7 +8,7 @@ import { openSites } from "../../../tenants/move";
 import { dropOrphans } from "../../../tenants/orphans";
 import { lockMover, settle, unsettledTenants, type Settled } from "../../../tenants/settle";
 import { messageOf } from "../../../tenants/site";
-import { compare, type Finding } from "./comparison";
+import { compare, publicationsLeft, type Finding } from "./comparison";
 import type { Planned } from "./deal";
 import { nameOf } from "./faults";
 import { Gate } from "./gate";
@@ -39,7 +39,7 @@ export interface MoveRecord {
   readonly between: boolean;
   /** What was hit; absent if there was nothing to hit, or the mover had ended. */
   readonly hit?: string;
-  /** What the mover said at its end: that it moved the tenant, or that it did not; else it was stopped or killed. */
+  /** What the mover said at its end: that the tenant is where it was to go, perhaps with something that failed afterwards, or that it is not; else it was stopped or killed. */
   readonly ended: "moved" | "given up" | "without a word" | "stopped";
   readonly reason?: string;
   /** What `recover` did, where there was something to settle. */
@@ -72,6 +72,8 @@ interface Subject {
   readonly ledger: Ledger;
   readonly writers: readonly Writer[];
   readonly probers: readonly Prober[];
+  /** Where probes were taken last, and since which epoch. */
+  open: string;
   /** When a probe was taken last, and the longest time without since somebody looked. */
   takenAt: number;
   longestMs: number;
@@ -107,6 +109,7 @@ const MOVER_MS = 180_000;
 /** A stack that is not whole by then, or a tenant that is not settled. */
 const WHOLE_MS = 300_000;
 const AGAIN_MS = 1000;
+const GONE_MS = 3000;
 /** A fault that comes between steps comes within so long after one. */
 const BETWEEN_MS = 150;
 /** How often a settling may fail before what is in its way on workers is ended, as its message says. */
@@ -152,7 +155,7 @@ export class Series {
     const [end] = await Promise.all([standing ? undefined : this.endOf(mover), struck?.heal?.()]);
     if (struck?.node === true) await this.whole();
     const settled = await this.settleAsAPerson(subject);
-    const ended = standing ? "stopped" : end === undefined ? "without a word" : "closedMs" in end ? "moved" : "given up";
+    const ended = standing ? "stopped" : end === undefined ? "without a word" : "closedMs" in end || subject.home === taker.target.name ? "moved" : "given up";
     const moved: MoveRecord = {
       number: this.moves.length + 1,
       tenant: subject.tenant,
@@ -183,7 +186,13 @@ export class Series {
   /** Wakes up every mover that still stands still, compares every tenant once more, and ends the clients. */
   async end(): Promise<void> {
     await this.wake(() => true);
-    for (const subject of this.subjects) await this.compare(subject);
+    // Servers see that a process has gone a moment later.
+    await delay(GONE_MS);
+    for (const subject of this.subjects) {
+      await this.settleAsAPerson(subject);
+      await this.compare(subject);
+    }
+    for (const finding of await publicationsLeft(this.options.target.clusters)) this.report(finding);
     this.reading = false;
     await Promise.all([this.reader, ...this.subjects.flatMap(({ writers, probers }) => [...writers, ...probers].map((client) => client.stop()))]);
   }
@@ -214,15 +223,17 @@ export class Series {
             ledger,
             random,
             pauseMs,
-            onEnd: (outcome, error) => {
+            onEnd: (outcome, request, error) => {
               this.counts[outcome] += 1;
               if (error === undefined) return;
-              this.count(error.kind);
-              if (error.unexpected) this.report({ kind: "unexpected error", sentence: `a writer of tenant ${tenant} was told ${error.kind}` });
+              this.count(errorKind(error.said));
+              if (outcome === "unknown" || error.unexpected) this.options.record({ type: "request", tenant, writer: number, outcome, ...request, error: error.said });
+              if (error.unexpected) this.report({ kind: "unexpected error", sentence: `writer ${number} of tenant ${tenant} was told ${error.said}` });
             },
           }),
       ),
       probers: places.map(({ target }) => new Prober(target, tenant, schema.column, gate, pauseMs, (probe) => this.note(subject, probe))),
+      open: "",
       takenAt: performance.now(),
       longestMs: 0,
     };
@@ -233,6 +244,9 @@ export class Series {
     this.counts.probes += 1;
     subject.longestMs = Math.max(subject.longestMs, probe.endedAt - subject.takenAt);
     subject.takenAt = probe.endedAt;
+    const open = `${probe.cluster} ${probe.epoch}`;
+    if (open !== subject.open) this.options.record({ type: "open", ...probe });
+    subject.open = open;
     const wrong = this.openness.note(probe);
     if (wrong !== undefined) this.report({ kind: "open twice", sentence: wrong });
   }
@@ -252,6 +266,9 @@ export class Series {
     if (between) await delay(this.options.random.between(0, BETWEEN_MS));
     try {
       return await strike(fault, { mover, tenant, places: { giver, taker }, random: this.options.random });
+    } catch (error) {
+      this.options.record({ type: "not struck", fault: nameOf(fault), reason: messageOf(error) });
+      return undefined;
     } finally {
       mover.goOn();
     }

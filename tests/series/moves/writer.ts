@@ -1,5 +1,4 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { errorKind } from "../../../chaos/errorKind";
 import { told } from "../../../chaos/outcome";
 import type { Random } from "../../../chaos/random";
 import type { Gate } from "./gate";
@@ -21,8 +20,8 @@ export interface WriterOptions {
   readonly random: Random;
   /** Between two requests, in milliseconds. */
   readonly pauseMs: number;
-  /** Is called with what a request ended with. */
-  readonly onEnd: (outcome: Outcome, error?: { readonly kind: string; readonly unexpected: boolean }) => void;
+  /** Is called with what a request ended with, and the error where it was not done. */
+  readonly onEnd: (outcome: Outcome, request: Request, error?: { readonly said: string; readonly unexpected: boolean }) => void;
 }
 
 /** Rows that a writer keeps of each table; with more it deletes. */
@@ -125,13 +124,13 @@ export class Writer {
       await way.run(writes);
       ledger.note(request, "done");
       done();
-      onEnd("done");
+      onEnd("done", request);
       return true;
     } catch (error) {
       const { outcome, unexpected } = requestOutcome(error);
       ledger.note(request, outcome);
       if (outcome === "unknown" || unexpected) lost();
-      onEnd(outcome, { kind: errorKind(told(error)), unexpected });
+      onEnd(outcome, request, { said: told(error), unexpected });
       return false;
     }
   }
