@@ -25,6 +25,8 @@ const REFUSED_RETRY_MS = 5000;
 
 const RING = "SELECT self, version, clusters FROM tenancy.ring";
 const RECORDS = "SELECT tenant, home, epoch, state FROM tenancy.tenant";
+/** Of a tenant that moves the old home says so from the beginning until its rows are gone. */
+const UNDER_WAY = "SELECT tenant FROM tenancy.tenant WHERE move IS NOT NULL OR state <> 'settled'";
 
 /** Runs a statement of the router's own on a cluster. */
 type Run = <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<QueryResult<Row>>;
@@ -105,10 +107,33 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     await this.read();
   }
 
-  /** Resolves once everything that was announced before has been read. */
-  async heard(): Promise<void> {
-    await this.client?.query("SELECT").catch(() => undefined);
+  /**
+   * Reads what was announced before, and asks for the tenants that are on their way. What workers show may not be announced yet: Citus has every worker commit a record before PostgreSQL sends the notification. The table of
+   * the coordinator has it first of all. Where the connection does not stand, nothing is heard; then the whole directory is compared on one of the application's.
+   *
+   * @returns the tenants, to be looked at in every cluster; undefined where the cluster did not say.
+   */
+  async underWay(): Promise<string[] | undefined> {
+    const { client } = this;
+    try {
+      if (client === undefined || !this.standing) {
+        await this.serially(() => this.compare((text, values) => this.pooled.query(text, values, AbortSignal.timeout(READ_TIMEOUT_MS))));
+        return [];
+      }
+      const { rows } = await client.query<{ tenant: string }>(UNDER_WAY);
+      await this.read();
+      return this.client === client ? rows.map(({ tenant }) => tenant) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Reads what the cluster says now of tenants. @returns whether it did. */
+  async look(tenants: readonly string[]): Promise<boolean> {
+    const { client } = this;
+    for (const tenant of tenants) this.hints.add(tenant);
     await this.read();
+    return client !== undefined && this.standing && this.client === client;
   }
 
   end(): void {

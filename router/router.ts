@@ -129,9 +129,7 @@ export class Router extends EventEmitter<RouterEvents> {
     for (const until = performance.now() + limits.moveTimeoutMs; ; await delay(ANEW_PAUSE_MS)) {
       const moves = directory.moves;
       const gathered = await this.gather<Row>((cluster) => text((column) => this.here(cluster, column)), values, options);
-      // A move that any answer may have met was announced before it.
-      await Promise.all([...this.making.clusters.values()].map(({ link }) => link.heard()));
-      const moved = directory.moves !== moves;
+      const moved = !(await this.caughtUp(gathered.answered)) || directory.moves !== moves;
       if (!moved || performance.now() > until) return { ...gathered, moved };
     }
   }
@@ -145,6 +143,15 @@ export class Router extends EventEmitter<RouterEvents> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.end();
+  }
+
+  /** Learns of every move that an answer of these clusters may have met. @returns whether that is certain. */
+  private async caughtUp(answered: readonly string[]): Promise<boolean> {
+    const links = answered.flatMap((name) => this.making.clusters.get(name)?.link ?? []);
+    const underWay = await Promise.all(links.map((link) => link.underWay()));
+    const tenants = [...new Set(underWay.flatMap((some) => some ?? []))];
+    const looked = tenants.length === 0 || (await Promise.all(links.map((link) => link.look(tenants)))).every((did) => did);
+    return looked && underWay.every((some) => some !== undefined);
   }
 
   private async gather<Row extends QueryResultRow>(textFor: (cluster: string) => string, values: readonly unknown[] | undefined, { signal, timeoutMs }: GatherOptions): Promise<Gathered<Row>> {
