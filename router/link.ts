@@ -135,10 +135,22 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     return (await claims).get(tenant);
   }
 
-  /** Resolves once everything that was announced before has been read. */
-  async heard(): Promise<void> {
-    await this.client?.query("SELECT").catch(() => undefined);
+  /**
+   * Reads all that has changed in the cluster until now, also what is not announced yet: workers show a record before PostgreSQL sends the notification, and the coordinator has it before them.
+   *
+   * @returns whether that is certain.
+   */
+  async caughtUp(): Promise<boolean> {
+    const { client } = this;
+    if (client === undefined || !this.standing) {
+      return this.serially(() => this.look((text, values) => this.pooled.query(text, values, AbortSignal.timeout(READ_TIMEOUT_MS)))).then(
+        () => true,
+        () => false,
+      );
+    }
+    this.news = true;
     await this.read();
+    return this.client === client;
   }
 
   end(): void {

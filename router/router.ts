@@ -139,9 +139,7 @@ export class Router extends EventEmitter<RouterEvents> {
       await Promise.all(directory.closed.map(([tenant, target]) => this.making.clusters.get(target)?.link.doubt(tenant)));
       const moves = directory.moves;
       const gathered = await this.gather<Row>((cluster) => text((column) => this.here(cluster, column)), values, options);
-      // A move that any answer may have met was announced before it.
-      await Promise.all([...this.making.clusters.values()].map(({ link }) => link.heard()));
-      const moved = directory.moves !== moves;
+      const moved = !(await this.caughtUp(gathered.answered)) || directory.moves !== moves;
       if (!moved || performance.now() > until) return { ...gathered, moved };
     }
   }
@@ -155,6 +153,11 @@ export class Router extends EventEmitter<RouterEvents> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.end();
+  }
+
+  /** Learns of every move that an answer of these clusters may have met. @returns whether that is certain. */
+  private async caughtUp(answered: readonly string[]): Promise<boolean> {
+    return (await Promise.all(answered.map((name) => this.making.clusters.get(name)?.link.caughtUp()))).every((did) => did === true);
   }
 
   private async gather<Row extends QueryResultRow>(textFor: (cluster: string) => string, values: readonly unknown[] | undefined, { signal, timeoutMs }: GatherOptions): Promise<Gathered<Row>> {

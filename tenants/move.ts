@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Client, QueryConfig } from "pg";
+import type { Client } from "pg";
 import { anyOf } from "./anyOf";
 import { Applier } from "./applier";
 import { ChangeStream } from "./changeStream";
@@ -10,6 +10,7 @@ import { BUCKET, bucketsInUse, writersAreGone } from "./fenceLock";
 import { decide } from "./handover";
 import { refuseHindered, refuseUnfencedShards } from "./hindrances";
 import { publicationOf } from "./leftovers";
+import { sessionNameOf } from "./orphans";
 import { lsnOf } from "./pgoutput";
 import { announceTenants, horizonOf, recordsOf, ringOf, winnersOf, writeRecords, type RecordChange, type TenantRecord } from "./record";
 import { lockMovers, newestRecord, newMove, settleAll, type Settled } from "./settle";
@@ -103,7 +104,7 @@ const BATCH_CLOSE_MS = 500;
 const STRAGGLERS_MS = 2000;
 const STRAGGLER_ATTEMPTS = 4;
 
-/** A cluster that takes longer for nothing at all does not answer. */
+/** A cluster that takes longer to let somebody in does not answer. */
 const ANSWER_MS = 1000;
 
 /** A stream that is further behind is not catching up. */
@@ -134,7 +135,7 @@ const SEQUENCE_LEAD = 5_000n;
 export async function moveTenant(clusters: readonly ClusterAccess[], id: string, to: string, options: MoveOptions = {}): Promise<MoveReport> {
   const startedAt = performance.now();
   const move = newMove();
-  const sites = await openSites(clusters, `citus-sharding move ${move}`, [to]);
+  const sites = await openSites(clusters, sessionNameOf(move), [to]);
   try {
     const tenant = await canonicalTenant(sites[0] as Site, id);
     const { moved, left, problem: _, ...report } = await moveTogether(sites, clusters.map(({ name }) => name), [tenant], { to, move }, options);
@@ -359,7 +360,7 @@ class Move {
     let failed: ReadonlyMap<string, Error> = new Map();
     if (announced.length > 0) {
       try {
-        const answer = await (problem === undefined ? settleAll(this.sites, names, announced).catch(async () => settleAll(await this.answering(), names, announced)) : settleAll(await this.answering(), names, announced));
+        const answer = await (problem === undefined ? settleAll(this.sites, names, announced).catch(() => this.settleAnew(announced)) : this.settleAnew(announced));
         for (const one of answer.settled) ended.set(one.tenant, one);
         ({ failed } = answer);
       } catch (trouble) {
@@ -376,6 +377,16 @@ class Move {
     return { moved, left };
   }
 
+  /** Settles by new sessions: what failed may be one of the move's. */
+  private async settleAnew(tenants: readonly string[]): Promise<Awaited<ReturnType<typeof settleAll>>> {
+    const sites = await this.answering();
+    try {
+      return await settleAll(sites, this.names, tenants);
+    } finally {
+      for (const site of sites) site.close();
+    }
+  }
+
   private outcome({ tenant, home }: Settled): string {
     return home === this.to.name ? `Tenant ${tenant} has moved to cluster ${home}, but what follows failed` : `Tenant ${tenant} was not moved and is open in cluster ${home}`;
   }
@@ -387,11 +398,13 @@ class Move {
     this.sessions.length = 0;
   }
 
-  /** The clusters that still answer. */
+  /** The clusters that answer, by new sessions. The caller closes them. */
   private async answering(): Promise<Site[]> {
+    const opening = this.sites.map((site) => site.again());
     // A frozen cluster is not waited for: the tenant may be closed meanwhile.
-    const answers = await Promise.allSettled(this.sites.map(({ coordinator }) => coordinator.query({ text: "SELECT", query_timeout: ANSWER_MS } as QueryConfig)));
-    return this.sites.filter((_, index) => answers[index]?.status === "fulfilled");
+    const opened = await Promise.all(opening.map((one) => Promise.race([one.catch(() => undefined), delay(ANSWER_MS, undefined, { ref: false })])));
+    for (const [index, one] of opening.entries()) if (opened[index] === undefined) void one.then((late) => late.close(), () => undefined);
+    return opened.filter((site) => site !== undefined);
   }
 
   private async own(opening: Promise<Client>): Promise<Client> {
@@ -455,6 +468,8 @@ class Move {
   }
 
   private async publish(source: Client, sources: readonly TenantShard[]): Promise<void> {
+    // What the publication goes by while the session lives, whoever opened it.
+    await source.query("SELECT set_config('application_name', $1, false)", [sessionNameOf(this.move)]);
     const filtered = sources.map(({ table, relation }) => `${relation} WHERE (${anyOf(table.column, this.active)})`);
     await source.query(`CREATE PUBLICATION ${publicationOf(this.move)} FOR TABLE ${filtered.join(", ")}`);
   }

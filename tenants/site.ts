@@ -90,6 +90,11 @@ export class Site {
     return found;
   }
 
+  /** The same cluster by sessions of their own, none of which is broken yet. The caller closes it. @throws as {@link open} does. */
+  again(): Promise<Site> {
+    return Site.open(this.access, this.applicationName);
+  }
+
   /** Another session on the coordinator. The caller ends it. */
   another(): Promise<Client> {
     return session(coordinatorConfig(this.access, this.applicationName));

@@ -46,7 +46,8 @@ export async function benchRebalance(words: readonly string[], { tenants, json }
   const figures: Figure[] = [];
   try {
     await load(clusters, tenants);
-    const rooms = Array.from({ length: tenants }, (_, index) => FIRST_ROOM + index).filter((room) => router.locate(room).home === drained);
+    const located = await Promise.all(Array.from({ length: tenants }, (_, index) => router.locate(FIRST_ROOM + index)));
+    const rooms = located.flatMap(({ tenant, home }) => (home === drained ? [Number(tenant)] : []));
     const writers = rooms.filter((_, index) => index % Math.ceil(rooms.length / WRITERS) === 0).map((room) => new RoomWriter(router, room, PAUSE_MS));
     const pauses: number[] = [];
     const reports: RebalanceReport[] = [];

@@ -1,4 +1,5 @@
 import { openSites } from "../../tenants/move";
+import { dropOrphans } from "../../tenants/orphans";
 import { lockMovers, settleAll, unsettledTenants, type Settled } from "../../tenants/settle";
 import { messageOf, type Site } from "../../tenants/site";
 import { canonicalTenant } from "../../tenants/tenantTables";
@@ -34,6 +35,8 @@ export async function recover(words: readonly string[], { json }: { json: boolea
         for (const [tenant, error] of left) problems.push({ tenant, reason: messageOf(error) });
         await unlock();
       }
+      // What a move left that no record names is nobody's in particular.
+      await dropOrphans(sites);
       return { settled: done, failed: problems, busy: moving };
     } finally {
       for (const site of sites) site.close();

@@ -1,6 +1,6 @@
-import { Client } from "pg";
 import { moveTenant, moveTogether, openSites, type MoveOptions, type MoveStep } from "../../tenants/move";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
+import { beforeStatement, CLEANING } from "./beforeStatement";
 
 /*
  * A mover of its own, which kills itself after a step as a crash would, or stands still as on a laptop that is closed: `tsx mover.ts <signal> <step> <tenant> <to>`, and the clusters as JSON on its standard input. The
@@ -16,16 +16,7 @@ async function main(): Promise<void> {
     if (signal === "SIGSTOP") await new Promise<void>((resolve) => process.stdout.write("stopped\n", () => resolve()));
     process.kill(process.pid, signal);
   };
-  if (step === "cleaning") {
-    const sessions = Client.prototype as unknown as { query: (this: Client, ...args: unknown[]) => unknown };
-    const { query } = sessions;
-    let stopped = false;
-    sessions.query = function (...args) {
-      if (stopped || typeof args[0] !== "string" || !/^DELETE FROM .* ctid /.test(args[0])) return query.apply(this, args);
-      stopped = true;
-      return stop().then(() => query.apply(this, args));
-    };
-  }
+  if (step === "cleaning") beforeStatement(CLEANING, stop);
   const options: MoveOptions = { onStep: (done) => (done === step ? stop() : undefined) };
   const names = clusters.map(({ name }) => name);
   if (tenant.includes(",")) await moveTogether(await openSites(clusters, "citus-sharding move", names), names, tenant.split(","), { to }, options);

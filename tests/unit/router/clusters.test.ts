@@ -262,6 +262,28 @@ describe("a question to all clusters", () => {
     expect(a.statements).toHaveLength(2);
   });
 
+  test("is asked again where a tenant has opened elsewhere, and that was not announced yet", async () => {
+    const router = await routing();
+    b.answer = () => {
+      b.records = [settled(IN_A, "b", 1)];
+      return { rows: [{ word: "x" }] };
+    };
+    expect(await router.all((here) => `SELECT 1 WHERE ${here("room_id")}`)).toMatchObject({ moved: false, complete: true });
+    expect([a.statements.length, (await router.locate(IN_A)).home]).toEqual([2, "b"]);
+  });
+
+  test("is asked again where the connection that would have heard of a move is lost", async () => {
+    const router = await routing();
+    a.answer = () => ({ after: 100, rows: [{ word: "x" }] });
+    const asking = router.all((here) => `SELECT 1 WHERE ${here("room_id")}`);
+    await nap(30);
+    b.refusal = { code: "53300", message: "sorry, too many clients already" };
+    b.endListening();
+    b.records = [settled(IN_A, "b", 1)];
+    expect(await asking).toMatchObject({ moved: false, complete: true });
+    expect([a.statements.length, (await router.locate(IN_A)).home]).toEqual([2, "b"]);
+  });
+
   test("says so where that does not end", async () => {
     const router = await routing({ moveTimeoutMs: 50 });
     let epoch = 0;
