@@ -12,7 +12,7 @@ import { publicationOf } from "./leftovers";
 import { sessionNameOf } from "./orphans";
 import { lsnOf } from "./pgoutput";
 import { announce, horizonOf, recordOf, ringOf, winnerOf, writeRecord, type RecordChange } from "./record";
-import { lockMover, newestRecord, newMove, settle } from "./settle";
+import { lockMover, newestRecord, newMove, OvertakenError, settle } from "./settle";
 import { abandon, messageOf, Site, writeAs } from "./site";
 import { TenantError } from "./tenantError";
 import { canonicalTenant, commonNodes, nodesOf, placementsOf, refuseUnlike, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
@@ -229,7 +229,10 @@ class Move {
     await this.step("told");
     this.end();
     await source.query(`DROP PUBLICATION IF EXISTS ${publicationOf(move)}`);
-    await settle(this.sites, this.sites.map(({ name }) => name), tenant);
+    await settle(this.sites, this.sites.map(({ name }) => name), tenant, move).catch((error: unknown) => {
+      // Who settled it has cleaned up, and may be moving the tenant again.
+      if (!(error instanceof OvertakenError)) throw error;
+    });
     await this.step("cleaned");
     return { tenant, from: from.name, to: to.name, epoch: this.epoch + 1, rows, followed: applier.applied, closedMs, attempts };
   }
@@ -241,10 +244,11 @@ class Move {
     if (!this.announced) return error instanceof TenantError ? error : new TenantError(`Tenant ${this.tenant} was not moved: ${cause}`, { cause: error });
     const sites = await this.answering();
     try {
-      const { home, unreached } = await settle(sites, names, this.tenant);
+      const { home, unreached } = await settle(sites, names, this.tenant, this.move);
       const left = unreached.length === 0 ? "" : `; ${unreached.join(", ")} did not answer and is cleaned later: npm run tenant -- recover`;
       return new TenantError(home === this.to.name ? `Tenant ${this.tenant} has moved to cluster ${home}, but what follows failed: ${cause}${left}` : `Tenant ${this.tenant} was not moved and is open in cluster ${home}: ${cause}${left}`, { cause: error });
     } catch (trouble) {
+      if (trouble instanceof OvertakenError) return new TenantError(`${cause}. ${trouble.message}`, { cause: error });
       return new TenantError(`Tenant ${this.tenant} was not moved (${cause}), and could not be settled: ${messageOf(trouble)}. Run npm run tenant -- recover`, { cause: error });
     } finally {
       for (const site of sites) site.close();

@@ -23,6 +23,9 @@ export interface Settled {
   readonly unreached: readonly string[];
 }
 
+/** Somebody else has settled a move meanwhile, and may be moving the tenant again. */
+export class OvertakenError extends TenantError {}
+
 /** A name for a move. */
 export function newMove(): string {
   return randomBytes(8).toString("hex");
@@ -56,14 +59,16 @@ export async function unsettledTenants(sites: readonly Site[]): Promise<string[]
  *
  * @param sites the clusters that answer.
  * @param names all clusters of the stack.
- * @throws {@link TenantError} if a cluster that it cannot go on without does not answer.
+ * @param own the only move that is to be settled. @default whatever move it is
+ * @throws {@link TenantError} if a cluster that it cannot go on without does not answer; {@link OvertakenError} if no record names `own`.
  */
-export async function settle(sites: readonly Site[], names: readonly string[], tenant: string): Promise<Settled> {
+export async function settle(sites: readonly Site[], names: readonly string[], tenant: string, own?: string): Promise<Settled> {
   const records = new Map<string, TenantRecord>();
   for (const site of sites) {
     const record = await recordOf(site, tenant);
     if (record !== undefined) records.set(site.name, record);
   }
+  if (own !== undefined && ![...records.values()].some(({ move }) => move === own)) throw new OvertakenError(`Somebody else has settled tenant ${tenant} meanwhile. Look where it lives: npm run tenant -- locate ${tenant}`);
   const unreached = names.filter((name) => !sites.some((site) => site.name === name));
   const giver = sites.find((site) => isGiving(records.get(site.name), site.name));
   const known = newestRecord(tenant, records);

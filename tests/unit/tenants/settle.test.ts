@@ -60,3 +60,10 @@ test("a move that nobody has opened is given up", async () => {
     ["a", "a", 2, "settled"],
   ]);
 });
+
+test("a move that no record names any more is not settled by its own mover: another may be under way", async () => {
+  const written: unknown[][] = [];
+  const sites = [cluster("a", leaving({ move: "m2", state: "moving" }), written), cluster("b", leaving({ move: "m2", state: "moving" }), written)];
+  await expect(settle(sites, ["a", "b"], "7", "m1")).rejects.toThrow("Somebody else has settled tenant 7 meanwhile");
+  expect(written).toEqual([]);
+});
