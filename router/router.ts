@@ -136,7 +136,7 @@ export class Router extends EventEmitter<RouterEvents> {
     if (typeof text === "string") return this.gather<Row>(() => text, values, options);
     for (const until = performance.now() + limits.moveTimeoutMs; ; await delay(ANEW_PAUSE_MS)) {
       // Of a tenant that is closed its home does not know whether it is open elsewhere.
-      await Promise.all(directory.closed.map(([tenant, target]) => this.making.clusters.get(target)?.link.doubt(tenant)));
+      await Promise.all(directory.closed.map(async ([tenant, target]) => this.making.clusters.get(target)?.link.doubt(tenant)));
       const moves = directory.moves;
       const gathered = await this.gather<Row>((cluster) => text((column) => this.here(cluster, column)), values, options);
       const moved = !(await this.caughtUp(gathered.answered)) || directory.moves !== moves;
@@ -157,7 +157,7 @@ export class Router extends EventEmitter<RouterEvents> {
 
   /** Learns of every move that an answer of these clusters may have met. @returns whether that is certain. */
   private async caughtUp(answered: readonly string[]): Promise<boolean> {
-    return (await Promise.all(answered.map((name) => this.making.clusters.get(name)?.link.caughtUp()))).every((did) => did === true);
+    return (await Promise.all(answered.map(async (name) => this.making.clusters.get(name)?.link.caughtUp()))).every((did) => did === true);
   }
 
   private async gather<Row extends QueryResultRow>(textFor: (cluster: string) => string, values: readonly unknown[] | undefined, { signal, timeoutMs }: GatherOptions): Promise<Gathered<Row>> {

@@ -13,7 +13,7 @@ import { publicationOf } from "./leftovers";
 import { sessionNameOf } from "./orphans";
 import { lsnOf } from "./pgoutput";
 import { announceTenants, horizonOf, recordsOf, ringOf, winnersOf, writeRecords, type RecordChange, type TenantRecord } from "./record";
-import { lockMovers, newestRecord, newMove, settleAll, type Settled } from "./settle";
+import { lockMovers, newestRecord, newMove, OvertakenError, settleAll, type Settled } from "./settle";
 import { abandon, messageOf, Site, writeAs } from "./site";
 import { TenantError } from "./tenantError";
 import { canonicalTenant, commonNodes, nodesOf, placementsOf, refuseUnlike, shardGroups, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
@@ -360,7 +360,7 @@ class Move {
     let failed: ReadonlyMap<string, Error> = new Map();
     if (announced.length > 0) {
       try {
-        const answer = await (problem === undefined ? settleAll(this.sites, names, announced).catch(() => this.settleAnew(announced)) : this.settleAnew(announced));
+        const answer = await (problem === undefined ? settleAll(this.sites, names, announced, this.move).catch(() => this.settleAnew(announced)) : this.settleAnew(announced));
         for (const one of answer.settled) ended.set(one.tenant, one);
         ({ failed } = answer);
       } catch (trouble) {
@@ -370,7 +370,10 @@ class Move {
     for (const tenant of tenants) {
       const [one, cause, trouble] = [ended.get(tenant), causeOf(tenant), failed.get(tenant)];
       if (one?.home === to.name) moved.set(tenant, one.epoch);
-      if (trouble !== undefined) left.set(tenant, new TenantError(`Tenant ${tenant} was not moved (${cause ?? "it was, as it seems"}), and could not be settled: ${messageOf(trouble)}. Run npm run tenant -- recover`, { cause: problem ?? trouble }));
+      // Who settled it has cleaned up, and may be moving the tenant again.
+      if (trouble instanceof OvertakenError && cause === undefined) moved.set(tenant, (this.standings.get(tenant) as Standing).epoch + 1);
+      else if (trouble instanceof OvertakenError) left.set(tenant, new TenantError(`${cause}. ${trouble.message}`, { cause: problem ?? trouble }));
+      else if (trouble !== undefined) left.set(tenant, new TenantError(`Tenant ${tenant} was not moved (${cause ?? "it was, as it seems"}), and could not be settled: ${messageOf(trouble)}. Run npm run tenant -- recover`, { cause: problem ?? trouble }));
       else if (cause !== undefined && one === undefined) left.set(tenant, problem instanceof TenantError && !this.causes.has(tenant) ? problem : new TenantError(`Tenant ${tenant} was not moved: ${cause}`, { cause: problem }));
       else if (cause !== undefined && one !== undefined) left.set(tenant, new TenantError(`${this.outcome(one)}: ${cause}${remainder(one)}`, { cause: problem }));
     }
@@ -381,7 +384,7 @@ class Move {
   private async settleAnew(tenants: readonly string[]): Promise<Awaited<ReturnType<typeof settleAll>>> {
     const sites = await this.answering();
     try {
-      return await settleAll(sites, this.names, tenants);
+      return await settleAll(sites, this.names, tenants, this.move);
     } finally {
       for (const site of sites) site.close();
     }

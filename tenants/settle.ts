@@ -23,6 +23,9 @@ export interface Settled {
   readonly unreached: readonly string[];
 }
 
+/** Somebody else has settled a move meanwhile, and may be moving the tenant again. */
+export class OvertakenError extends TenantError {}
+
 /** A name for a move. */
 export function newMove(): string {
   return randomBytes(8).toString("hex");
@@ -67,10 +70,11 @@ export interface SettledAll {
  *
  * @param sites the clusters that answer.
  * @param names all clusters of the stack.
- * @throws {@link TenantError} if a cluster that it cannot go on without does not answer.
+ * @param own the only move that is to be settled. @default whatever move it is
+ * @throws {@link TenantError} if a cluster that it cannot go on without does not answer; {@link OvertakenError} if no record names `own`.
  */
-export async function settle(sites: readonly Site[], names: readonly string[], tenant: string): Promise<Settled> {
-  const { settled: [one], failed } = await settleAll(sites, names, [tenant]);
+export async function settle(sites: readonly Site[], names: readonly string[], tenant: string, own?: string): Promise<Settled> {
+  const { settled: [one], failed } = await settleAll(sites, names, [tenant], own);
   if (one === undefined) throw failed.get(tenant) as Error;
   return one;
 }
@@ -90,13 +94,15 @@ interface Given {
 }
 
 /** As {@link settle}, of many tenants at once: each by its own records, and none of them held up by what is in the way of another. */
-export async function settleAll(sites: readonly Site[], names: readonly string[], tenants: readonly string[]): Promise<SettledAll> {
+export async function settleAll(sites: readonly Site[], names: readonly string[], tenants: readonly string[], own?: string): Promise<SettledAll> {
   const known: Known = new Map(await Promise.all(sites.map(async (site) => [site.name, await recordsOf(site, tenants)] as const)));
   const unreached = names.filter((name) => !sites.some((site) => site.name === name));
   const [failed, ended, given] = [new Map<string, Error>(), [] as Omit<Settled, "unreached">[], [] as Given[]];
   for (const tenant of tenants) {
     try {
-      const standing = standingOf(sites, recordsAbout(known, tenant), tenant);
+      const records = recordsAbout(known, tenant);
+      if (own !== undefined && ![...records.values()].some(({ move }) => move === own)) throw new OvertakenError(`Somebody else has settled tenant ${tenant} meanwhile. Look where it lives: npm run tenant -- locate ${tenant}`);
+      const standing = standingOf(sites, records, tenant);
       if ("giver" in standing) given.push(standing);
       else ended.push(standing);
     } catch (error) {

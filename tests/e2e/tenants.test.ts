@@ -482,6 +482,22 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     }
   });
 
+  whateverTheFactor("a mover that wakes up during another move leaves that alone", async () => {
+    const room = rooms["b"] as string;
+    for (const step of ["copied", "told"] as const) {
+      const wake = await pausedMover(step, room, other(await homeOf(room)), clusters);
+      for (const cluster of ["a", "b"]) await sql(cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7778 AND pid <> pg_backend_pid()");
+      await eventually(10_000, async () => expect(await project.command("tenant", "recover", room)).toMatchObject({ code: 0 }));
+      const to = other(await homeOf(room));
+      await moveTenant(clusters, room, to, {
+        onStep: async (done) => {
+          if (done === "caught up") await wake();
+        },
+      });
+      expect(await homeOf(room), step).toBe(to);
+    }
+  });
+
   test("a mover whose sessions are ended gives the move up, and the room is open and everything tidy without anybody else", async () => {
     const room = rooms["b"] as string;
     const from = await homeOf(room);

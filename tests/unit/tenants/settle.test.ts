@@ -80,3 +80,10 @@ test("of a batch each tenant is settled by its own records and its own decision"
   expect(written).toContainEqual(["a", "2", "a", 5, "settled"]);
   expect(written.filter(([, tenant]) => tenant === "5" || tenant === "6")).toEqual([]);
 });
+
+test("a move that no record names any more is not settled by its own mover: another may be under way", async () => {
+  const written: unknown[][] = [];
+  const sites = [cluster("a", { 7: leaving({ move: "m2", state: "moving" }) }, written), cluster("b", { 7: leaving({ move: "m2", state: "moving" }) }, written)];
+  await expect(settle(sites, ["a", "b"], "7", "m1")).rejects.toThrow("Somebody else has settled tenant 7 meanwhile");
+  expect(written).toEqual([]);
+});
