@@ -63,6 +63,7 @@ const until = async (met: () => boolean): Promise<void> => {
 describe("channels", () => {
   test("a statement is followed to its tenant's new home", async () => {
     const router = await routing();
+    await router.locate(IN_A);
     const [{ events }, refusals, repeats] = [followed("tenant-router:statement"), heard("tenant-router:refusal"), heard("tenant-router:repeat")];
     a.answer = () => refusal("TN001", "b", 1);
     await router.for(IN_A).query("INSERT");
@@ -83,6 +84,7 @@ describe("channels", () => {
 
   test.each([false, true])("a transaction, and a statement that is one: %s", async (bindStatements) => {
     const router = await routing({ bindStatements });
+    await router.locate(IN_B);
     const [statements, transactions] = [followed("tenant-router:statement"), followed("tenant-router:transaction")];
     const tenant = router.for(IN_B);
     expect(await (bindStatements ? tenant.query("SELECT 1") : tenant.transaction((transaction) => transaction.query("SELECT 1")))).toMatchObject({ command: "SELECT" });
