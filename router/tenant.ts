@@ -1,11 +1,12 @@
-import { AsyncLocalStorage } from "node:async_hooks";
-import { escapeLiteral, type PoolClient, type QueryResult, type QueryResultRow } from "pg";
+import type { Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
 import type { Cluster } from "./cluster";
-import { confirmHeard, confirmHome, metNothing, MissedError } from "./confirm";
-import type { Directory, Location } from "./directory";
-import { ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
-import { refusalOf, type Refusal } from "./refusal";
-import { commandsOf, mayCommitInPart, onlyReads } from "./sqlText";
+import { confirmHome, metNothing } from "./confirm";
+import type { Location } from "./directory";
+import { ConfigurationError, RouterError, TenantMovedError, TenantMovingError } from "./errors";
+import { Home, Patience, transactionOf, type Running, type Shared } from "./home";
+import { refusalOf } from "./refusal";
+import { commandsOf, mayCommitInPart } from "./sqlText";
+import { TenantPool } from "./tenantPool";
 
 export interface QueryOptions {
   /**
@@ -28,56 +29,29 @@ export interface Queryable {
   query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options?: QueryOptions): Promise<QueryResult<Row>>;
 }
 
-/** What the handles of one router share. */
-export interface Shared {
-  readonly directory: Directory;
-  readonly clusters: ReadonlyMap<string, Cluster>;
-  readonly moveTimeoutMs: number;
-  readonly bindStatements: boolean;
-}
-
-/** A tenant that is closed is asked for again after so long, if nothing is heard before. A move closes it for milliseconds. */
-const CLOSED_PAUSE_MS = 10;
-
 /** SQLSTATEs of a transaction that PostgreSQL rolled back so that another could go on. */
 const CONFLICTS = new Set(["40001", "40P01"]);
 
 /** SQLSTATE of statements in a transaction that has failed. */
 const FAILED = "25P02";
 
+/** How deep an ORM may hide the error that it met. */
+const CAUSES = 10;
+
 const ISOLATIONS: readonly unknown[] = ["read committed", "repeatable read", "serializable"] satisfies readonly TransactionOptions["isolation"][];
-
-/** A transaction that runs. */
-interface Running {
-  readonly tenant: string;
-  readonly shared: Shared;
-  /** Its end has begun: what comes now is not part of it. */
-  over: boolean;
-}
-
-/** The transaction that the code that runs belongs to, or has come from. */
-const transactionOf = new AsyncLocalStorage<Running>();
-
-/** How long refusals are followed: the clock runs from the first. */
-class Patience {
-  private until: number | undefined;
-
-  constructor(private readonly timeoutMs: number) {}
-
-  /** Whether it has come to its end. */
-  get over(): boolean {
-    this.until ??= performance.now() + this.timeoutMs;
-    return performance.now() > this.until;
-  }
-}
 
 /** A tenant as the application uses it: its statements go to its home, wherever that is at the moment. */
 export class Tenant implements Queryable {
+  private readonly home: Home;
+  private ownPool: Pool | undefined;
+
   constructor(
     /** The id as text, as the databases have it. */
     readonly id: string,
     private readonly shared: Shared,
-  ) {}
+  ) {
+    this.home = new Home(id, shared);
+  }
 
   /** Where the tenant lives, as far as the router knows. */
   locate(): Location {
@@ -94,20 +68,19 @@ export class Tenant implements Queryable {
    */
   async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> {
     if (this.shared.bindStatements) return this.transaction((transaction) => transaction.query<Row>(text, values), options);
-    this.refuseOther();
+    this.home.refuseOther();
     const { signal } = options;
-    const { directory } = this.shared;
     const patience = new Patience(this.shared.moveTimeoutMs);
     // The usual way, with nothing on it that can be left out.
-    if (!directory.isClosed(this.id)) {
-      const cluster = this.cluster(directory.homeOf(this.id));
+    if (!this.shared.directory.isClosed(this.id)) {
+      const { cluster } = this.home;
       try {
         return await this.run<Row>(cluster, text, values, signal);
       } catch (error) {
-        await this.follow(error, cluster, patience, signal, text);
+        await this.home.follow(error, cluster, patience, signal, text);
       }
     }
-    return this.following(patience, signal, (cluster) => this.run<Row>(cluster, text, values, signal), text);
+    return this.home.following(patience, signal, (cluster) => this.run<Row>(cluster, text, values, signal), text);
   }
 
   /**
@@ -118,12 +91,12 @@ export class Tenant implements Queryable {
    * @throws what {@link query} throws, and what the work throws.
    */
   async transaction<Result>(work: (transaction: Queryable) => Promise<Result>, options: TransactionOptions = {}): Promise<Result> {
-    this.refuseOther();
+    this.home.refuseOther();
     const { isolation = "read committed" } = options;
     if (!ISOLATIONS.includes(isolation)) throw new ConfigurationError(`isolation: must be one of ${ISOLATIONS.join(", ")}, and is ${String(isolation)}`);
     for (let left = options.retries ?? 0; ; left -= 1) {
       try {
-        return await this.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster) => this.runTransaction(cluster, work, options.signal, isolation));
+        return await this.home.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster) => this.runTransaction(cluster, work, options.signal, isolation));
       } catch (error) {
         if (left <= 0 || !CONFLICTS.has((error as { code?: string }).code ?? "")) throw error;
       }
@@ -132,56 +105,49 @@ export class Tenant implements Queryable {
 
   /** A connection to the tenant's home, for what needs one: cursors, COPY, prepared statements. It does not follow the tenant when that moves, nor is it bound to it; release it soon. */
   async connect({ signal }: QueryOptions = {}): Promise<TenantClient> {
-    this.refuseOther();
-    const cluster = this.cluster(this.shared.directory.homeOf(this.id));
-    return new TenantClient(this.id, cluster, await cluster.acquire(signal), this.shared.directory);
+    this.home.refuseOther();
+    const { cluster } = this.home;
+    return new TenantClient(this.home, cluster, await cluster.acquire(signal));
   }
 
-  private async run<Row extends QueryResultRow>(cluster: Cluster, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
-    const { directory } = this.shared;
-    const epoch = directory.epochOf(this.id);
-    const result = await cluster.query<Row>(text, values, signal);
-    if (metNothing(text, result)) await confirmHome(cluster.name, this.id, epoch, (statement, its) => cluster.query(statement, its, signal));
-    // A home that the tenant has left is emptied, and may have given a part.
-    else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await confirmHeard(directory, cluster.name, this.id, epoch);
-    return result;
+  /**
+   * A pool for ORMs, and for whatever else takes one of `pg`. Statements through it, and through its clients outside of transactions, follow the tenant as those of {@link query} do. A transaction that is begun by hand on a client of
+   * `connect()` is bound to the tenant, and not run again by itself: it fails with {@link TenantMovedError} or {@link TenantMovingError}, whose `applied` is `no`, and {@link retry} runs it again. `end()` ends the use of this
+   * pool, and neither the router nor a connection.
+   */
+  get pool(): Pool {
+    return (this.ownPool ??= new TenantPool({
+      home: () => this.home,
+      counts: () => this.home.cluster.counts,
+      max: this.home.cluster.max,
+      goesByRun: false,
+    }));
   }
 
-  private mayHaveLeft(cluster: Cluster, epoch: number): boolean {
-    const { directory } = this.shared;
-    return directory.isHinted(this.id) || directory.epochOf(this.id) !== epoch || directory.homeOf(this.id) !== cluster.name;
-  }
-
-  /** Works at the tenant's home, and again where it has gone if the fence refuses. */
-  private async following<Result>(patience: Patience, signal: AbortSignal | undefined, work: (cluster: Cluster) => Promise<Result>, text?: string): Promise<Result> {
-    const { directory } = this.shared;
+  /**
+   * Runs work in a run of this tenant, and again as long as it fails because the tenant moves or has moved, for `moveTimeoutMs` from the first refusal: for transactions that an ORM begins and ends itself. Whatever the work did
+   * before it failed is done again, so it should be one transaction, and nothing outside of the database.
+   *
+   * @throws what the work throws: also {@link TenantMovingError} or {@link TenantMovedError} with `applied: "unknown"`, which is not run again.
+   */
+  async retry<Result>(work: (tenant: Tenant) => Result | Promise<Result>): Promise<Result> {
+    const patience = new Patience(this.shared.moveTimeoutMs);
     for (;;) {
-      if (directory.isClosed(this.id)) await directory.changed(this.id, CLOSED_PAUSE_MS);
-      signal?.throwIfAborted();
-      const cluster = this.cluster(directory.homeOf(this.id));
       try {
-        return await work(cluster);
+        return await this.shared.current.run(this.home, () => work(this));
       } catch (error) {
-        await this.follow(error, cluster, patience, signal, text);
+        const refused = refusedOf(error, this.id);
+        if (refused === undefined || patience.over) throw error;
+        if (refused instanceof TenantMovingError || refused.home !== this.locate().home) await this.home.pause();
       }
     }
   }
 
-  /**
-   * Learns from a refusal, and waits if there is nothing to do yet.
-   *
-   * @param text the statement; not set: a transaction, which was rolled back.
-   * @throws what is no refusal, what may have committed in part, and what has taken too long.
-   */
-  private async follow(error: unknown, cluster: Cluster, patience: Patience, signal: AbortSignal | undefined, text?: string): Promise<void> {
-    const refusal = error instanceof RouterError ? undefined : refusalOf(error);
-    if (refusal === undefined) throw error;
-    const applied = text !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no";
-    const foreign = refusal.kind === "other" || (refusal.kind !== "unready" && refusal.tenant !== this.id);
-    const news = foreign ? false : await learned(this.shared.directory, refusal, cluster);
-    if (foreign || applied === "unknown" || patience.over) throw explained(error, refusal, this.id, applied);
-    signal?.throwIfAborted();
-    if (!news) await this.shared.directory.changed(this.id, CLOSED_PAUSE_MS);
+  private async run<Row extends QueryResultRow>(cluster: Cluster, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
+    const { epoch } = this.home;
+    const result = await cluster.query<Row>(text, values, signal);
+    await this.home.confirm(cluster, epoch, text, result, (statement, its) => cluster.query(statement, its, signal));
+    return result;
   }
 
   private async runTransaction<Result>(
@@ -190,8 +156,7 @@ export class Tenant implements Queryable {
     signal: AbortSignal | undefined,
     isolation: NonNullable<TransactionOptions["isolation"]>,
   ): Promise<Result> {
-    const { directory } = this.shared;
-    const epoch = directory.epochOf(this.id);
+    const { epoch } = this.home;
     const client = await cluster.acquire(signal);
     const running: Running = { tenant: this.id, shared: this.shared, over: false };
     let broken: Error | undefined;
@@ -225,7 +190,7 @@ export class Tenant implements Queryable {
     const confirm = (): Promise<void> => confirmHome(cluster.name, this.id, epoch, isolation === "read committed" ? run : (text, values = []) => cluster.link.ask(text, values));
     let committing = false;
     try {
-      await run(`BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL tenancy.tenant = ${escapeLiteral(this.id)}`);
+      await run(`BEGIN ISOLATION LEVEL ${isolation}; ${this.home.binding}`);
       const [outcome] = await Promise.allSettled([transactionOf.run(running, () => work({ query }))]);
       running.over = true;
       if (escaped) throw new RouterError("TRANSACTION_OVER", "The work ended its transaction itself: what came before may have been applied. Return from the work to commit, and throw to roll back", { cause: outcome.status === "rejected" ? outcome.reason : undefined }, "unknown");
@@ -233,7 +198,7 @@ export class Tenant implements Queryable {
       if (missed && broken === undefined && client.getTransactionStatus() !== "E") await confirm().catch((error: unknown) => (error as { code?: string }).code === FAILED || Promise.reject(error as Error));
       if (outcome.status === "rejected") throw outcome.reason;
       // A transaction that has written holds the tenant where it is; one that has only read may have seen a part.
-      if (this.mayHaveLeft(cluster, epoch)) await confirmHeard(directory, cluster.name, this.id, epoch);
+      if (this.home.mayHaveLeft(cluster, epoch)) await this.home.confirmHeard(cluster, epoch);
       signal?.throwIfAborted();
       committing = true;
       const { command } = await cluster.commit(client, signal);
@@ -248,24 +213,21 @@ export class Tenant implements Queryable {
       if (unknown) throw error;
       // Whatever the work made of it: a refusal is what has to be followed.
       const refused = [failure, error].find((one) => !["other", undefined].includes(refusalOf(one)?.kind));
-      throw (refused as Error | undefined) ?? explained(error, refusalOf(error), this.id);
+      throw (refused as Error | undefined) ?? this.home.explained(error, refusalOf(error));
     } finally {
       cluster.release(client, broken !== undefined);
     }
   }
+}
 
-  private cluster(name: string): Cluster {
-    const cluster = this.shared.clusters.get(name);
-    if (cluster === undefined) throw new UnknownClusterError(this.id, name, [...this.shared.clusters.keys()]);
-    return cluster;
+/** The refusal that an error is of, or an ORM's error that was made of one, if nothing was applied. */
+function refusedOf(error: unknown, tenant: string): TenantMovedError | TenantMovingError | undefined {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < CAUSES; cause = cause.cause, depth += 1) {
+    if (!(cause instanceof RouterError)) continue;
+    if (!(cause instanceof TenantMovedError || cause instanceof TenantMovingError)) return undefined;
+    return cause.tenant === tenant && cause.applied === "no" ? cause : undefined;
   }
-
-  private refuseOther(): void {
-    const running = transactionOf.getStore();
-    // What was begun in a transaction may go on when that has ended.
-    if (running === undefined || running.over || running.shared !== this.shared || running.tenant === this.id) return;
-    throw new OtherTenantError(running.tenant, `A transaction of tenant ${running.tenant} cannot have statements of tenant ${this.id}: they may live in different clusters`);
-  }
+  return undefined;
 }
 
 /** A connection that stays with one cluster. */
@@ -273,10 +235,9 @@ export class TenantClient implements Queryable {
   private released = false;
 
   constructor(
-    private readonly tenant: string,
+    private readonly tenantHome: Home,
     private readonly cluster: Cluster,
     private readonly connection: PoolClient,
-    private readonly directory: Directory,
   ) {}
 
   /** The cluster that it is connected to. */
@@ -293,17 +254,15 @@ export class TenantClient implements Queryable {
   /** @throws {@link TenantMovedError} or {@link TenantMovingError} if the fence refuses, or a write met no row and the tenant had just left: release it and take another. */
   async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], { signal }: QueryOptions = {}): Promise<QueryResult<Row>> {
     this.refuseReleased();
-    const { cluster, directory, connection, tenant } = this;
-    const epoch = directory.epochOf(tenant);
+    const { cluster, connection, tenantHome } = this;
+    const { epoch, tenant } = tenantHome;
     try {
       const result = await cluster.run<Row>(connection, text, values, signal);
       // In a transaction the snapshot may be an old one.
       if (metNothing(text, result)) await confirmHome(cluster.name, tenant, epoch, (statement, its = []) => (connection.getTransactionStatus() === "I" ? cluster.run(connection, statement, its, signal) : cluster.link.ask(statement, its)));
       return result;
     } catch (error) {
-      const refusal = error instanceof RouterError ? undefined : refusalOf(error);
-      if (refusal !== undefined) await learned(directory, refusal, cluster);
-      throw explained(error, refusal, tenant, refusal !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no");
+      throw await tenantHome.told(error, cluster, mayCommitInPart(text) ? "unknown" : "no");
     }
   }
 
@@ -324,7 +283,7 @@ export class TenantClient implements Queryable {
   }
 
   private refuseReleased(): void {
-    if (this.released) throw new RouterError("ENDED", `The connection for tenant ${this.tenant} was released, and may be another's by now: take one with connect()`);
+    if (this.released) throw new RouterError("ENDED", `The connection for tenant ${this.tenantHome.tenant} was released, and may be another's by now: take one with connect()`);
   }
 }
 
@@ -334,30 +293,4 @@ function endsTransaction(client: PoolClient, text: string, result: QueryResult |
   if (result !== undefined) return [result].flat().some(({ command }) => command === "COMMIT");
   const commands = commandsOf(text);
   return commands.length > 1 && commands.some((command) => command === "COMMIT" || command === "END");
-}
-
-/** Takes in what the fence of a cluster said. @returns whether that was news. */
-async function learned(directory: Directory, refusal: Refusal, { name, link }: Cluster): Promise<boolean> {
-  if (refusal.kind === "other" || refusal.kind === "unready") return false;
-  const { tenant, home, epoch } = refusal;
-  if (epoch > 0) return directory.learn(tenant, { home, epoch, state: refusal.kind === "closed" ? "closed" : "settled" }, name);
-  // By the ring, and another than is known here. Where it is closed, there is nothing to know until it opens.
-  if (refusal.kind === "elsewhere") await link.doubt(tenant);
-  return false;
-}
-
-/** A refusal as the router's error; other errors as they are. */
-function explained(error: unknown, refusal: Refusal | undefined, tenant: string, applied: Applied = "no"): Error {
-  switch (refusal?.kind) {
-    case "elsewhere":
-    case "closed":
-      if (refusal.tenant !== tenant) return new OtherTenantError(tenant, `The statement writes tenant ${refusal.tenant}, and was run through tenant ${tenant}: take router.for(${JSON.stringify(refusal.tenant)})`, error, applied);
-      return refusal.kind === "elsewhere" ? new TenantMovedError(tenant, refusal.home, error, applied) : new TenantMovingError(tenant, error, applied);
-    case "unready":
-      return new TenantMovingError(tenant, error, applied);
-    case "other":
-      return new OtherTenantError(tenant, (error as Error).message, error, applied);
-    case undefined:
-      return error as Error;
-  }
 }

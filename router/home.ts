@@ -1,0 +1,174 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { escapeLiteral, type QueryResult } from "pg";
+import type { Cluster } from "./cluster";
+import { confirmHeard, confirmHome, metNothing, MissedError, type Run } from "./confirm";
+import type { Directory } from "./directory";
+import { OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
+import { refusalOf, type Refusal } from "./refusal";
+import { mayCommitInPart, onlyReads } from "./sqlText";
+
+/** What the handles of one router share. */
+export interface Shared {
+  readonly directory: Directory;
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly moveTimeoutMs: number;
+  readonly bindStatements: boolean;
+  /** The tenant of the code that runs, where it was begun in a run. */
+  readonly current: AsyncLocalStorage<Home>;
+}
+
+/** A transaction that runs. */
+export interface Running {
+  readonly tenant: string;
+  readonly shared: Shared;
+  /** Its end has begun: what comes now is not part of it. */
+  over: boolean;
+}
+
+/** The transaction that the code that runs belongs to, or has come from. */
+export const transactionOf = new AsyncLocalStorage<Running>();
+
+/** A tenant that is closed is asked for again after so long, if nothing is heard before. A move closes it for milliseconds. */
+const CLOSED_PAUSE_MS = 10;
+
+/** How long refusals are followed: the clock runs from the first. */
+export class Patience {
+  private until: number | undefined;
+
+  constructor(private readonly timeoutMs: number) {}
+
+  /** Whether it has come to its end. */
+  get over(): boolean {
+    this.until ??= performance.now() + this.timeoutMs;
+    return performance.now() > this.until;
+  }
+}
+
+/** Where a tenant's statements go, and what follows where the fence refuses them. */
+export class Home {
+  constructor(
+    readonly tenant: string,
+    readonly shared: Shared,
+  ) {}
+
+  /** The cluster that the tenant lives in, as far as is known. @throws {@link UnknownClusterError} */
+  get cluster(): Cluster {
+    const name = this.shared.directory.homeOf(this.tenant);
+    const cluster = this.shared.clusters.get(name);
+    if (cluster === undefined) throw new UnknownClusterError(this.tenant, name, [...this.shared.clusters.keys()]);
+    return cluster;
+  }
+
+  /** What binds a transaction that has just begun to the tenant. */
+  get binding(): string {
+    return `SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL tenancy.tenant = ${escapeLiteral(this.tenant)}`;
+  }
+
+  /** @throws {@link OtherTenantError} if the code that runs is part of another tenant's transaction. */
+  refuseOther(): void {
+    const running = transactionOf.getStore();
+    // What was begun in a transaction may go on when that has ended.
+    if (running === undefined || running.over || running.shared !== this.shared || running.tenant === this.tenant) return;
+    throw new OtherTenantError(running.tenant, `A transaction of tenant ${running.tenant} cannot have statements of tenant ${this.tenant}: they may live in different clusters`);
+  }
+
+  /** Works at the tenant's home, and again where it has gone if the fence refuses. */
+  async following<Result>(patience: Patience, signal: AbortSignal | undefined, work: (cluster: Cluster) => Promise<Result>, text?: string): Promise<Result> {
+    const { directory } = this.shared;
+    for (;;) {
+      if (directory.isClosed(this.tenant)) await this.pause();
+      signal?.throwIfAborted();
+      const { cluster } = this;
+      try {
+        return await work(cluster);
+      } catch (error) {
+        await this.follow(error, cluster, patience, signal, text);
+      }
+    }
+  }
+
+  /**
+   * Learns from a refusal, and waits if there is nothing to do yet.
+   *
+   * @param text the statement; not set: a transaction, which was rolled back.
+   * @throws what is no refusal, what may have committed in part, and what has taken too long.
+   */
+  async follow(error: unknown, cluster: Cluster, patience: Patience, signal: AbortSignal | undefined, text?: string): Promise<void> {
+    const refusal = error instanceof RouterError ? undefined : refusalOf(error);
+    if (refusal === undefined) throw error;
+    const applied = text !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no";
+    const foreign = refusal.kind === "other" || (refusal.kind !== "unready" && refusal.tenant !== this.tenant);
+    const news = foreign ? false : await this.learn(refusal, cluster);
+    if (foreign || applied === "unknown" || patience.over) throw this.explained(error, refusal, applied);
+    signal?.throwIfAborted();
+    if (!news) await this.pause();
+  }
+
+  /** What is told of an error that the router does not follow itself: a refusal as the router's error, after it was learned from; others as they are. */
+  async told(error: unknown, cluster: Cluster, applied: Applied): Promise<Error> {
+    const refusal = error instanceof RouterError ? undefined : refusalOf(error);
+    if (refusal === undefined) return error as Error;
+    await this.learn(refusal, cluster);
+    return this.explained(error, refusal, error instanceof MissedError ? "no" : applied);
+  }
+
+  /** Resolves when something new is known of the tenant, or after a moment. */
+  pause(): Promise<void> {
+    return this.shared.directory.changed(this.tenant, CLOSED_PAUSE_MS);
+  }
+
+  /** How often the home has changed. */
+  get epoch(): number {
+    return this.shared.directory.epochOf(this.tenant);
+  }
+
+  mayHaveLeft(cluster: Cluster, epoch: number): boolean {
+    const { directory } = this.shared;
+    return directory.isHinted(this.tenant) || this.epoch !== epoch || directory.homeOf(this.tenant) !== cluster.name;
+  }
+
+  /**
+   * Makes sure of an answer that a home that was left would give as well: a write that met no row, and a read.
+   *
+   * @param epoch the home's as it was known before.
+   * @param ask not in a transaction whose snapshot is older than the statement.
+   * @throws {@link MissedError}
+   */
+  async confirm(cluster: Cluster, epoch: number, text: string, result: QueryResult, ask: Run): Promise<void> {
+    if (metNothing(text, result)) await confirmHome(cluster.name, this.tenant, epoch, ask);
+    // A home that the tenant has left is emptied, and may have given a part.
+    else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await this.confirmHeard(cluster, epoch);
+  }
+
+  /** @throws {@link MissedError} if a cluster was not the tenant's home all the time, as far as the router has heard. */
+  async confirmHeard(cluster: Cluster, epoch: number): Promise<void> {
+    await confirmHeard(this.shared.directory, cluster.name, this.tenant, epoch);
+  }
+
+  /** A refusal as the router's error; other errors as they are. */
+  explained(error: unknown, refusal: Refusal | undefined, applied: Applied = "no"): Error {
+    const { tenant } = this;
+    switch (refusal?.kind) {
+      case "elsewhere":
+      case "closed":
+        if (refusal.tenant !== tenant) return new OtherTenantError(tenant, `The statement writes tenant ${refusal.tenant}, and was run through tenant ${tenant}: take router.for(${JSON.stringify(refusal.tenant)})`, error, applied);
+        return refusal.kind === "elsewhere" ? new TenantMovedError(tenant, refusal.home, error, applied) : new TenantMovingError(tenant, error, applied);
+      case "unready":
+        return new TenantMovingError(tenant, error, applied);
+      case "other":
+        return new OtherTenantError(tenant, (error as Error).message, error, applied);
+      case undefined:
+        return error as Error;
+    }
+  }
+
+  /** Takes in what the fence of a cluster said. @returns whether that was news. */
+  async learn(refusal: Refusal, { name, link }: Cluster): Promise<boolean> {
+    if (refusal.kind === "other" || refusal.kind === "unready") return false;
+    const { tenant, home, epoch } = refusal;
+    if (epoch > 0) return this.shared.directory.learn(tenant, { home, epoch, state: refusal.kind === "closed" ? "closed" : "settled" }, name);
+    // By the ring, and another than is known here. Where it is closed, there is nothing to know until it opens.
+    if (refusal.kind === "elsewhere") await link.doubt(tenant);
+    return false;
+  }
+}
