@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { Writable } from "node:stream";
-import type { Connection, PoolClient, QueryConfig, QueryResult, Submittable, TransactionStatus } from "pg";
+import { escapeIdentifier, escapeLiteral, type Connection, type PoolClient, type QueryConfig, type QueryResult, type Submittable, type TransactionStatus } from "pg";
 import { textOf, type Cluster, type Holder, type Statement } from "./cluster";
 import { OtherTenantError, RouterError, UnknownOutcomeError } from "./errors";
 import { Patience, type Home } from "./home";
@@ -27,6 +27,8 @@ interface Answered {
  * A transaction that is begun here by hand is bound to the tenant. It has failed once an answer was not the home's, and is to be begun again by its owner.
  */
 export class PooledClient extends EventEmitter implements Holder {
+  readonly escapeIdentifier = escapeIdentifier;
+  readonly escapeLiteral = escapeLiteral;
   private released = false;
   /** What the program does while a connection is told of, in the pool's event `connect`. */
   private telling = false;
@@ -119,14 +121,6 @@ export class PooledClient extends EventEmitter implements Holder {
 
   getTransactionStatus(): TransactionStatus {
     return this.session.getTransactionStatus();
-  }
-
-  escapeIdentifier(text: string): string {
-    return this.session.escapeIdentifier(text);
-  }
-
-  escapeLiteral(text: string): string {
-    return this.session.escapeLiteral(text);
   }
 
   getTypeParser(...given: Parameters<PoolClient["getTypeParser"]>): unknown {

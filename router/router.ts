@@ -92,11 +92,13 @@ export class Router extends EventEmitter<RouterEvents> {
   /**
    * Calls a function for a tenant: what it begins, and whatever that begins, goes by that tenant where it uses {@link pool} or {@link tenant}, also after the function has returned. In a run within a run the inner one counts.
    *
-   * @returns what the function returns.
+   * @returns what the function returns; a promise of its result where that is a query of an ORM.
    */
-  run<Result>(tenant: TenantId, work: (tenant: Tenant) => Result): Result {
+  run<Value>(tenant: TenantId, work: (tenant: Tenant) => PromiseLike<Value>): Promise<Value>;
+  run<Result>(tenant: TenantId, work: (tenant: Tenant) => Result): Result;
+  run(tenant: TenantId, work: (tenant: Tenant) => unknown): unknown {
     const handle = this.for(tenant);
-    return this.making.current.run(new Home(handle.id, this.making), () => work(handle));
+    return new Home(handle.id, this.making).inRun(() => work(handle));
   }
 
   /** The tenant of the {@link run} that the code belongs to. @throws {@link RouterError} `NO_TENANT` where there is none. */

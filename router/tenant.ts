@@ -130,11 +130,11 @@ export class Tenant implements Queryable {
    *
    * @throws what the work throws: also {@link TenantMovingError} or {@link TenantMovedError} with `applied: "unknown"`, which is not run again.
    */
-  async retry<Result>(work: (tenant: Tenant) => Result | Promise<Result>): Promise<Result> {
+  async retry<Result>(work: (tenant: Tenant) => Result | PromiseLike<Result>): Promise<Result> {
     const patience = new Patience(this.shared.moveTimeoutMs);
     for (;;) {
       try {
-        return await this.shared.current.run(this.home, () => work(this));
+        return await this.home.inRun(() => work(this));
       } catch (error) {
         const refused = refusedOf(error, this.id);
         if (refused === undefined || patience.over) throw error;
