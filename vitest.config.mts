@@ -6,7 +6,10 @@ const MINUTE_MS = 60_000;
 const UNIT_TIMEOUT_MS = 30_000;
 
 /** The router's package is tested from its sources, as tsconfig.json has it. */
-const alias = { "@citus-sharding/tenant-router": path.resolve(import.meta.dirname, "router/index.ts") };
+const alias = [
+  { find: /^@citus-sharding\/tenant-router$/, replacement: path.resolve(import.meta.dirname, "router/index.ts") },
+  { find: /^@citus-sharding\/tenant-router\/opentelemetry$/, replacement: path.resolve(import.meta.dirname, "router/opentelemetry.ts") },
+];
 
 export default defineConfig({
   test: {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, Pool, type ClientConfig, type PoolClient, type PoolConfig, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
+import { isHeard, tell } from "./diagnostics";
 import type { Directory } from "./directory";
 import { ClusterDownError, PoolTimeoutError, RouterError, UnknownOutcomeError } from "./errors";
 import { destroy, Link, type Pooled } from "./link";
@@ -223,7 +224,7 @@ export class Cluster implements Pooled {
     const connecting = this.pool.connect();
     // The usual way: it is there.
     if (free) return connecting;
-    return new Promise((resolve, reject) => {
+    const waiting = new Promise<PoolClient>((resolve, reject) => {
       const stop = (): void => {
         clearTimeout(timer);
         this.waiting.delete(fail);
@@ -242,6 +243,9 @@ export class Cluster implements Pooled {
       signal?.addEventListener("abort", abort, { once: true });
       connecting.then(resolve, reject).finally(stop);
     });
+    if (!isHeard("tenant-router:pool-wait")) return waiting;
+    const began = performance.now();
+    return waiting.finally(() => tell("tenant-router:pool-wait", { cluster: this.name, waitMs: performance.now() - began, opening: totalCount < this.max }));
   }
 
   private async cancellable<Row extends QueryResultRow>(client: PoolClient, answer: Promise<QueryResult<Row>>, signal: AbortSignal): Promise<QueryResult<Row>> {

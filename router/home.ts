@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { escapeLiteral, type QueryResult } from "pg";
 import type { Cluster } from "./cluster";
 import { confirmHeard, confirmHome, metNothing, MissedError, type Run } from "./confirm";
+import { tell } from "./diagnostics";
 import type { Directory } from "./directory";
 import { OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
 import { refusalOf, type Refusal } from "./refusal";
@@ -103,7 +104,7 @@ export class Home {
    * @throws what is no refusal, what may have committed in part, and what has taken too long.
    */
   async follow(error: unknown, cluster: Cluster, patience: Patience, signal: AbortSignal | undefined, text?: string): Promise<void> {
-    const refusal = error instanceof RouterError ? undefined : refusalOf(error);
+    const refusal = this.refused(error, cluster);
     if (refusal === undefined) throw error;
     const applied = text !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no";
     const foreign = refusal.kind === "other" || (refusal.kind !== "unready" && refusal.tenant !== this.tenant);
@@ -111,19 +112,30 @@ export class Home {
     if (foreign || applied === "unknown" || patience.over) throw this.explained(error, refusal, applied);
     signal?.throwIfAborted();
     if (!news) await this.pause();
+    tell("tenant-router:repeat", { tenant: this.tenant, cluster: cluster.name, reason: refusal.kind });
+  }
+
+  /** What the fence of a cluster said, if an error is its. */
+  refused(error: unknown, { name: cluster }: Cluster): Refusal | undefined {
+    const refusal = error instanceof RouterError ? undefined : refusalOf(error);
+    if (refusal !== undefined) tell("tenant-router:refusal", { cluster, tenant: this.tenant, refusal });
+    return refusal;
   }
 
   /** What is told of an error that the router does not follow itself: a refusal as the router's error, after it was learned from; others as they are. */
   async told(error: unknown, cluster: Cluster, applied: Applied): Promise<Error> {
-    const refusal = error instanceof RouterError ? undefined : refusalOf(error);
+    const refusal = this.refused(error, cluster);
     if (refusal === undefined) return error as Error;
     await this.learn(refusal, cluster);
     return this.explained(error, refusal, error instanceof MissedError ? "no" : applied);
   }
 
   /** Resolves when something new is known of the tenant, or after a moment. */
-  pause(): Promise<void> {
-    return this.shared.directory.changed(this.tenant, CLOSED_PAUSE_MS);
+  async pause(): Promise<void> {
+    const { directory } = this.shared;
+    const [cluster, began] = [directory.homeOf(this.tenant), performance.now()];
+    await directory.changed(this.tenant, CLOSED_PAUSE_MS);
+    tell("tenant-router:tenant-wait", { tenant: this.tenant, cluster, waitMs: performance.now() - began });
   }
 
   /** How often the home has changed. */

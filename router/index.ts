@@ -1,6 +1,7 @@
 /**
  * The tenant router of the active-active stack, for applications: every tenant's statements go to the cluster that it lives in. It is a library on `pg`, and knows nothing of Pulumi.
  */
+export type { Availability, Comparison, DiagnosticMessages, Operation, PoolWait, Refused, Repeat, TenantWait } from "./diagnostics";
 export type { Change, Location, Ring, TenantRecord } from "./directory";
 export {
   ClusterDownError,

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { Client, type ClientConfig, type QueryResult, type QueryResultRow } from "pg";
+import { tell } from "./diagnostics";
 import { FINGERPRINT, type Directory, type TenantRecord } from "./directory";
 import { ConfigurationError } from "./errors";
 import { idTypeOf, ID_TYPE, type IdType } from "./tenantId";
@@ -261,7 +262,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
 
   private async compare(run: Run): Promise<void> {
     const [{ fingerprint = "" } = {}] = (await run<{ fingerprint: string }>(FINGERPRINT)).rows;
-    if (this.directory.has(this.cluster, fingerprint)) return;
+    if (this.directory.has(this.cluster, fingerprint)) return tell("tenant-router:comparison", { cluster: this.cluster });
     // What was announced meanwhile may be all that differs.
     if (this.hints.size > 0) this.comparing = true;
     else await this.load(run);
@@ -277,6 +278,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
       last = rows.length < RECORDS_AT_ONCE ? undefined : rows.at(-1)?.tenant;
     }
     this.directory.endLoad(this.cluster, ring === undefined ? undefined : { version: Number(ring.version), clusters: ring.clusters });
+    tell("tenant-router:comparison", { cluster: this.cluster });
   }
 
   private serially<Result>(task: () => Promise<Result>): Promise<Result> {

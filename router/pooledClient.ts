@@ -2,9 +2,9 @@ import { EventEmitter } from "node:events";
 import { Writable } from "node:stream";
 import { escapeIdentifier, escapeLiteral, type Connection, type PoolClient, type QueryConfig, type QueryResult, type Submittable, type TransactionStatus } from "pg";
 import { textOf, type Cluster, type Holder, type Statement } from "./cluster";
+import { STATEMENT, traced } from "./diagnostics";
 import { OtherTenantError, RouterError, UnknownOutcomeError } from "./errors";
 import { Patience, type Home } from "./home";
-import { refusalOf } from "./refusal";
 import { beginsTransaction, commandsOf, commits, leavesState, mayCommitInPart, needsSession } from "./sqlText";
 import type { TenantPool } from "./tenantPool";
 
@@ -172,7 +172,7 @@ export class PooledClient extends EventEmitter implements Holder {
   private async execute(statement: Statement, values: readonly unknown[] | undefined): Promise<QueryResult> {
     this.refuse();
     const text = textOf(statement);
-    return this.inTransaction ? this.within(statement, values, text) : this.outside(statement, values, text);
+    return this.inTransaction ? this.within(statement, values, text) : traced(STATEMENT, this.home.tenant, this.home.shared.directory, () => this.outside(statement, values, text));
   }
 
   /** @throws {@link RouterError} if it was released; {@link OtherTenantError} if it belongs to another tenant than the code that runs. */
@@ -302,7 +302,7 @@ export class PooledClient extends EventEmitter implements Holder {
       const { handleError, handleReadyForQuery } = answering;
       if (handleError !== undefined)
         answering.handleError = (error, connection) => {
-          const refusal = refusalOf(error);
+          const refusal = this.home.refused(error, cluster);
           if (refusal !== undefined) void this.home.learn(refusal, cluster);
           handleError.call(answering, this.home.explained(error, refusal), connection);
         };

@@ -3,6 +3,7 @@ import { EventEmitter } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { escapeLiteral, type Pool, type PoolConfig, type QueryResultRow } from "pg";
 import { Cluster } from "./cluster";
+import { tell } from "./diagnostics";
 import { Directory, type Change, type Location } from "./directory";
 import { ClusterDownError, ConfigurationError, RouterError } from "./errors";
 import { Home, type Shared } from "./home";
@@ -139,8 +140,14 @@ export class Router extends EventEmitter<RouterEvents> {
   /** @internal */
   join(name: string, config: PoolConfig): Cluster {
     const cluster = new Cluster(name, config, this.making.limits, this.making.directory, (type) => this.agree(name, type));
-    cluster.link.on("up", () => this.emit("up", name));
-    cluster.link.on("down", (reason) => this.emit("down", name, reason));
+    cluster.link.on("up", () => {
+      tell("tenant-router:cluster", { cluster: name, up: true, reason: undefined });
+      this.emit("up", name);
+    });
+    cluster.link.on("down", (reason) => {
+      tell("tenant-router:cluster", { cluster: name, up: false, reason });
+      this.emit("down", name, reason);
+    });
     this.making.clusters.set(name, cluster);
     return cluster;
   }

@@ -1,6 +1,7 @@
 import type { Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
 import type { Cluster } from "./cluster";
 import { confirmHome, metNothing } from "./confirm";
+import { STATEMENT, tell, traced, TRANSACTION } from "./diagnostics";
 import type { Location } from "./directory";
 import { ConfigurationError, RouterError, TenantMovedError, TenantMovingError } from "./errors";
 import { Home, Patience, transactionOf, type Running, type Shared } from "./home";
@@ -66,8 +67,12 @@ export class Tenant implements Queryable {
    *
    * @throws {@link ClusterDownError}, {@link TenantMovingError}, {@link UnknownOutcomeError}, the signal's reason, or the database's error.
    */
-  async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> {
+  query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> {
     if (this.shared.bindStatements) return this.transaction((transaction) => transaction.query<Row>(text, values), options);
+    return traced(STATEMENT, this.id, this.shared.directory, () => this.queryHome<Row>(text, values, options));
+  }
+
+  private async queryHome<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, options: QueryOptions): Promise<QueryResult<Row>> {
     this.home.refuseOther();
     const { signal } = options;
     const patience = new Patience(this.shared.moveTimeoutMs);
@@ -90,7 +95,11 @@ export class Tenant implements Queryable {
    *
    * @throws what {@link query} throws, and what the work throws.
    */
-  async transaction<Result>(work: (transaction: Queryable) => Promise<Result>, options: TransactionOptions = {}): Promise<Result> {
+  transaction<Result>(work: (transaction: Queryable) => Promise<Result>, options: TransactionOptions = {}): Promise<Result> {
+    return traced(TRANSACTION, this.id, this.shared.directory, () => this.transactHome(work, options));
+  }
+
+  private async transactHome<Result>(work: (transaction: Queryable) => Promise<Result>, options: TransactionOptions): Promise<Result> {
     this.home.refuseOther();
     const { isolation = "read committed" } = options;
     if (!ISOLATIONS.includes(isolation)) throw new ConfigurationError(`isolation: must be one of ${ISOLATIONS.join(", ")}, and is ${String(isolation)}`);
@@ -99,6 +108,7 @@ export class Tenant implements Queryable {
         return await this.home.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster) => this.runTransaction(cluster, work, options.signal, isolation));
       } catch (error) {
         if (left <= 0 || !CONFLICTS.has((error as { code?: string }).code ?? "")) throw error;
+        tell("tenant-router:repeat", { tenant: this.id, cluster: this.shared.directory.homeOf(this.id), reason: "conflict" });
       }
     }
   }
@@ -133,12 +143,14 @@ export class Tenant implements Queryable {
   async retry<Result>(work: (tenant: Tenant) => Result | PromiseLike<Result>): Promise<Result> {
     const patience = new Patience(this.shared.moveTimeoutMs);
     for (;;) {
+      const { home: cluster } = this.locate();
       try {
         return await this.home.inRun(() => work(this));
       } catch (error) {
         const refused = refusedOf(error, this.id);
         if (refused === undefined || patience.over) throw error;
         if (refused instanceof TenantMovingError || refused.home !== this.locate().home) await this.home.pause();
+        tell("tenant-router:repeat", { tenant: this.id, cluster, reason: refused instanceof TenantMovedError ? "elsewhere" : "closed" });
       }
     }
   }

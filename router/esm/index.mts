@@ -14,5 +14,5 @@ export {
   TenantMovingError,
   UnknownClusterError,
   UnknownOutcomeError,
-} from "./index.js";
-export type * from "./index.js";
+} from "../index.js";
+export type * from "../index.js";
