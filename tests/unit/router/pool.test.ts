@@ -84,7 +84,7 @@ const CALLS: Record<string, (pool: Pool) => Promise<unknown>> = {
   "a client with a callback": (pool) =>
     new Promise((resolve, reject) =>
       pool.connect((error, client, release) => {
-        if (client === undefined) return reject(error);
+        if (client === undefined) return reject(error ?? new Error("no client"));
         client.query("SELECT 1", (wrong: Error | null, result: QueryResult) => {
           release();
           resolve([wrong, result].map(seen));
