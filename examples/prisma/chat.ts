@@ -7,7 +7,8 @@ export class Chat {
   private readonly prisma: PrismaClient;
 
   constructor(private readonly router: Router) {
-    this.prisma = new PrismaClient({ adapter: new PrismaPg(router.pool) });
+    // Prisma gives a transaction up after 5 s unless it is told otherwise, and it may wait for a room that moves.
+    this.prisma = new PrismaClient({ adapter: new PrismaPg(router.pool), transactionOptions: { maxWait: 10_000, timeout: 20_000 } });
   }
 
   /** One statement: it follows the room when that moves. */

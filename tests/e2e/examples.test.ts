@@ -145,18 +145,15 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("the examples, while their 
     }
   });
 
-  describe("Prisma", () => {
+  test("Prisma, as it is installed and generated", async ({ skip, onTestFinished }) => {
     const directory = mkdtempSync(path.join(tmpdir(), "citus-sharding-prisma-"));
-    afterAll(() => rmSync(directory, { recursive: true, force: true }));
-
-    test("as it is installed and generated", async ({ skip }) => {
-      const missing = install(directory);
-      if (missing !== undefined) skip(`Prisma cannot be installed: ${missing}`);
-      const { Chat: PrismaChat } = (await import(path.join(directory, "chat.ts"))) as { Chat: new (router: Router) => Chat };
-      const chat = new PrismaChat(await routing());
-      await underWrites(chat, rooms.pop() as number);
-      await underTransaction(chat, rooms.pop() as number);
-    });
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const missing = install(directory);
+    if (missing !== undefined) skip(`Prisma cannot be installed: ${missing}`);
+    const { Chat: PrismaChat } = (await import(path.join(directory, "chat.ts"))) as { Chat: new (router: Router) => Chat };
+    const chat = new PrismaChat(await routing());
+    await underWrites(chat, rooms.pop() as number);
+    await underTransaction(chat, rooms.pop() as number);
   });
 });
 
