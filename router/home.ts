@@ -47,10 +47,18 @@ export class Patience {
 
 /** Where a tenant's statements go, and what follows where the fence refuses them. */
 export class Home {
+  /** In a run: what was told in it of a refusal. One that may have been applied in part stays. */
+  private lastTold: TenantMovedError | TenantMovingError | undefined;
+
   constructor(
     readonly tenant: string,
     readonly shared: Shared,
   ) {}
+
+  /** What was told of a refusal in the run of this tenant, where there was one. */
+  get toldOfRefusal(): TenantMovedError | TenantMovingError | undefined {
+    return this.lastTold;
+  }
 
   /** The cluster that the tenant lives in, as far as is known. @throws {@link UnknownClusterError} */
   get cluster(): Cluster {
@@ -109,7 +117,7 @@ export class Home {
     const applied = text !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no";
     const foreign = refusal.kind === "other" || (refusal.kind !== "unready" && refusal.tenant !== this.tenant);
     const news = foreign ? false : await this.learn(refusal, cluster);
-    if (foreign || applied === "unknown" || patience.over) throw this.explained(error, refusal, applied);
+    if (foreign || applied === "unknown" || patience.over) throw this.noted(this.explained(error, refusal, applied));
     signal?.throwIfAborted();
     if (!news) await this.pause();
     tell("tenant-router:repeat", { tenant: this.tenant, cluster: cluster.name, reason: refusal.kind });
@@ -127,7 +135,14 @@ export class Home {
     const refusal = this.refused(error, cluster);
     if (refusal === undefined) return error as Error;
     await this.learn(refusal, cluster);
-    return this.explained(error, refusal, error instanceof MissedError ? "no" : applied);
+    return this.noted(this.explained(error, refusal, error instanceof MissedError ? "no" : applied));
+  }
+
+  /** Has the run know what is told of a refusal: ORMs may make an error of their own of it that has no cause. */
+  noted(error: Error): Error {
+    const run = this.shared.current.getStore();
+    if (run?.tenant === this.tenant && run.lastTold?.applied !== "unknown" && (error instanceof TenantMovedError || error instanceof TenantMovingError)) run.lastTold = error;
+    return error;
   }
 
   /** Resolves when something new is known of the tenant, or after a moment. */

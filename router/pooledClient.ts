@@ -304,7 +304,7 @@ export class PooledClient extends EventEmitter implements Holder {
         answering.handleError = (error, connection) => {
           const refusal = this.home.refused(error, cluster);
           if (refusal !== undefined) void this.home.learn(refusal, cluster);
-          handleError.call(answering, this.home.explained(error, refusal), connection);
+          handleError.call(answering, this.home.noted(this.home.explained(error, refusal)), connection);
         };
       if (handleReadyForQuery !== undefined && handleError !== undefined && submittable instanceof Writable)
         answering.handleReadyForQuery = (connection) => {

@@ -144,10 +144,11 @@ export class Tenant implements Queryable {
     const patience = new Patience(this.shared.moveTimeoutMs);
     for (;;) {
       const { home: cluster } = this.locate();
+      const run = new Home(this.id, this.shared);
       try {
-        return await this.home.inRun(() => work(this));
+        return await run.inRun(() => work(this));
       } catch (error) {
-        const refused = refusedOf(error, this.id);
+        const refused = refusedOf(error, this.id, run.toldOfRefusal);
         if (refused === undefined || patience.over) throw error;
         if (refused instanceof TenantMovingError || refused.home !== this.locate().home) await this.home.pause();
         tell("tenant-router:repeat", { tenant: this.id, cluster, reason: refused instanceof TenantMovedError ? "elsewhere" : "closed" });
@@ -232,10 +233,17 @@ export class Tenant implements Queryable {
   }
 }
 
-/** The refusal that an error is of, or an ORM's error that was made of one, if nothing was applied. */
-function refusedOf(error: unknown, tenant: string): TenantMovedError | TenantMovingError | undefined {
+/**
+ * The refusal that an error is of, or an ORM's error that was made of one, if nothing was applied.
+ *
+ * @param told what the run was told of last: Prisma keeps its code, and neither class nor cause.
+ */
+function refusedOf(error: unknown, tenant: string, told: TenantMovedError | TenantMovingError | undefined): TenantMovedError | TenantMovingError | undefined {
   for (let cause = error, depth = 0; cause instanceof Error && depth < CAUSES; cause = cause.cause, depth += 1) {
-    if (!(cause instanceof RouterError)) continue;
+    if (!(cause instanceof RouterError)) {
+      if (told?.applied === "no" && (cause as { code?: unknown }).code === told.code) return told;
+      continue;
+    }
     if (!(cause instanceof TenantMovedError || cause instanceof TenantMovingError)) return undefined;
     return cause.tenant === tenant && cause.applied === "no" ? cause : undefined;
   }

@@ -392,6 +392,21 @@ describe("a transaction by hand", () => {
     expect([tries, result, b.statements.slice(1)]).toEqual([2, "COMMIT", ["INSERT", "COMMIT"]]);
   });
 
+  test.each([
+    ["INSERT", 2],
+    ["CALL charge()", 1],
+  ])("is run again by retry where the ORM's error has but the code: %s", async (text, expected) => {
+    a.answer = movesWith(text);
+    let tries = 0;
+    const done = router.for(IN_A).retry(async ({ pool }) => {
+      tries += 1;
+      await pool.query("SET x = 1");
+      await using(pool, (client) => client.query("SET x = 1").then(() => client.query(text))).catch((error: { code: string }) => Promise.reject(Object.assign(new Error("Invalid invocation"), { code: error.code })));
+    });
+    await done.catch(() => undefined);
+    expect(tries).toBe(expected);
+  });
+
   test.each<[string, () => Error]>([
     ["an error of its own", () => new Error("no")],
     ["what may have been applied", () => new TenantMovedError(String(IN_A), "b", undefined, "unknown")],
