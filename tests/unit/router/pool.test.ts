@@ -401,7 +401,7 @@ describe("a transaction by hand", () => {
     const done = router.for(IN_A).retry(async ({ pool }) => {
       tries += 1;
       await pool.query("SET x = 1");
-      await using(pool, (client) => client.query("SET x = 1").then(() => client.query(text))).catch((error: { code: string }) => Promise.reject(Object.assign(new Error("Invalid invocation"), { code: error.code })));
+      await using(pool, (client) => client.query("SET x = 1").then(() => client.query(text))).catch((error: unknown) => Promise.reject(Object.assign(new Error("Invalid invocation"), { code: (error as RouterError).code })));
     });
     await done.catch(() => undefined);
     expect(tries).toBe(expected);
