@@ -15,7 +15,7 @@ function without(folder, ...patterns) {
 const PULUMI = "@pulumi/*";
 
 export default defineConfig(
-  { ignores: ["node_modules/", ".pulumi/", "coverage/", "reports/", "**/dist/"] },
+  { ignores: ["node_modules/", ".pulumi/", "coverage/", "reports/", "**/dist/", "examples/prisma/"] },
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   eslint.configs.recommended,
   {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Client, Pool, type ClientConfig, type PoolClient, type PoolConfig, type QueryResult, type QueryResultRow } from "pg";
+import { Client, Pool, type ClientConfig, type PoolClient, type PoolConfig, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
 import { isHeard, tell } from "./diagnostics";
 import type { Directory } from "./directory";
 import { ClusterDownError, PoolTimeoutError, RouterError, UnknownOutcomeError } from "./errors";
@@ -21,12 +21,24 @@ const CANCEL_MS = 500;
 /** Connections of a pool that says nothing else. */
 const DEFAULT_MAX = 10;
 
+/** What the driver runs: a text, or one with what else it takes (a name, `rowMode`, `types`). */
+export type Statement = string | QueryConfig;
+
+/** Who has a connection, and is told what happens to it. */
+export interface Holder {
+  tell(event: string, ...given: unknown[]): void;
+}
+
+/** What of a connection's own events its holder hears. */
+const TOLD = ["error", "end", "drain", "notice", "notification"] as const;
+
 /** One cluster: its pool of connections, and whether it is there. */
 export class Cluster implements Pooled {
   readonly link: Link;
   answeredAt = 0;
   private readonly pool: Pool;
-  private readonly max: number;
+  /** Connections at most. */
+  readonly max: number;
   private readonly clients = new Set<PoolClient>();
   /** Connections that have ended. */
   private readonly lost = new WeakSet<PoolClient>();
@@ -34,6 +46,9 @@ export class Cluster implements Pooled {
   private readonly cancelled = new WeakSet<PoolClient>();
   /** Connections with a commit that may be lost. */
   private readonly doubtful = new Map<PoolClient, unknown>();
+  /** Connections that nobody has had yet. */
+  private readonly unused = new WeakSet<PoolClient>();
+  private readonly holders = new Map<PoolClient, Holder>();
   /** Fail whoever waits for a connection. */
   private readonly waiting = new Set<(error: Error) => void>();
 
@@ -59,15 +74,19 @@ export class Cluster implements Pooled {
     this.pool.on("error", () => undefined);
     this.pool.on("connect", (opened) => {
       this.clients.add(opened);
+      this.unused.add(opened);
       opened.on("error", () => void this.lost.add(opened));
       opened.on("end", () => void this.lost.add(opened));
       opened.on("notice", (notice) => {
         if (isAbandonedWait(notice)) this.doubtful.set(opened, notice);
       });
+      for (const event of TOLD) opened.on(event as "end", (...given: unknown[]) => this.holders.get(opened)?.tell(event, ...given));
     });
     this.pool.on("remove", (removed) => {
       this.clients.delete(removed);
       this.doubtful.delete(removed);
+      this.holders.get(removed)?.tell("remove");
+      this.holders.delete(removed);
     });
     this.link = new Link(name, client, directory, this, agree);
     this.link.on("down", (error) => {
@@ -114,8 +133,28 @@ export class Cluster implements Pooled {
   /** Gives a connection back. One that is in a transaction, or has a statement that does not end, is closed: whoever gets it next would be part of that. */
   release(client: PoolClient, close = false): void {
     if (close || this.lost.has(client) || this.cancelled.has(client)) client.release(true);
-    else if (isIdle(client)) client.release();
-    else void settled(client).then(() => client.release(!isIdle(client)));
+    else if (isIdle(client)) this.free(client);
+    else void settled(client).then(() => (isIdle(client) ? this.free(client) : client.release(true)));
+  }
+
+  /** Who has a connection is told of its events until it is released. @returns whether it has just been opened. */
+  hold(client: PoolClient, holder: Holder): boolean {
+    this.holders.set(client, holder);
+    return this.unused.delete(client);
+  }
+
+  /** The warning that a commit on a connection may be lost, if there was one; it is told once. */
+  doubt(client: PoolClient): unknown {
+    const notice = this.doubtful.get(client);
+    this.doubtful.delete(client);
+    return notice;
+  }
+
+  private free(client: PoolClient): void {
+    this.holders.delete(client);
+    // Of what nobody asked for the outcome of. It is not the next one's.
+    this.doubtful.delete(client);
+    client.release();
   }
 
   /**
@@ -123,8 +162,8 @@ export class Cluster implements Pooled {
    *
    * @throws {@link ClusterDownError} with `applied: "unknown"` if the connection breaks before the answer; {@link UnknownOutcomeError} if its commit may be lost; the signal's reason; the database's error.
    */
-  async run<Row extends QueryResultRow>(client: PoolClient, text: string, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
-    const answer = values === undefined ? client.query<Row>(text) : client.query<Row>(text, values as unknown[]);
+  async run<Row extends QueryResultRow>(client: PoolClient, statement: Statement, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
+    const answer = values === undefined ? client.query<Row>(statement) : client.query<Row>(statement, values as unknown[]);
     try {
       const result = signal === undefined ? await answer : await this.cancellable(client, answer, signal);
       this.answeredAt = performance.now();
@@ -160,9 +199,8 @@ export class Cluster implements Pooled {
     let close = false;
     try {
       const result = await this.run<Row>(client, text, values, signal);
-      if (client.getTransactionStatus() === "I") return result;
-      const applied = commandsOf(text).length > 1 ? "unknown" : "no";
-      throw new RouterError("OPEN_TRANSACTION", "The statement left a transaction open, which was rolled back. Use transaction(), or connect() for a connection of your own", undefined, applied);
+      refuseOpen(client, text);
+      return result;
     } catch (error) {
       close = error instanceof ClusterDownError || (signal?.aborted === true && error === signal.reason);
       throw error;
@@ -230,10 +268,8 @@ export class Cluster implements Pooled {
 
   /** @throws {@link UnknownOutcomeError} if the connection has a commit that may be lost. */
   private refuseDoubtful(client: PoolClient): void {
-    const notice = this.doubtful.get(client);
-    if (notice === undefined) return;
-    this.doubtful.delete(client);
-    throw new UnknownOutcomeError(this.name, notice);
+    const notice = this.doubt(client);
+    if (notice !== undefined) throw new UnknownOutcomeError(this.name, notice);
   }
 
   /** Whether an error is of a connection that broke. Others that are not the database's are the driver's: of values that it cannot write, for one. */
@@ -243,6 +279,18 @@ export class Cluster implements Pooled {
     // The driver's own limit leaves the statement running.
     return this.lost.has(client) || syscall !== undefined || /^Connection terminated|^Query read timeout/.test(message ?? "");
   }
+}
+
+/** The text of a statement; empty where it is one that was prepared before, and goes by its name. */
+export function textOf(statement: Statement): string {
+  return typeof statement === "string" ? statement : ((statement as Partial<QueryConfig>).text ?? "");
+}
+
+/** @throws {@link RouterError} `OPEN_TRANSACTION` if a statement that was run on any connection began a transaction and did not end it. */
+export function refuseOpen(client: Pick<PoolClient, "getTransactionStatus">, text: string): void {
+  if (client.getTransactionStatus() === "I") return;
+  const applied = commandsOf(text).length > 1 ? "unknown" : "no";
+  throw new RouterError("OPEN_TRANSACTION", "The statement left a transaction open, which was rolled back. Use transaction(), or connect() for a connection of your own", undefined, applied);
 }
 
 /** Whether a connection is between statements, and in no transaction. */

@@ -5,7 +5,7 @@ import type { Refusal } from "./refusal";
 import { commandsOf } from "./sqlText";
 
 /** Runs a statement in one cluster. */
-type Run = <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<QueryResult<Row>>;
+export type Run = <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<QueryResult<Row>>;
 
 /** Commands that write, as PostgreSQL names them in its answers. */
 const WRITES = new Set(["INSERT", "UPDATE", "DELETE", "MERGE"]);

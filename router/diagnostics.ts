@@ -4,7 +4,7 @@ import type { Refusal } from "./refusal";
 
 // The types of Node.js' tracing channels take other arguments from one version to the next, so none of them is part of the package's types.
 
-/** `Tenant.query`. @internal */
+/** `Tenant.query`, and a statement of a pool outside of transactions. @internal */
 export const STATEMENT = tracingChannel<unknown, Operation>("tenant-router:statement");
 /** `Tenant.transaction`, and `Tenant.query` with `bindStatements`. @internal */
 export const TRANSACTION = tracingChannel<unknown, Operation>("tenant-router:transaction");

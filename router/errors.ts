@@ -6,6 +6,7 @@ export type RouterErrorCode =
   | "TENANT_MOVED"
   | "TENANT_MOVING"
   | "OTHER_TENANT"
+  | "NO_TENANT"
   | "ROLLED_BACK"
   | "UNKNOWN_OUTCOME"
   | "OPEN_TRANSACTION"

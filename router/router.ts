@@ -1,13 +1,16 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { escapeLiteral, type PoolConfig, type QueryResultRow } from "pg";
+import { escapeLiteral, type Pool, type PoolConfig, type QueryResultRow } from "pg";
 import { Cluster } from "./cluster";
 import { tell } from "./diagnostics";
 import { Directory, type Change, type Location } from "./directory";
 import { ClusterDownError, ConfigurationError, RouterError } from "./errors";
+import { Home, locate, type Shared } from "./home";
 import { Lookup } from "./lookup";
 import { parseOptions, type Limits, type RouterOptions } from "./options";
-import { locate, Tenant, type QueryOptions, type Shared } from "./tenant";
+import { Tenant, type QueryOptions } from "./tenant";
+import { TenantPool } from "./tenantPool";
 import { idOf, type IdType, type TenantId } from "./tenantId";
 
 /** What a statement on every cluster gave. */
@@ -65,18 +68,44 @@ interface Making extends Shared {
 
 /** Sends each tenant's statements to the cluster that it lives in. Make it with {@link createRouter}. */
 export class Router extends EventEmitter<RouterEvents> {
+  /**
+   * A pool for ORMs that goes by the tenant of the {@link run} that the code belongs to; otherwise as {@link Tenant.pool}. Its counts are of all clusters.
+   */
+  readonly pool: Pool;
   private ended = false;
 
   /** @internal */
   constructor(private readonly making: Making) {
     super();
     making.directory.on("change", (change) => this.emit("change", change));
+    this.pool = new TenantPool({
+      home: () => this.currentHome(),
+      counts: () => this.counts(),
+      goesByRun: true,
+    });
   }
 
   /** A tenant, whose statements go to its home. Cheap: make one whenever you need it. @throws {@link ConfigurationError} if the id cannot be one. */
   for(tenant: TenantId): Tenant {
     if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
     return new Tenant(idOf(tenant, this.making.idType?.type), this.making);
+  }
+
+  /**
+   * Calls a function for a tenant: what it begins, and whatever that begins, goes by that tenant where it uses {@link pool} or {@link tenant}, also after the function has returned. In a run within a run the inner one counts.
+   *
+   * @returns what the function returns; a promise of its result where that is a query of an ORM.
+   */
+  run<Value>(tenant: TenantId, work: (tenant: Tenant) => PromiseLike<Value>): Promise<Value>;
+  run<Result>(tenant: TenantId, work: (tenant: Tenant) => Result): Result;
+  run(tenant: TenantId, work: (tenant: Tenant) => unknown): unknown {
+    const handle = this.for(tenant);
+    return new Home(handle.id, this.making).inRun(() => work(handle));
+  }
+
+  /** The tenant of the {@link run} that the code belongs to. @throws {@link RouterError} `NO_TENANT` where there is none. */
+  get tenant(): Tenant {
+    return this.for(this.currentHome().tenant);
   }
 
   /** Where a tenant lives. A cluster is asked if the router does not know. @throws {@link ConfigurationError} if the id cannot be one. */
@@ -160,6 +189,19 @@ export class Router extends EventEmitter<RouterEvents> {
     return (await Promise.all(answered.map(async (name) => this.making.clusters.get(name)?.link.caughtUp()))).every((did) => did === true);
   }
 
+  private currentHome(): Home {
+    if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
+    const home = this.making.current.getStore();
+    if (home === undefined) throw new RouterError("NO_TENANT", "There is no tenant here: call this within router.run(tenant, …), or use router.for(tenant).pool");
+    return home;
+  }
+
+  private counts(): { open: number; idle: number; waiting: number } {
+    const sum = { open: 0, idle: 0, waiting: 0 };
+    for (const { counts } of this.making.clusters.values()) for (const key of ["open", "idle", "waiting"] as const) sum[key] += counts[key];
+    return sum;
+  }
+
   private async gather<Row extends QueryResultRow>(textFor: (cluster: string) => string, values: readonly unknown[] | undefined, { signal, timeoutMs }: GatherOptions): Promise<Gathered<Row>> {
     if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
     signal?.throwIfAborted();
@@ -207,7 +249,7 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
   const { clusters: configs, bindStatements, cachedTenants, ...limits } = parseOptions(options);
   const directory = new Directory(cachedTenants);
   const clusters = new Map<string, Cluster>();
-  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, moveTimeoutMs: limits.moveTimeoutMs, bindStatements, idType: undefined });
+  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, moveTimeoutMs: limits.moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined });
   const members = Object.entries(configs).map(([name, config]) => router.join(name, config));
   const outcomes = await Promise.allSettled(members.map(({ link }) => link.start()));
   const problems = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (members[index] as Cluster).name, error: outcome.reason as Error }] : []));

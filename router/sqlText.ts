@@ -37,6 +37,34 @@ export function onlyReads(text: string): boolean {
   return [...code.matchAll(/([^\s()+*/<>=~!@#%^&|`?,:;[\]-]+)\s*\(/g)].every(([, word = ""]) => HARMLESS.has(word));
 }
 
+/** Commands that leave nothing in their session that a later statement could count on, once their transaction has ended. */
+const LEAVE_NOTHING = new Set(["INSERT", "UPDATE", "DELETE", "MERGE", "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "EXPLAIN", "SHOW"]);
+
+/** PostgreSQL's functions that leave something, wherever they stand. */
+const LEAVES = /\b(?:set_config|pg_(?:try_)?advisory_\w+)\b/i;
+
+/** Whether a text is one statement that begins a transaction. Where a comment stands before it, the answer is no. */
+export function beginsTransaction(text: string): boolean {
+  return /^\s*(?:begin|start)\b/i.test(text) && commandsOf(text).length === 1;
+}
+
+/** Whether a text may commit the transaction that it is run in. */
+export function commits(text: string): boolean {
+  return /commit|end|prepare/i.test(text) && commandsOf(text).some((command) => command === "COMMIT" || command === "END" || command === "PREPARE");
+}
+
+/** Whether a text needs the session in which another statement was run before it. */
+export function needsSession(text: string): boolean {
+  return /\b(?:currval|lastval)\b/i.test(text);
+}
+
+/** Whether a text may leave something in its session that a later statement counts on: a setting, a lock, a prepared statement, a temporary table. Where it cannot tell, it may. */
+export function leavesState(text: string): boolean {
+  if (LEAVES.test(text)) return true;
+  if (/^\s*set\s+(?:local|transaction|constraints)\b/i.test(text)) return commandsOf(text).length > 1;
+  return !commandsOf(text).every((command) => LEAVE_NOTHING.has(command)) && !onlyReads(text);
+}
+
 /** A text without what can hold anything: comments and quoted texts become a space, quoted names a word that means nothing. */
 function bare(text: string): string {
   let code = "";

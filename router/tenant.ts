@@ -1,13 +1,13 @@
-import { AsyncLocalStorage } from "node:async_hooks";
-import { escapeLiteral, type PoolClient, type QueryResult, type QueryResultRow } from "pg";
+import type { Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
 import type { Cluster } from "./cluster";
-import { confirmHeard, confirmHome, metNothing, MissedError } from "./confirm";
+import { confirmHome, metNothing } from "./confirm";
 import { STATEMENT, tell, traced, TRANSACTION } from "./diagnostics";
-import type { Directory, Location, TenantRecord } from "./directory";
-import { ConfigurationError, OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
-import type { Lookup } from "./lookup";
-import { refusalOf, type Refusal } from "./refusal";
-import { commandsOf, mayCommitInPart, onlyReads } from "./sqlText";
+import type { Location } from "./directory";
+import { ConfigurationError, RouterError, TenantMovedError, TenantMovingError } from "./errors";
+import { Home, locate, Patience, transactionOf, type Running, type Shared } from "./home";
+import { refusalOf } from "./refusal";
+import { commandsOf, mayCommitInPart } from "./sqlText";
+import { TenantPool, type Counts } from "./tenantPool";
 
 export interface QueryOptions {
   /**
@@ -30,17 +30,8 @@ export interface Queryable {
   query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options?: QueryOptions): Promise<QueryResult<Row>>;
 }
 
-/** What the handles of one router share. */
-export interface Shared {
-  readonly directory: Directory;
-  readonly lookup: Lookup;
-  readonly clusters: ReadonlyMap<string, Cluster>;
-  readonly moveTimeoutMs: number;
-  readonly bindStatements: boolean;
-}
-
-/** A tenant that is closed is asked for again after so long, if nothing is heard before. A move closes it for milliseconds. */
-const CLOSED_PAUSE_MS = 10;
+/** Of a pool to a cluster that is not known yet. */
+const NO_CONNECTIONS: Counts = { open: 0, idle: 0, waiting: 0 };
 
 /** SQLSTATEs of a transaction that PostgreSQL rolled back so that another could go on. */
 const CONFLICTS = new Set(["40001", "40P01"]);
@@ -48,39 +39,23 @@ const CONFLICTS = new Set(["40001", "40P01"]);
 /** SQLSTATE of statements in a transaction that has failed. */
 const FAILED = "25P02";
 
+/** How deep an ORM may hide the error that it met. */
+const CAUSES = 10;
+
 const ISOLATIONS: readonly unknown[] = ["read committed", "repeatable read", "serializable"] satisfies readonly TransactionOptions["isolation"][];
-
-/** A transaction that runs. */
-interface Running {
-  readonly tenant: string;
-  readonly shared: Shared;
-  /** Its end has begun: what comes now is not part of it. */
-  over: boolean;
-}
-
-/** The transaction that the code that runs belongs to, or has come from. */
-const transactionOf = new AsyncLocalStorage<Running>();
-
-/** How long refusals are followed: the clock runs from the first. */
-class Patience {
-  private until: number | undefined;
-
-  constructor(private readonly timeoutMs: number) {}
-
-  /** Whether it has come to its end. */
-  get over(): boolean {
-    this.until ??= performance.now() + this.timeoutMs;
-    return performance.now() > this.until;
-  }
-}
 
 /** A tenant as the application uses it: its statements go to its home, wherever that is at the moment. */
 export class Tenant implements Queryable {
+  private readonly home: Home;
+  private ownPool: Pool | undefined;
+
   constructor(
     /** The id as text, as the databases have it. */
     readonly id: string,
     private readonly shared: Shared,
-  ) {}
+  ) {
+    this.home = new Home(id, shared);
+  }
 
   /** Where the tenant lives. A cluster is asked if the router does not know. */
   async locate(): Promise<Location> {
@@ -101,20 +76,20 @@ export class Tenant implements Queryable {
   }
 
   private async queryHome<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, options: QueryOptions): Promise<QueryResult<Row>> {
-    this.refuseOther();
+    this.home.refuseOther();
     const { signal } = options;
     const patience = new Patience(this.shared.moveTimeoutMs);
     // The usual way, with nothing on it that can be left out.
-    const known = this.shared.directory.recordOf(this.id);
-    if (known !== undefined && known.state !== "closed") {
-      const cluster = this.cluster(known.home);
+    const known = this.home.known();
+    if (known !== undefined) {
+      const { cluster, epoch } = known;
       try {
-        return await this.run<Row>(cluster, known.epoch, text, values, signal);
+        return await this.run<Row>(cluster, epoch, text, values, signal);
       } catch (error) {
-        await this.follow(error, cluster, patience, signal, text);
+        await this.home.follow(error, cluster, patience, signal, text);
       }
     }
-    return this.following(patience, signal, (cluster, epoch) => this.run<Row>(cluster, epoch, text, values, signal), text);
+    return this.home.following(patience, signal, (cluster, epoch) => this.run<Row>(cluster, epoch, text, values, signal), text);
   }
 
   /**
@@ -129,13 +104,13 @@ export class Tenant implements Queryable {
   }
 
   private async transactHome<Result>(work: (transaction: Queryable) => Promise<Result>, options: TransactionOptions): Promise<Result> {
-    this.refuseOther();
+    this.home.refuseOther();
     const { isolation = "read committed" } = options;
     if (!ISOLATIONS.includes(isolation)) throw new ConfigurationError(`isolation: must be one of ${ISOLATIONS.join(", ")}, and is ${String(isolation)}`);
     let at = "";
     for (let left = options.retries ?? 0; ; left -= 1) {
       try {
-        return await this.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster, epoch) => {
+        return await this.home.following(new Patience(this.shared.moveTimeoutMs), options.signal, (cluster, epoch) => {
           at = cluster.name;
           return this.runTransaction(cluster, epoch, work, options.signal, isolation);
         });
@@ -148,76 +123,52 @@ export class Tenant implements Queryable {
 
   /** A connection to the tenant's home, for what needs one: cursors, COPY, prepared statements. It does not follow the tenant when that moves, nor is it bound to it; release it soon. */
   async connect({ signal }: QueryOptions = {}): Promise<TenantClient> {
-    this.refuseOther();
-    const { home, epoch } = await this.shared.lookup.find(this.id);
-    const cluster = this.cluster(home);
-    return new TenantClient(this.id, epoch, cluster, await cluster.acquire(signal), this.shared);
+    this.home.refuseOther();
+    const { cluster, epoch } = await this.home.find();
+    return new TenantClient(this.home, epoch, cluster, await cluster.acquire(signal));
+  }
+
+  /**
+   * A pool for ORMs, and for whatever else takes one of `pg`. Statements through it, and through its clients outside of transactions, follow the tenant as those of {@link query} do. A transaction that is begun by hand on a client of
+   * `connect()` is bound to the tenant, and not run again by itself: it fails with {@link TenantMovedError} or {@link TenantMovingError}, whose `applied` is `no`, and {@link retry} runs it again. `end()` ends the use of this
+   * pool, and neither the router nor a connection.
+   */
+  get pool(): Pool {
+    return (this.ownPool ??= new TenantPool({
+      home: () => this.home,
+      counts: () => this.home.known()?.cluster.counts ?? NO_CONNECTIONS,
+      max: this.home.known()?.cluster.max,
+      goesByRun: false,
+    }));
+  }
+
+  /**
+   * Runs work in a run of this tenant, and again as long as it fails because the tenant moves or has moved, for `moveTimeoutMs` from the first refusal: for transactions that an ORM begins and ends itself. Whatever the work did
+   * before it failed is done again, so it should be one transaction, and nothing outside of the database.
+   *
+   * @throws what the work throws: also {@link TenantMovingError} or {@link TenantMovedError} with `applied: "unknown"`, which is not run again.
+   */
+  async retry<Result>(work: (tenant: Tenant) => Result | PromiseLike<Result>): Promise<Result> {
+    const patience = new Patience(this.shared.moveTimeoutMs);
+    for (;;) {
+      const { home: cluster } = await this.locate();
+      const run = new Home(this.id, this.shared);
+      try {
+        return await run.inRun(() => work(this));
+      } catch (error) {
+        const refused = refusedOf(error, this.id, run.toldOfRefusal);
+        if (refused === undefined || patience.over) throw error;
+        if (refused instanceof TenantMovingError || refused.home !== this.shared.directory.recordOf(this.id)?.home) await this.home.pause(cluster);
+        tell("tenant-router:repeat", { tenant: this.id, cluster, reason: refused instanceof TenantMovedError ? "elsewhere" : "closed" });
+      }
+    }
   }
 
   /** @param epoch the tenant's epoch as it was known when the cluster was chosen. */
   private async run<Row extends QueryResultRow>(cluster: Cluster, epoch: number, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
     const result = await cluster.query<Row>(text, values, signal);
-    const confirm = (): Promise<void> => confirmHome(cluster.name, this.id, epoch, (statement, its) => cluster.query(statement, its, signal));
-    if (metNothing(text, result)) await confirm();
-    // A home that the tenant has left is emptied, and may have given a part.
-    else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await (cluster.link.unheard ? confirm() : confirmHeard(this.shared, cluster.name, this.id, epoch));
+    await this.home.confirm(cluster, epoch, text, result, (statement, its) => cluster.query(statement, its, signal));
     return result;
-  }
-
-  private mayHaveLeft(cluster: Cluster, epoch: number): boolean {
-    const { directory } = this.shared;
-    const known = directory.recordOf(this.id);
-    return cluster.link.unheard || directory.isHinted(this.id) || known?.epoch !== epoch || known.home !== cluster.name;
-  }
-
-  /** Where the tenant is known to live, or is found to. One that is closed is waited for, and asked for where it goes. */
-  private async home(): Promise<TenantRecord> {
-    const { directory, lookup, clusters } = this.shared;
-    const known = await lookup.find(this.id);
-    if (known.state !== "closed") return known;
-    await this.pause(known.home);
-    const target = directory.isClosed(this.id) ? directory.targetOf(this.id) : undefined;
-    if (target !== undefined) await clusters.get(target)?.link.doubt(this.id);
-    return lookup.find(this.id);
-  }
-
-  /** Works at the tenant's home, and again where it has gone if the fence refuses. */
-  private async following<Result>(patience: Patience, signal: AbortSignal | undefined, work: (cluster: Cluster, epoch: number) => Promise<Result>, text?: string): Promise<Result> {
-    for (;;) {
-      const { home, epoch } = await this.home();
-      signal?.throwIfAborted();
-      const cluster = this.cluster(home);
-      try {
-        return await work(cluster, epoch);
-      } catch (error) {
-        await this.follow(error, cluster, patience, signal, text);
-      }
-    }
-  }
-
-  /**
-   * Learns from a refusal, and waits if there is nothing to do yet.
-   *
-   * @param text the statement; not set: a transaction, which was rolled back.
-   * @throws what is no refusal, what may have committed in part, and what has taken too long.
-   */
-  private async follow(error: unknown, cluster: Cluster, patience: Patience, signal: AbortSignal | undefined, text?: string): Promise<void> {
-    const refusal = refusedBy(cluster, this.id, error);
-    if (refusal === undefined) throw error;
-    const applied = text !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no";
-    const foreign = refusal.kind === "other" || (refusal.kind !== "unready" && refusal.tenant !== this.id);
-    const news = foreign ? false : await learned(this.shared, refusal, cluster);
-    if (foreign || applied === "unknown" || patience.over) throw explained(error, refusal, this.id, applied);
-    signal?.throwIfAborted();
-    if (!news) await this.pause(cluster.name);
-    tell("tenant-router:repeat", { tenant: this.id, cluster: cluster.name, reason: refusal.kind });
-  }
-
-  /** Waits until something new is known of the tenant, or for a moment. @param cluster where it was closed, or refused. */
-  private async pause(cluster: string): Promise<void> {
-    const began = performance.now();
-    await this.shared.directory.changed(this.id, CLOSED_PAUSE_MS);
-    tell("tenant-router:tenant-wait", { tenant: this.id, cluster, waitMs: performance.now() - began });
   }
 
   private async runTransaction<Result>(
@@ -260,7 +211,7 @@ export class Tenant implements Queryable {
     const confirm = (): Promise<void> => confirmHome(cluster.name, this.id, epoch, isolation === "read committed" ? run : (text, values = []) => cluster.link.ask(text, values));
     let committing = false;
     try {
-      await run(`BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL tenancy.tenant = ${escapeLiteral(this.id)}`);
+      await run(`BEGIN ISOLATION LEVEL ${isolation}; ${this.home.binding}`);
       const [outcome] = await Promise.allSettled([transactionOf.run(running, () => work({ query }))]);
       running.over = true;
       if (escaped) throw new RouterError("TRANSACTION_OVER", "The work ended its transaction itself: what came before may have been applied. Return from the work to commit, and throw to roll back", { cause: outcome.status === "rejected" ? outcome.reason : undefined }, "unknown");
@@ -268,7 +219,7 @@ export class Tenant implements Queryable {
       if (missed && broken === undefined && client.getTransactionStatus() !== "E") await confirm().catch((error: unknown) => (error as { code?: string }).code === FAILED || Promise.reject(error as Error));
       if (outcome.status === "rejected") throw outcome.reason;
       // A transaction that has written holds the tenant where it is; one that has only read may have seen a part.
-      if (this.mayHaveLeft(cluster, epoch)) await (cluster.link.unheard ? confirm() : confirmHeard(this.shared, cluster.name, this.id, epoch));
+      if (this.home.mayHaveLeft(cluster, epoch)) await (cluster.link.unheard ? confirm() : this.home.confirmHeard(cluster, epoch));
       signal?.throwIfAborted();
       committing = true;
       const { command } = await cluster.commit(client, signal);
@@ -283,24 +234,28 @@ export class Tenant implements Queryable {
       if (unknown) throw error;
       // Whatever the work made of it: a refusal is what has to be followed.
       const refused = [failure, error].find((one) => !["other", undefined].includes(refusalOf(one)?.kind));
-      throw (refused as Error | undefined) ?? explained(error, refusalOf(error), this.id);
+      throw (refused as Error | undefined) ?? this.home.explained(error, refusalOf(error));
     } finally {
       cluster.release(client, broken !== undefined);
     }
   }
+}
 
-  private cluster(name: string): Cluster {
-    const cluster = this.shared.clusters.get(name);
-    if (cluster === undefined) throw new UnknownClusterError(this.id, name, [...this.shared.clusters.keys()]);
-    return cluster;
+/**
+ * The refusal that an error is of, or an ORM's error that was made of one, if nothing was applied.
+ *
+ * @param told what the run was told of last: Prisma keeps its code, and neither class nor cause.
+ */
+function refusedOf(error: unknown, tenant: string, told: TenantMovedError | TenantMovingError | undefined): TenantMovedError | TenantMovingError | undefined {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < CAUSES; cause = cause.cause, depth += 1) {
+    if (!(cause instanceof RouterError)) {
+      if (told?.applied === "no" && (cause as { code?: unknown }).code === told.code) return told;
+      continue;
+    }
+    if (!(cause instanceof TenantMovedError || cause instanceof TenantMovingError)) return undefined;
+    return cause.tenant === tenant && cause.applied === "no" ? cause : undefined;
   }
-
-  private refuseOther(): void {
-    const running = transactionOf.getStore();
-    // What was begun in a transaction may go on when that has ended.
-    if (running === undefined || running.over || running.shared !== this.shared || running.tenant === this.id) return;
-    throw new OtherTenantError(running.tenant, `A transaction of tenant ${running.tenant} cannot have statements of tenant ${this.id}: they may live in different clusters`);
-  }
+  return undefined;
 }
 
 /** A connection that stays with one cluster. */
@@ -308,12 +263,11 @@ export class TenantClient implements Queryable {
   private released = false;
 
   constructor(
-    private readonly tenant: string,
+    private readonly tenantHome: Home,
     /** The tenant's epoch when the cluster was chosen. */
     private readonly epoch: number,
     private readonly cluster: Cluster,
     private readonly connection: PoolClient,
-    private readonly shared: Shared,
   ) {}
 
   /** The cluster that it is connected to. */
@@ -330,17 +284,15 @@ export class TenantClient implements Queryable {
   /** @throws {@link TenantMovedError} or {@link TenantMovingError} if the fence refuses, or a write met no row and the tenant had just left: release it and take another. */
   async query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], { signal }: QueryOptions = {}): Promise<QueryResult<Row>> {
     this.refuseReleased();
-    const { cluster, shared, connection, tenant } = this;
-    const epoch = shared.directory.recordOf(tenant)?.epoch ?? this.epoch;
+    const { cluster, connection, tenantHome } = this;
+    const epoch = tenantHome.epochOr(this.epoch);
     try {
       const result = await cluster.run<Row>(connection, text, values, signal);
       // In a transaction the snapshot may be an old one.
-      if (metNothing(text, result)) await confirmHome(cluster.name, tenant, epoch, (statement, its = []) => (connection.getTransactionStatus() === "I" ? cluster.run(connection, statement, its, signal) : cluster.link.ask(statement, its)));
+      if (metNothing(text, result)) await confirmHome(cluster.name, tenantHome.tenant, epoch, (statement, its = []) => (connection.getTransactionStatus() === "I" ? cluster.run(connection, statement, its, signal) : cluster.link.ask(statement, its)));
       return result;
     } catch (error) {
-      const refusal = refusedBy(cluster, tenant, error);
-      if (refusal !== undefined) await learned(shared, refusal, cluster);
-      throw explained(error, refusal, tenant, refusal !== undefined && !(error instanceof MissedError) && mayCommitInPart(text) ? "unknown" : "no");
+      throw await tenantHome.told(error, cluster, mayCommitInPart(text) ? "unknown" : "no");
     }
   }
 
@@ -361,7 +313,7 @@ export class TenantClient implements Queryable {
   }
 
   private refuseReleased(): void {
-    if (this.released) throw new RouterError("ENDED", `The connection for tenant ${this.tenant} was released, and may be another's by now: take one with connect()`);
+    if (this.released) throw new RouterError("ENDED", `The connection for tenant ${this.tenantHome.tenant} was released, and may be another's by now: take one with connect()`);
   }
 }
 
@@ -371,48 +323,4 @@ function endsTransaction(client: PoolClient, text: string, result: QueryResult |
   if (result !== undefined) return [result].flat().some(({ command }) => command === "COMMIT");
   const commands = commandsOf(text);
   return commands.length > 1 && commands.some((command) => command === "COMMIT" || command === "END");
-}
-
-/** What the fence of a cluster said, if an error is its. */
-function refusedBy({ name }: Cluster, tenant: string, error: unknown): Refusal | undefined {
-  const refusal = error instanceof RouterError ? undefined : refusalOf(error);
-  if (refusal !== undefined) tell("tenant-router:refusal", { cluster: name, tenant, refusal });
-  return refusal;
-}
-
-/** Takes in what the fence of a cluster said. @returns whether that was news. */
-async function learned({ directory, clusters }: Shared, refusal: Refusal, { name, link }: Cluster): Promise<boolean> {
-  if (refusal.kind === "other" || refusal.kind === "unready") return false;
-  const { tenant, home, epoch } = refusal;
-  if (epoch > 0) {
-    const news = directory.learn(tenant, { home, epoch, state: refusal.kind === "closed" ? "closed" : "settled" }, name);
-    // It may have left there, too; nobody waits for that to be seen.
-    if (news && home !== name) void clusters.get(home)?.link.doubt(tenant);
-    return news;
-  }
-  // By the ring, and another than is known here. Where it is closed, there is nothing to know until it opens.
-  if (refusal.kind === "elsewhere") await link.doubt(tenant);
-  return false;
-}
-
-/** Where a tenant lives, in full. */
-export async function locate({ directory, lookup }: Pick<Shared, "directory" | "lookup">, tenant: string): Promise<Location> {
-  const found = await lookup.hear(tenant);
-  return directory.locate(tenant) ?? { tenant, by: found.epoch > 0 ? "lookup" : "hash", ...found };
-}
-
-/** A refusal as the router's error; other errors as they are. */
-function explained(error: unknown, refusal: Refusal | undefined, tenant: string, applied: Applied = "no"): Error {
-  switch (refusal?.kind) {
-    case "elsewhere":
-    case "closed":
-      if (refusal.tenant !== tenant) return new OtherTenantError(tenant, `The statement writes tenant ${refusal.tenant}, and was run through tenant ${tenant}: take router.for(${JSON.stringify(refusal.tenant)})`, error, applied);
-      return refusal.kind === "elsewhere" ? new TenantMovedError(tenant, refusal.home, error, applied) : new TenantMovingError(tenant, error, applied);
-    case "unready":
-      return new TenantMovingError(tenant, error, applied);
-    case "other":
-      return new OtherTenantError(tenant, (error as Error).message, error, applied);
-    case undefined:
-      return error as Error;
-  }
 }

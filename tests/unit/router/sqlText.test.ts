@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { metNothing } from "../../../router/confirm";
-import { commandsOf, mayCommitInPart, onlyReads } from "../../../router/sqlText";
+import { beginsTransaction, commandsOf, commits, leavesState, mayCommitInPart, needsSession, onlyReads } from "../../../router/sqlText";
 
 describe("the commands of a text", () => {
   test.each<[string, readonly string[]]>([
@@ -46,6 +46,60 @@ test.each([
   ["INSERT INTO x SELECT 1", false],
 ])("%s only reads: %s", (text, expected) => {
   expect(onlyReads(text)).toBe(expected);
+});
+
+test.each([
+  ["BEGIN", true],
+  ["  begin isolation level serializable;", true],
+  ["START TRANSACTION READ ONLY -- now", true],
+  ["BEGIN; INSERT INTO x DEFAULT VALUES", false],
+  ["/* traced */ BEGIN", false],
+  ["beginning()", false],
+])("%s begins a transaction and does nothing else: %s", (text, expected) => {
+  expect(beginsTransaction(text)).toBe(expected);
+});
+
+test.each([
+  ["COMMIT", true],
+  ["end", true],
+  ["/* traced */ commit and chain", true],
+  ["PREPARE TRANSACTION 'x'", true],
+  ["INSERT INTO x DEFAULT VALUES; COMMIT", true],
+  ["SELECT 'commit'", false],
+  ["SELECT CASE WHEN true THEN 1 END", false],
+  ["ROLLBACK", false],
+])("%s may commit: %s", (text, expected) => {
+  expect(commits(text)).toBe(expected);
+});
+
+test.each([
+  ["INSERT INTO x (a) VALUES (nextval('s'))", false],
+  ["insert into messages (room_id, body) values ($1, $2) returning message_id", false],
+  ["SELECT count(*) FROM x WHERE a = $1", false],
+  ["BEGIN; UPDATE x SET a = 1; COMMIT", false],
+  ["SET LOCAL lock_timeout = '1s'", false],
+  ["set transaction isolation level serializable", false],
+  ["SET LOCAL a.b = 1; SET a.b = 2", true],
+  ["SET search_path TO mine", true],
+  ["SELECT set_config('a.b', 'c', false)", true],
+  ["UPDATE x SET a = pg_try_advisory_lock(1)::int", true],
+  ["WITH lock AS (SELECT pg_advisory_lock(1)) SELECT 1", true],
+  ["SELECT app.remember($1)", true],
+  ["LISTEN news", true],
+  ["PREPARE p AS SELECT 1", true],
+  ["CREATE TEMP TABLE x (a int)", true],
+  ["DECLARE c CURSOR WITH HOLD FOR SELECT 1", true],
+  ["COPY x FROM STDIN", true],
+])("%s may leave something in its session: %s", (text, expected) => {
+  expect(leavesState(text)).toBe(expected);
+});
+
+test.each([
+  ["SELECT lastval()", true],
+  ["INSERT INTO y VALUES (currval('s'))", true],
+  ["INSERT INTO y VALUES (nextval('s'))", false],
+])("%s needs the session of another statement: %s", (text, expected) => {
+  expect(needsSession(text)).toBe(expected);
 });
 
 test.each([
