@@ -81,6 +81,12 @@ export class Home {
     return record === undefined || record.state === "closed" ? undefined : { cluster: this.named(record.home), epoch: record.epoch };
   }
 
+  /** The cluster that the tenant lives in as far as is known, or would by the ring alone: for what is told, and not done. */
+  get likely(): Cluster | undefined {
+    const { directory, clusters } = this.shared;
+    return clusters.get(directory.recordOf(this.tenant)?.home ?? directory.winnerOf(this.tenant));
+  }
+
   /** Where the tenant lives: a cluster is asked if that is not known. @throws {@link UnknownClusterError}, {@link ClusterDownError} */
   async find(): Promise<Place> {
     const { home, epoch } = await this.shared.lookup.find(this.tenant);

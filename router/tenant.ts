@@ -30,7 +30,7 @@ export interface Queryable {
   query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options?: QueryOptions): Promise<QueryResult<Row>>;
 }
 
-/** Of a pool to a cluster that is not known yet. */
+/** Of a pool to a cluster that the router was not given. */
 const NO_CONNECTIONS: Counts = { open: 0, idle: 0, waiting: 0 };
 
 /** SQLSTATEs of a transaction that PostgreSQL rolled back so that another could go on. */
@@ -136,8 +136,8 @@ export class Tenant implements Queryable {
   get pool(): Pool {
     return (this.ownPool ??= new TenantPool({
       home: () => this.home,
-      counts: () => this.home.known()?.cluster.counts ?? NO_CONNECTIONS,
-      max: this.home.known()?.cluster.max,
+      counts: () => this.home.likely?.counts ?? NO_CONNECTIONS,
+      max: this.home.likely?.max,
       goesByRun: false,
     }));
   }
