@@ -166,7 +166,7 @@ describe.skipIf(!registry)("@citus-sharding/tenant-router, packed and installed 
       await server.start();
     }
     // 42 has gone to b, and a says so when it is asked.
-    servers.b.records = [{ tenant: "42", home: "b", epoch: 2, state: "settled" }];
+    servers.a.records = servers.b.records = [{ tenant: "42", home: "b", epoch: 2, state: "settled" }];
     servers.b.answer = (text) => (text === "SELECT full" ? { error: { code: REPORT.cause, message: "no space left on device" } } : { rows: [{ says: text === "SELECT moved" ? REPORT.moved : REPORT.answer }] });
     const { filename } = (JSON.parse(await run("npm", ["pack", "--json", "--pack-destination", folder], PACKAGE)) as [{ filename: string }])[0];
     cpSync(path.join(folder, filename), tarball);
