@@ -5,6 +5,9 @@ const MINUTE_MS = 60_000;
 /** A machine that does something else beside may be slow; a test that hangs is found all the same. */
 const UNIT_TIMEOUT_MS = 30_000;
 
+/** Most of the unit tests wait for timers and processes rather than compute. */
+const WORKERS = 3;
+
 /** The router's package is tested from its sources, as tsconfig.json has it. */
 const alias = [
   { find: /^@citus-sharding\/tenant-router$/, replacement: path.resolve(import.meta.dirname, "router/index.ts") },
@@ -13,8 +16,10 @@ const alias = [
 
 export default defineConfig({
   test: {
+    maxWorkers: WORKERS,
     projects: [
-      { test: { name: "unit", alias, include: ["tests/unit/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
+      // No test changes what another file's would see, and a process for each file takes longer than the file.
+      { test: { name: "unit", alias, pool: "threads", isolate: false, include: ["tests/unit/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
       { test: { name: "program", alias, include: ["tests/program/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
       {
         test: {

@@ -105,9 +105,13 @@ describe.skipIf(!canUnshare)("the fencer (needs root and unshare)", () => {
   /** A member enters the namespace from outside, as a container's first process does, and its PostgreSQL has a process of that title. */
   const enter = async (title: string, ownGroup: boolean): Promise<void> => {
     if (ownGroup && group === undefined) throw new Error("no control group could be made");
+    // Until it is there the fencer would be right to revoke its lease.
+    const { leader } = etcd;
+    etcd.leader = undefined;
     const join = ownGroup ? `echo $$ > ${group}/cgroup.procs; ` : "";
     members.push(spawn("sh", ["-c", `${join}exec nsenter -t ${first} -p -m sh ${directory}/patroni '${title}'`], { stdio: "ignore" }));
     await eventually(() => expect(processes()).toHaveLength(2));
+    etcd.leader = leader;
   };
 
   /** Process ids of the member's Patroni and PostgreSQL, as this machine has them. */
