@@ -18,8 +18,7 @@ export default defineConfig({
   test: {
     maxWorkers: WORKERS,
     projects: [
-      // No test changes what another file's would see, and a process for each file takes longer than the file.
-      { test: { name: "unit", alias, pool: "threads", isolate: false, include: ["tests/unit/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
+      { test: { name: "unit", alias, include: ["tests/unit/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
       { test: { name: "program", alias, include: ["tests/program/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
       {
         test: {
