@@ -2,6 +2,7 @@ import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { planCitus, type CitusOptions } from "../topology/citus";
 import { authority, connectionUri } from "../topology/connectionUri";
+import { fenceDigest } from "../topology/fence";
 import type { ContainerPlan, TurnGroup } from "../topology/plan";
 import { container } from "./container";
 import { GuardImage } from "./guardImage";
@@ -81,6 +82,7 @@ export class CitusCluster extends pulumi.ComponentResource {
       environment: {
         PGPASSWORD: superuserPassword,
         CITUS_CONTAINERS: this.containers,
+        ...(plan.setup.fence === true && { CITUS_FENCE: fenceDigest() }),
         ...(args.acceptLoss !== undefined && { CITUS_ACCEPT_LOSS: args.acceptLoss }),
       },
       dependsOn: [...nodes, ...(args.setupAfter ?? [])],

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 /*
  * The SQL of the fence, which has each cluster refuse writes of tenants whose home is another one (docs/tenants.md). It is run by the set-up on a coordinator; Citus brings it to the workers.
  */
@@ -76,6 +78,13 @@ END$tenancy$`,
   "CREATE TRIGGER tenancy_stamp BEFORE INSERT OR UPDATE ON tenancy.tenant FOR EACH ROW EXECUTE FUNCTION tenancy.stamp()",
   "ALTER TABLE tenancy.tenant ENABLE ALWAYS TRIGGER tenancy_stamp",
 ];
+
+/** What tells one version of the fence's SQL from another: a stack that has an older one gets the newer by the next update. */
+export function fenceDigest(): string {
+  const functions = fenceFunctions(["column"], "type", { ring: "ring", tenant: "tenant", generation: "generation" });
+  const triggers = (Object.keys(FENCE_TRIGGERS) as (keyof typeof FENCE_TRIGGERS)[]).map((trigger) => [createTrigger("table", trigger, "column"), enableTrigger("table", trigger)]);
+  return createHash("sha256").update(JSON.stringify([CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, functions, triggers])).digest("hex").slice(0, 12);
+}
 
 /**
  * The functions of the fence.

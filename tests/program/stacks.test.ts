@@ -3,6 +3,7 @@ import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { parse } from "yaml";
+import { fenceDigest } from "../../topology/fence";
 import { underMocks, valueOf, type Registered, type Registration } from "./mocks";
 
 const CONTAINER = "docker:index/container:Container";
@@ -292,6 +293,8 @@ describe("Pulumi.active-active.yaml", () => {
     expect(setup.inputs["environment"]).toEqual({
       PGPASSWORD: "output of superuser-password",
       CITUS_CONTAINERS: "b-coord_b-id b-worker_b1- b-worker_b2- b-worker_b3-", // Twelve characters of each id.
+      // Another fence has the set-up run again, which brings it.
+      CITUS_FENCE: fenceDigest(),
     });
     expect(setup.secrets).toContain("environment");
     expect(JSON.parse(setup.inputs["stdin"] as string)).toMatchObject({
