@@ -3,7 +3,7 @@ import { escapeLiteral, type QueryResult } from "pg";
 import type { Cluster } from "./cluster";
 import { confirmHeard, confirmHome, metNothing, MissedError, type Run } from "./confirm";
 import { tell } from "./diagnostics";
-import type { Directory, Location } from "./directory";
+import type { Directory, Location, TenantRecord } from "./directory";
 import { OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
 import type { Lookup } from "./lookup";
 import { refusalOf, type Refusal } from "./refusal";
@@ -78,7 +78,7 @@ export class Home {
   /** Where the tenant lives; undefined where that has to be asked for, or waited for. @throws {@link UnknownClusterError} */
   known(): Place | undefined {
     const record = this.shared.directory.recordOf(this.tenant);
-    return record === undefined || record.state === "closed" ? undefined : { cluster: this.named(record.home), epoch: record.epoch };
+    return record === undefined || record.state === "closed" ? undefined : this.placeOf(record);
   }
 
   /** The cluster that the tenant lives in as far as is known, or would by the ring alone: for what is told, and not done. */
@@ -89,8 +89,7 @@ export class Home {
 
   /** Where the tenant lives: a cluster is asked if that is not known. @throws {@link UnknownClusterError}, {@link ClusterDownError} */
   async find(): Promise<Place> {
-    const { home, epoch } = await this.shared.lookup.find(this.tenant);
-    return { cluster: this.named(home), epoch };
+    return this.placeOf(await this.shared.lookup.find(this.tenant));
   }
 
   /** What binds a transaction that has just begun to the tenant. */
@@ -197,12 +196,12 @@ export class Home {
   async confirm(cluster: Cluster, epoch: number, text: string, result: QueryResult, ask: Run): Promise<void> {
     if (metNothing(text, result)) await confirmHome(cluster.name, this.tenant, epoch, ask);
     // A home that the tenant has left is emptied, and may have given a part.
-    else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await (cluster.link.unheard ? confirmHome(cluster.name, this.tenant, epoch, ask) : this.confirmHeard(cluster, epoch));
+    else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await this.confirmStayed(cluster, epoch, ask);
   }
 
-  /** @throws {@link MissedError} if a cluster was not the tenant's home all the time, as far as the router has heard. */
-  async confirmHeard(cluster: Cluster, epoch: number): Promise<void> {
-    await confirmHeard(this.shared, cluster.name, this.tenant, epoch);
+  /** @throws {@link MissedError} if a cluster was not the tenant's home all the time: as far as the router has heard, or as it says itself where nothing is heard. */
+  async confirmStayed(cluster: Cluster, epoch: number, ask: Run): Promise<void> {
+    await (cluster.link.unheard ? confirmHome(cluster.name, this.tenant, epoch, ask) : confirmHeard(this.shared, cluster.name, this.tenant, epoch));
   }
 
   /** A refusal as the router's error; other errors as they are. */
@@ -240,17 +239,17 @@ export class Home {
   /** Where the tenant is found to live. One that is closed is waited for a moment, and asked for where it goes. */
   private async opened(): Promise<Place> {
     const { directory, lookup, clusters } = this.shared;
-    const { home, state } = await lookup.find(this.tenant);
-    if (state !== "closed") return this.find();
-    await this.pause(home);
+    const found = await lookup.find(this.tenant);
+    if (found.state !== "closed") return this.placeOf(found);
+    await this.pause(found.home);
     const target = directory.isClosed(this.tenant) ? directory.targetOf(this.tenant) : undefined;
     if (target !== undefined) await clusters.get(target)?.link.doubt(this.tenant);
     return this.find();
   }
 
-  private named(name: string): Cluster {
-    const cluster = this.shared.clusters.get(name);
-    if (cluster === undefined) throw new UnknownClusterError(this.tenant, name, [...this.shared.clusters.keys()]);
-    return cluster;
+  private placeOf({ home, epoch }: TenantRecord): Place {
+    const cluster = this.shared.clusters.get(home);
+    if (cluster === undefined) throw new UnknownClusterError(this.tenant, home, [...this.shared.clusters.keys()]);
+    return { cluster, epoch };
   }
 }

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { Client, type ClientConfig, type QueryResult, type QueryResultRow } from "pg";
+import type { Run } from "./confirm";
 import { tell } from "./diagnostics";
 import type { Claim, Directory, TenantRecord } from "./directory";
 import { ClusterDownError, ConfigurationError } from "./errors";
@@ -30,9 +31,6 @@ const CHANGES = "SELECT upto, version, clusters, tenant, home, epoch, state, tar
 const CLAIMS = "SELECT tenant, home, epoch, state, target, over FROM tenancy.claims($1::text[])";
 /** Where it is another than the one that the connection was told of, there is a pooler between. */
 const BACKEND = "SELECT pg_backend_pid() AS pid";
-
-/** Runs a statement of the router's own on a cluster. */
-type Run = <Row extends QueryResultRow>(text: string, values?: readonly unknown[]) => Promise<QueryResult<Row>>;
 
 /** The application's connections to a cluster. */
 export interface Pooled {

@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import { Writable } from "node:stream";
 import { escapeIdentifier, escapeLiteral, type Connection, type PoolClient, type QueryConfig, type QueryResult, type Submittable, type TransactionStatus } from "pg";
 import { textOf, type Cluster, type Holder, type Statement } from "./cluster";
+import type { Run } from "./confirm";
 import { STATEMENT, traced } from "./diagnostics";
 import { OtherTenantError, RouterError, UnknownOutcomeError } from "./errors";
 import { Patience, type Home } from "./home";
@@ -246,11 +247,13 @@ export class PooledClient extends EventEmitter implements Holder {
     const { cluster, session, home, epoch } = this;
     const ends = commits(text);
     const alone = ends && commandsOf(text).length === 1;
+    // Not in the transaction, whose snapshot may be an old one.
+    const ask: Run = (asked, its = []) => cluster.link.ask(asked, its);
     try {
       // A transaction that has written holds the tenant where it is; one that has only read may have seen a part.
-      if (ends && session.getTransactionStatus() === "T" && home.mayHaveLeft(cluster, epoch)) await this.sure(() => home.confirmHeard(cluster, epoch), "ROLLBACK");
+      if (ends && session.getTransactionStatus() === "T" && home.mayHaveLeft(cluster, epoch)) await this.sure(() => home.confirmStayed(cluster, epoch, ask), "ROLLBACK");
       const result = await cluster.run(session, statement, values);
-      if (session.getTransactionStatus() === "T") await this.sure(() => home.confirm(cluster, epoch, text, result, (asked, its = []) => cluster.link.ask(asked, its)), FAIL);
+      if (session.getTransactionStatus() === "T") await this.sure(() => home.confirm(cluster, epoch, text, result, ask), FAIL);
       // COMMIT AND CHAIN has begun another.
       if (ends && session.getTransactionStatus() === "T") await this.bind(home.epochOr(epoch));
       return result;

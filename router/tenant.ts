@@ -1,6 +1,6 @@
 import type { Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
 import type { Cluster } from "./cluster";
-import { confirmHome, metNothing } from "./confirm";
+import { confirmHome, metNothing, type Run } from "./confirm";
 import { STATEMENT, tell, traced, TRANSACTION } from "./diagnostics";
 import type { Location } from "./directory";
 import { ConfigurationError, RouterError, TenantMovedError, TenantMovingError } from "./errors";
@@ -208,7 +208,7 @@ export class Tenant implements Queryable {
       return outcome.result;
     };
     // An old snapshot would not show that the tenant has gone.
-    const confirm = (): Promise<void> => confirmHome(cluster.name, this.id, epoch, isolation === "read committed" ? run : (text, values = []) => cluster.link.ask(text, values));
+    const ask: Run = isolation === "read committed" ? run : (text, values = []) => cluster.link.ask(text, values);
     let committing = false;
     try {
       await run(`BEGIN ISOLATION LEVEL ${isolation}; ${this.home.binding}`);
@@ -216,10 +216,10 @@ export class Tenant implements Queryable {
       running.over = true;
       if (escaped) throw new RouterError("TRANSACTION_OVER", "The work ended its transaction itself: what came before may have been applied. Return from the work to commit, and throw to roll back", { cause: outcome.status === "rejected" ? outcome.reason : undefined }, "unknown");
       // Also where the work threw: it may have missed something that is there. A transaction that has failed is rolled back anyway.
-      if (missed && broken === undefined && client.getTransactionStatus() !== "E") await confirm().catch((error: unknown) => (error as { code?: string }).code === FAILED || Promise.reject(error as Error));
+      if (missed && broken === undefined && client.getTransactionStatus() !== "E") await confirmHome(cluster.name, this.id, epoch, ask).catch((error: unknown) => (error as { code?: string }).code === FAILED || Promise.reject(error as Error));
       if (outcome.status === "rejected") throw outcome.reason;
       // A transaction that has written holds the tenant where it is; one that has only read may have seen a part.
-      if (this.home.mayHaveLeft(cluster, epoch)) await (cluster.link.unheard ? confirm() : this.home.confirmHeard(cluster, epoch));
+      if (this.home.mayHaveLeft(cluster, epoch)) await this.home.confirmStayed(cluster, epoch, ask);
       signal?.throwIfAborted();
       committing = true;
       const { command } = await cluster.commit(client, signal);

@@ -78,7 +78,8 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
     const rings = members.flatMap(({ ring }) => (ring === undefined ? [] : [ring]));
     const newest = rings.reduce<Ring | undefined>((known, ring) => (known === undefined || ring.version > known.version ? ring : known), undefined);
     const differing = bucketsToSettle(members);
-    const ring = withoutLost(await homesIn(members, differing), names, newest ?? { version: 1, clusters: names, next: null }, acceptLoss, report);
+    const lost = differing.map((buckets) => buckets.filter((bucket) => members.some(({ digests }) => (digests.get(bucket)?.lost ?? 0) > 0))).filter((buckets) => buckets.length > 0);
+    const ring = withoutLost(await homesIn(members, lost), names, newest ?? { version: 1, clusters: names, next: null }, acceptLoss, report);
     const told = new Map(members.map(({ name }) => [name, 0]));
     const tell = async (knowledge: Knowledge, tenants: (member: Member) => ReadonlyMap<string, Known>): Promise<void> => {
       await Promise.all(members.map(async (member) => told.set(member.name, (told.get(member.name) as number) + (await bringRecords(member, ring, knowledge, tenants(member))))));
@@ -166,7 +167,7 @@ async function recordsIn({ coordinator }: Member, buckets: readonly number[]): P
   return new Map(rows.map((row) => [row.tenant, { ...row, epoch: Number(row.epoch) }]));
 }
 
-/** The clusters that tenants live in or are moving to, as the newest records say that have to be settled: all others are of the stack. */
+/** The clusters that tenants of these buckets live in or are moving to, as the newest records say. */
 async function homesIn(members: readonly Member[], parts: readonly (readonly number[])[]): Promise<Set<string>> {
   const homes = new Set<string>();
   for (const buckets of parts) {

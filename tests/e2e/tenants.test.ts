@@ -110,6 +110,13 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     const { code, message, detail } = error as Refusal;
     return { code, message, ...(detail !== undefined && { detail }) };
   };
+  /** The sessions with which movers hold their locks go, as they do when a machine sleeps for long. */
+  const endMovers = async (): Promise<void> => {
+    for (const cluster of ["a", "b"]) await sql(cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7778 AND pid <> pg_backend_pid()");
+  };
+  const nothingPublished = async (step: string): Promise<void> => {
+    for (const cluster of ["a", "b"]) expect(await sql(cluster, "SELECT nodename, result FROM run_command_on_workers('SELECT count(*) FROM pg_publication') WHERE result <> '0'"), step).toEqual([]);
+  };
   const homeOf = async (room: string): Promise<string> => (await sql("a", `SELECT tenancy.home('${room}') AS home`))[0]?.["home"] as string;
   const other = (cluster: string): string => (cluster === "a" ? "b" : "a");
 
@@ -337,7 +344,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
         for (const site of sites) site.close();
       }
       if ((await homeOf(room)) !== from) moved.push(step);
-      for (const cluster of ["a", "b"]) expect(await sql(cluster, "SELECT nodename, result FROM run_command_on_workers('SELECT count(*) FROM pg_publication') WHERE result <> '0'"), step).toEqual([]);
+      await nothingPublished(step);
     }
     // Up to the decision the tenant stays, from then on it goes.
     expect(moved).toEqual(["decided", "opened", "told", "cleaned"]);
@@ -352,8 +359,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
       await sql(from, `DELETE FROM messages WHERE room_id = ${room} AND user_id = 7`);
       const client = new RoomClient(room, from, sessions);
       const wake = await pausedMover(step, room, other(from), clusters);
-      // The sessions with which it holds its locks go first, as they do when its machine sleeps for long.
-      for (const cluster of ["a", "b"]) await sql(cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7778 AND pid <> pg_backend_pid()");
+      await endMovers();
       await eventually(10_000, async () => expect(await project.command("tenant", "recover", room)).toMatchObject({ code: 0 }));
       if ((await homeOf(room)) !== from) await moveTenant(clusters, room, from);
       await wake();
@@ -452,7 +458,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
         const from = await homeOf(together[0] as string);
         const clients = await begin(from);
         const wake = await pausedMover(step, together.join(","), other(from), clusters);
-        for (const cluster of ["a", "b"]) await sql(cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7778 AND pid <> pg_backend_pid()");
+        await endMovers();
         await eventually(10_000, async () => expect(await project.command("tenant", "recover", ...together)).toMatchObject({ code: 0 }));
         if ((await homeOf(together[0] as string)) !== from) expect((await move(from)).left.size).toBe(0);
         await wake();
@@ -470,7 +476,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
       await sql(from, `DELETE FROM messages WHERE room_id = ${room} AND user_id = 7`);
       const client = new RoomClient(room, from, sessions);
       const wake = await pausedMover(step, room, other(from), clusters);
-      for (const cluster of ["a", "b"]) await sql(cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7778 AND pid <> pg_backend_pid()");
+      await endMovers();
       await eventually(10_000, async () => expect(await project.command("tenant", "recover", room)).toMatchObject({ code: 0 }));
       expect(await homeOf(room), step).toBe(from);
       await moveTenant(clusters, room, other(from));
@@ -478,7 +484,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
       expect(await homeOf(room), step).toBe(other(from));
       expect(await client.check(), step).toEqual({ lost: [], wrong: [], extra: [], elsewhere: 0 });
       await project.command("tenant", "recover");
-      for (const cluster of ["a", "b"]) expect(await sql(cluster, "SELECT nodename, result FROM run_command_on_workers('SELECT count(*) FROM pg_publication') WHERE result <> '0'"), step).toEqual([]);
+      await nothingPublished(step);
     }
   });
 
@@ -486,7 +492,7 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     const room = rooms["b"] as string;
     for (const step of ["copied", "told"] as const) {
       const wake = await pausedMover(step, room, other(await homeOf(room)), clusters);
-      for (const cluster of ["a", "b"]) await sql(cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7778 AND pid <> pg_backend_pid()");
+      await endMovers();
       await eventually(10_000, async () => expect(await project.command("tenant", "recover", room)).toMatchObject({ code: 0 }));
       const to = other(await homeOf(room));
       await moveTenant(clusters, room, to, {
@@ -519,8 +525,8 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
       expect(await client.check(), step).toEqual({ lost: [], wrong: [], extra: [], elsewhere: 0 });
       for (const cluster of ["a", "b"]) {
         expect(await sql(cluster, "SELECT FROM tenancy.tenant WHERE move IS NOT NULL OR state <> 'settled'"), step).toEqual([]);
-        expect(await sql(cluster, "SELECT nodename, result FROM run_command_on_workers('SELECT count(*) FROM pg_publication') WHERE result <> '0'"), step).toEqual([]);
       }
+      await nothingPublished(step);
     }
   });
 

@@ -350,6 +350,22 @@ describe("the directory", () => {
 });
 
 describe("behind a pooler", () => {
+  test("a transaction by hand is not committed where the tenant has left", async () => {
+    a.pooled = true;
+    const router = await routing();
+    const client = await router.for(IN_A).pool.connect();
+    try {
+      await client.query("BEGIN");
+      // What it did is not known, so that it is asked for at the end.
+      await client.query("SELECT looked()");
+      a.known = { home: "b", epoch: 1, state: "settled" };
+      expect(await failure(client.query("COMMIT"))).toMatchObject({ code: "TENANT_MOVED", applied: "no" });
+      expect([a.asked, a.statements.at(-1)]).toEqual([1, "ROLLBACK"]);
+    } finally {
+      client.release();
+    }
+  });
+
   test("changes are asked for every second, and what was read is confirmed", async () => {
     a.pooled = true;
     const router = await routing();
