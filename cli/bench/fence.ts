@@ -5,7 +5,7 @@ import { from as copyFrom } from "pg-copy-streams";
 import { createTrigger, FENCE_TRIGGERS } from "../../topology/fence";
 import { Failure } from "../failure";
 import { say } from "../print";
-import { chooseTenantStack, clustersOf } from "../tenant/stacks";
+import { clustersOf, onlyTenantStack } from "../tenant/stacks";
 import { percentileOf, tell, type Figure } from "./figures";
 
 export interface BenchFenceOptions {
@@ -22,7 +22,7 @@ const SCHEMA = "bench_fence";
 
 /** `npm run bench:fence [-- <stack>]`: what the fence costs, on twin tables with and without it, in turn. Needs an active-active stack that is up, whose first cluster has two workers or more. */
 export async function benchFence(words: readonly string[], { rounds, json }: BenchFenceOptions): Promise<void> {
-  const { stack } = chooseTenantStack("bench:fence", words);
+  const stack = onlyTenantStack("bench:fence", words);
   const [{ name: cluster = "", uri = "" } = {}] = await clustersOf(stack);
   const [column] = Object.values(stack.settings.schema.tables);
   if (column === undefined || stack.plan.tenancy === undefined) throw new Failure(`${stack.name} has no fence: set tenantFence to true, with a table in schema.tables, and run npm run up -- ${stack.name}`);

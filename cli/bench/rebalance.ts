@@ -4,7 +4,7 @@ import type { ClusterAccess } from "../../tenants/clusterAccess";
 import { rebalance, type RebalanceReport } from "../../tenants/rebalance";
 import { Failure } from "../failure";
 import { duration, say } from "../print";
-import { chooseTenantStack, clustersOf, explained } from "../tenant/stacks";
+import { clustersOf, explained, onlyTenantStack } from "../tenant/stacks";
 import { percentileOf, tell, type Figure } from "./figures";
 import { RoomWriter } from "./roomWriter";
 
@@ -33,7 +33,7 @@ const messagesOf = (room: string): string => `(1 + ${room} % ${MOST_MESSAGES})::
  * up, with the default schema; its other tenants move as well.
  */
 export async function benchRebalance(words: readonly string[], { tenants, json }: BenchRebalanceOptions): Promise<void> {
-  const { stack } = chooseTenantStack("bench:rebalance", words);
+  const stack = onlyTenantStack("bench:rebalance", words);
   if (!Number.isInteger(tenants) || tenants < 1 || tenants > MOST_ROOMS) throw new Failure(`--tenants takes a whole number from 1 to ${MOST_ROOMS.toLocaleString("en-US")}`);
   const clusters = await clustersOf(stack);
   const names = clusters.map(({ name }) => name);

@@ -1,7 +1,7 @@
 import { Pool } from "pg";
 import { createRouter, Placement } from "../../router/index";
 import { Directory } from "../../router/directory";
-import { chooseTenantStack, clustersOf } from "../tenant/stacks";
+import { clustersOf, onlyTenantStack } from "../tenant/stacks";
 import { say } from "../print";
 import { percentileOf, tell, type Figure } from "./figures";
 
@@ -19,7 +19,7 @@ const CONCURRENCY = 16;
 
 /** `npm run bench:router [-- <stack>]`: what a decision costs, and what a statement loses by going through the router. Needs an active-active stack that is up. */
 export async function benchRouter(words: readonly string[], { rounds, json }: BenchRouterOptions): Promise<void> {
-  const { stack } = chooseTenantStack("bench:router", words);
+  const stack = onlyTenantStack("bench:router", words);
   const clusters = await clustersOf(stack);
   const figures = [...decisions(clusters.map(({ name }) => name))];
 

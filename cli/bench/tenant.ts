@@ -6,7 +6,7 @@ import { createRouter, type Router } from "../../router/index";
 import { moveTenant } from "../../tenants/move";
 import { Failure } from "../failure";
 import { duration, say } from "../print";
-import { chooseTenantStack, clustersOf, explained } from "../tenant/stacks";
+import { clustersOf, explained, onlyTenantStack } from "../tenant/stacks";
 import { percentileOf, tell, type Figure } from "./figures";
 import { RoomWriter } from "./roomWriter";
 
@@ -27,7 +27,7 @@ const LOADED_MS = 2000;
 
 /** `npm run bench:tenant [-- <stack>]`: moves tenants back and forth while a client writes through the router, and checks that nothing is lost. Needs an active-active stack that is up, with the default schema. */
 export async function benchTenant(words: readonly string[], { rows, moves, json }: BenchTenantOptions): Promise<void> {
-  const { stack } = chooseTenantStack("bench:tenant", words);
+  const stack = onlyTenantStack("bench:tenant", words);
   const sizes = rows.split(",").map(Number);
   if (sizes.some((size) => !Number.isInteger(size) || size < 0)) throw new Failure("--rows takes whole numbers, comma-separated: --rows 10000,100000");
   if (!Number.isInteger(moves) || moves < 1) throw new Failure("--moves takes a whole number from 1");

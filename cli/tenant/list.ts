@@ -4,7 +4,7 @@ import { tenantsOf } from "../../tenants/plan";
 import { Failure } from "../failure";
 import { size } from "../print";
 import { table } from "../table";
-import { chooseTenantStack, clustersOf, explained } from "./stacks";
+import { clustersOf, explained, onlyTenantStack } from "./stacks";
 
 export interface ListCommandOptions {
   readonly cluster?: string;
@@ -14,7 +14,7 @@ export interface ListCommandOptions {
 
 /** `npm run tenant -- list [stack] [--cluster a]`: the tenants that have rows, by cluster, the largest first. */
 export async function list(words: readonly string[], { cluster, limit, json }: ListCommandOptions): Promise<void> {
-  const { stack } = chooseTenantStack("list", words);
+  const stack = onlyTenantStack("tenant -- list", words);
   const names = stack.plan.clusters.map(({ name }) => name);
   if (cluster !== undefined && !names.includes(cluster)) throw new Failure(`${stack.name} has no cluster "${cluster}". Its clusters are ${names.join(", ")}.`);
   if (!Number.isInteger(limit) || limit < 1) throw new Failure("--limit must be a whole number of 1 or more.");

@@ -4,7 +4,7 @@ import { chooseTenantStack, clustersOf, explained, onlyWord } from "./stacks";
 
 /** `npm run tenant -- locate [stack] <tenant>`: where a tenant lives, and why. */
 export async function locate(words: readonly string[], { json }: { json: boolean }): Promise<void> {
-  const { stack, rest } = chooseTenantStack("locate", words);
+  const { stack, rest } = chooseTenantStack("tenant -- locate", words);
   const id = onlyWord(rest, "tenant", "npm run tenant -- locate 42");
   const found = await explained(async () => {
     const sites = await openSites(await clustersOf(stack), "citus-sharding tenant", []);

@@ -11,7 +11,7 @@ export interface MoveCommandOptions {
 
 /** `npm run tenant -- move [stack] <tenant> --to <cluster>`: moves a tenant while it is used. */
 export async function move(words: readonly string[], { to, json }: MoveCommandOptions): Promise<void> {
-  const { stack, rest } = chooseTenantStack("move", words);
+  const { stack, rest } = chooseTenantStack("tenant -- move", words);
   const names = stack.plan.clusters.map(({ name }) => name);
   const example = `npm run tenant -- move 42 --to ${names.at(-1) ?? "b"}`;
   const tenant = onlyWord(rest, "tenant", example);

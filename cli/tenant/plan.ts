@@ -6,7 +6,7 @@ import { newestRing } from "../../tenants/ring";
 import { Failure } from "../failure";
 import { size } from "../print";
 import { table } from "../table";
-import { chooseTenantStack, clustersOf, explained } from "./stacks";
+import { clustersOf, explained, onlyTenantStack } from "./stacks";
 
 export interface PlanCommandOptions {
   readonly add?: string;
@@ -16,7 +16,7 @@ export interface PlanCommandOptions {
 
 /** `npm run tenant -- plan [stack] [--add c] [--remove a]`: what a rebalance would move, and what it would with other clusters. Nothing is changed. */
 export async function plan(words: readonly string[], { add, remove, json }: PlanCommandOptions): Promise<void> {
-  const { stack } = chooseTenantStack("plan", words);
+  const stack = onlyTenantStack("tenant -- plan", words);
   const clusters = await clustersOf(stack);
   const names = clusters.map(({ name }) => name);
   if (remove !== undefined && !names.includes(remove)) throw new Failure(`${stack.name} has no cluster "${remove}". Its clusters are ${names.join(", ")}.`);

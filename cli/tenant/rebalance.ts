@@ -4,17 +4,17 @@ import { Failure } from "../failure";
 import { duration, say, size } from "../print";
 import type { Stack } from "../stack";
 import { untilInterrupted } from "./interrupt";
-import { chooseTenantStack, clustersOf, explained, onlyWord } from "./stacks";
+import { chooseTenantStack, clustersOf, explained, onlyTenantStack, onlyWord } from "./stacks";
 
 /** `npm run tenant -- rebalance [stack]`: spreads the tenants over all clusters of the stack. */
 export async function rebalance(words: readonly string[], { json }: { json: boolean }): Promise<void> {
-  const { stack } = chooseTenantStack("rebalance", words);
+  const stack = onlyTenantStack("tenant -- rebalance", words);
   await spread(stack, stack.plan.clusters.map(({ name }) => name), json, `Tenants are spread over ${stack.plan.clusters.map(({ name }) => name).join(", ")}`);
 }
 
 /** `npm run tenant -- drain [stack] <cluster>`: moves every tenant of a cluster to the others, so that it can be taken out of the stack. */
 export async function drain(words: readonly string[], { json }: { json: boolean }): Promise<void> {
-  const { stack, rest } = chooseTenantStack("drain", words);
+  const { stack, rest } = chooseTenantStack("tenant -- drain", words);
   const names = stack.plan.clusters.map(({ name }) => name);
   const cluster = onlyWord(rest, "cluster", `npm run tenant -- drain ${names[0] ?? "a"}`);
   if (!names.includes(cluster)) throw new Failure(`${stack.name} has no cluster "${cluster}". Its clusters are ${names.join(", ")}.`);

@@ -17,7 +17,7 @@ const OUTCOMES: Readonly<Record<Settled["outcome"], string>> = {
 
 /** `npm run tenant -- recover [stack] [tenant]`: ends moves that stopped half-way. */
 export async function recover(words: readonly string[], { json }: { json: boolean }): Promise<void> {
-  const { stack, rest } = chooseTenantStack("recover", words);
+  const { stack, rest } = chooseTenantStack("tenant -- recover", words);
   const clusters = await clustersOf(stack);
   const names = clusters.map(({ name }) => name);
   const { settled, failed, busy } = await explained(async () => {

@@ -9,6 +9,7 @@ import { readStack, type Stack } from "../stack";
 /**
  * The stack that a command's words begin with, and the words after it. Without a stack's name it is the only stack here that spreads tenants over clusters.
  *
+ * @param command what follows `npm run`.
  * @throws {@link Failure} if there is no such stack, or not only one.
  */
 export function chooseTenantStack(command: string, words: readonly string[]): { stack: Stack; rest: readonly string[] } {
@@ -18,8 +19,17 @@ export function chooseTenantStack(command: string, words: readonly string[]): { 
   const able = names.flatMap((name) => readableStack(name)).filter(({ plan }) => plan.topology === "active-active");
   const [only, ...more] = able;
   if (only === undefined) throw new Failure("No stack here spreads tenants over clusters: only stacks whose topology is active-active do.");
-  if (more.length > 0) return { stack: withTenants(readStack(requireStack(`tenant -- ${command}`, first, able.map(({ name }) => name)))), rest: others };
+  if (more.length > 0) return { stack: withTenants(readStack(requireStack(command, first, able.map(({ name }) => name)))), rest: others };
   return { stack: only, rest: words };
+}
+
+/** The stack of a command that takes no other word. @throws what {@link chooseTenantStack} throws; {@link Failure} where a word is no stack's name, or one too many. */
+export function onlyTenantStack(command: string, words: readonly string[]): Stack {
+  const { stack, rest } = chooseTenantStack(command, words);
+  const [word] = rest;
+  if (word === undefined) return stack;
+  requireStack(command, word);
+  throw new Failure(`One stack at a time, and there are ${words.length}: ${words.join(", ")}.`);
 }
 
 /** A stack whose configuration can be read; another stack's mistakes are no concern of this command. */
