@@ -1,4 +1,5 @@
-// Adds up test results: `count.cjs <status> <result file>…`. Names what was skipped, ends with the line that is read, and
+// Adds up test results: `count.cjs <status> <result file>…`. Names what was skipped and
+// what failed, each failure with the first lines of its error, ends with the line that is read, and
 // exits non-zero if a test failed or if something failed that left no result behind (types, lint, a hook).
 const { existsSync, readFileSync } = require("node:fs");
 
@@ -12,10 +13,13 @@ for (const file of files) {
   }
   const { testResults } = JSON.parse(readFileSync(file, "utf8"));
   for (const { assertionResults } of testResults) {
-    for (const { status: outcome, fullName } of assertionResults) {
+    for (const { status: outcome, fullName, failureMessages } of assertionResults) {
       if (outcome === "passed") totals.passed += 1;
-      else if (outcome === "failed") totals.failed += 1;
-      else {
+      else if (outcome === "failed") {
+        totals.failed += 1;
+        console.log(`failed: ${fullName}`);
+        for (const message of failureMessages ?? []) console.log(message.split("\n").slice(0, 12).join("\n"));
+      } else {
         totals.skipped += 1;
         console.log(`skipped: ${fullName}`);
       }
