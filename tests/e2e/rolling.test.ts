@@ -1,49 +1,8 @@
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLeader, patroniCluster } from "../../cli/patroniCluster";
+import { SteadyWriters } from "../steadyWriters";
 import { docker, eventually, hasImage, Project, query } from "./project";
-
-/** Clients that insert without a pause, and how long the longest of them was without an acknowledgement. */
-class Writers {
-  private longestMs = 0;
-  private stopped = false;
-  private readonly done: Promise<unknown>;
-
-  constructor(
-    private readonly uri: string,
-    rooms: readonly number[],
-  ) {
-    this.done = Promise.all(rooms.map((room) => this.write(room)));
-  }
-
-  /** The longest time without an acknowledgement, in milliseconds. */
-  async stop(): Promise<number> {
-    this.stopped = true;
-    await this.done;
-    return this.longestMs;
-  }
-
-  private async write(room: number): Promise<void> {
-    let client: Client | undefined;
-    let acknowledgedAt = performance.now();
-    const note = (): void => void (this.longestMs = Math.max(this.longestMs, performance.now() - acknowledgedAt));
-    while (!this.stopped) {
-      try {
-        client ??= await connected(this.uri);
-        await client.query("INSERT INTO rooms (room_id, name) VALUES ($1, 'rolling') ON CONFLICT (room_id) DO UPDATE SET name = rooms.name", [room]);
-        note();
-        acknowledgedAt = performance.now();
-        await delay(10);
-      } catch {
-        void client?.end().catch(() => undefined);
-        client = undefined;
-        await delay(20);
-      }
-    }
-    note();
-    await client?.end().catch(() => undefined);
-  }
-}
 
 async function connected(uri: string): Promise<Client> {
   const client = new Client({ connectionString: uri, connectionTimeoutMillis: 2000, query_timeout: 10_000 });
@@ -52,7 +11,7 @@ async function connected(uri: string): Promise<Client> {
   return client;
 }
 
-const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const WRITE = "INSERT INTO rooms (room_id, name) VALUES ($1, 'rolling') ON CONFLICT (room_id) DO UPDATE SET name = rooms.name";
 /** What a client may be without an answer; a machine that runs tests is slower than one that is measured. */
 const LONGEST_GAP_MS = 3000;
 
@@ -83,10 +42,10 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("active-passive, one member
 
   test("a limit reaches one coordinator after the other, the lead is handed over, and writes go on", async () => {
     const before = await leader();
-    const writers = new Writers(uris["leader"] as string, [1, 2, 3, 4]);
+    const writers = new SteadyWriters(uris["leader"] as string, WRITE, [1, 2, 3, 4]);
     project.configure({ limits: { coordinator: { shm: "300 MB" } } });
     const out = await project.pulumi("up", "--yes", "--skip-preview");
-    expect(await writers.stop()).toBeLessThan(LONGEST_GAP_MS);
+    expect((await writers.stop()).longestMs).toBeLessThan(LONGEST_GAP_MS);
     expect(COORDINATORS.map(shm)).toEqual([300, 300, 300]);
     expect(inOrderOfCreation(COORDINATORS)).toEqual(COORDINATORS);
     expect(out).toContain(`leads now, after ${before}`);
@@ -99,10 +58,10 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("active-passive, one member
     await expect(project.pulumi("up", "--yes", "--skip-preview")).rejects.toThrow();
     expect(ids(others)).toEqual(before);
     expect(await query(uris["leader"] as string, "SELECT count(*)::int AS rooms FROM rooms")).toEqual([[{ rooms: 4 }]]);
-    const writers = new Writers(uris["leader"] as string, [5, 6]);
+    const writers = new SteadyWriters(uris["leader"] as string, WRITE, [5, 6]);
     project.configure({ images: undefined });
     await project.up();
-    expect(await writers.stop()).toBeLessThan(LONGEST_GAP_MS);
+    expect((await writers.stop()).longestMs).toBeLessThan(LONGEST_GAP_MS);
     expect(ids(others)).toEqual(before);
     await eventually(30_000, async () => expect((await patroniCluster(COORDINATORS))?.find(({ name }) => name === first)?.state).toBe("streaming"));
   });
@@ -147,10 +106,10 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("workers with copies, one a
   test("are taken out of service before they are replaced, brought back by the guard, and writes go on", async () => {
     const { uris } = await project.outputs<{ uris: Record<string, string> }>();
     const uri = uris["a"] as string;
-    const writers = new Writers(uri, [1, 2, 3, 4, 5, 6]);
+    const writers = new SteadyWriters(uri, WRITE, [1, 2, 3, 4, 5, 6]);
     project.configure({ limits: { worker: { shm: "300 MB" } } });
     const out = await project.pulumi("up", "--yes", "--skip-preview");
-    expect(await writers.stop()).toBeLessThan(LONGEST_GAP_MS);
+    expect((await writers.stop()).longestMs).toBeLessThan(LONGEST_GAP_MS);
     expect(inOrderOfCreation(WORKERS)).toEqual(WORKERS);
     expect(WORKERS.map(shm)).toEqual([300, 300]);
     for (const worker of WORKERS) expect(out).toContain(`${worker}: out of service; its guard brings it back when it is another one`);
