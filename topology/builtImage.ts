@@ -15,7 +15,7 @@ const REMEDIES: Readonly<Record<BuiltImageName, string>> = {
 const PROGRAMS: Readonly<Partial<Record<BuiltImageName, string>>> = { guard: "agents/guard/main", keeper: "agents/keeper/main" };
 
 /** Files that stand beside a Dockerfile and are copied from there. */
-const FILES: Readonly<Partial<Record<BuiltImageName, readonly string[]>>> = { patroni: ["patch.py", "election.py", "timelines.py"] };
+const FILES: Readonly<Partial<Record<BuiltImageName, readonly string[]>>> = { patroni: ["patch.py", "election.py", "stopping.py", "timelines.py"] };
 
 /** An image that is built on this machine. */
 export interface BuiltImagePlan {

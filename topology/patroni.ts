@@ -80,6 +80,8 @@ function dynamicConfiguration(): Record<string, unknown> {
     maximum_lag_on_failover: 2 ** 50,
     // A crashed leader fails over instead of being restarted: a standby is ready sooner.
     primary_start_timeout: 0,
+    // In seconds. A process that does not end, because it is frozen or waits for something that does not come, would keep a leader that hands over between the two for ever.
+    primary_stop_timeout: 20,
     synchronous_mode: "quorum",
     synchronous_node_count: 1,
     // The leader goes on while etcd is away, as long as it reaches every member.

@@ -31,7 +31,7 @@ CHANGES = {
         # A member that is still replaying its own log says position 0: its vote is not counted, and it is no candidate.
         (
             "class Postgresql(object):\n",
-            "from ..election import REPLAYING\nfrom ..timelines import forget_unused\n\n\nclass Postgresql(object):\n",
+            "from ..election import REPLAYING\nfrom ..stopping import way_to_stop\nfrom ..timelines import forget_unused\n\n\nclass Postgresql(object):\n",
         ),
         # Numbers that were skipped for a promotion that did not come about.
         (
@@ -44,6 +44,11 @@ CHANGES = {
         ),
         # A timeline's number may be more than one above that of the timeline that it comes from.
         ("                if history[-1][0] == timeline - 1:\n", "                if history[-1][0] < timeline:\n"),
+        # A leader whose commits wait for standbys that are away ends at once: told to stop in order, they would be taken for done.
+        (
+            "            before_shutdown()\n\n        # Send signal to postmaster to stop\n",
+            "            before_shutdown()\n\n        mode = way_to_stop(self, mode)\n        # Send signal to postmaster to stop\n",
+        ),
         # Pauses of a second in a hand-over, during which nobody takes writes. After each, Patroni asks for what it waited for (what standbys have
         # received, PostgreSQL's state, who leads) and does without it or asks again, so that shorter ones give up no check.
         ("\nSTOP_POLLING_INTERVAL = 1\n", "\nSTOP_POLLING_INTERVAL = 0.05\n"),
@@ -155,6 +160,11 @@ CHANGES = {
             "        self.failsafe_told: Dict[str, str] = {}\n"
             "        self.electorate = election.Electorate(self.state_handler.data_dir, self.dcs.client_path(''))\n"
             "        self.taken_timeline = 0\n",
+        ),
+        # Whoever has lost its lease has commits that nobody will confirm, and may begin one at any moment.
+        (
+            "            'offline':          dict(stop='fast',      checkpoint=False,",
+            "            'offline':          dict(stop='immediate', checkpoint=False,",
         ),
         # Who decides is remembered with the data.
         (

@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { docker, eventually, hasImage, Project } from "./project";
 
@@ -12,7 +13,8 @@ function sql(container: string, ...statements: string[]): string {
 /** Citus' recovery of two-phase commits asks whoever the metadata names, also a member that is a standby, which shows no prepared transaction. */
 describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a transaction over two worker groups, decided and not finished", () => {
   const project = new Project("two-phase");
-  const coordinator = `${PREFIX}coord-1`;
+  let coordinator: string;
+  let otherCoordinator: string;
   let leader: string;
   let standby: string;
 
@@ -20,7 +22,7 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a transaction over two wor
     project.configure({
       topology: "active-passive",
       prefix: PREFIX,
-      coordinators: 1,
+      coordinators: 2,
       etcdMembers: 1,
       shardCount: 4,
       workers: { groups: 2, members: 2 },
@@ -28,6 +30,7 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a transaction over two wor
       ports: { leader: 15640, standbys: 15641, nodes: 15642, statistics: 15643 },
     });
     expect(await project.command("up", "two-phase")).toMatchObject({ code: 0 });
+    [coordinator, otherCoordinator] = ([1, 2].map((number) => `${PREFIX}coord-${number}`) as [string, string]).sort((one) => (sql(one, "SELECT pg_is_in_recovery()") === "f" ? -1 : 1));
     leader = sql(coordinator, "SELECT nodename FROM pg_dist_node WHERE groupid = 101 AND noderole = 'primary'");
     standby = [1, 2].map((number) => `${PREFIX}worker1-${number}`).find((name) => name !== leader) as string;
   });
@@ -67,5 +70,35 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a transaction over two wor
     sql(coordinator, "SELECT recover_prepared_transactions()");
     expect(sql(coordinator, `SELECT name FROM rooms WHERE room_id = ${key}`)).toBe("acknowledged");
     expect(sql(leader, "SELECT count(*) FROM pg_prepared_xacts")).toBe("0");
+    docker("exec", coordinator, "patronictl", "resume", "--wait");
+  });
+
+  test("is finished by no leader whose standbys did not confirm it, and who stops because it has lost its lease", async () => {
+    const etcd = `${PREFIX}etcd-1`;
+    const client = spawn("docker", [
+      ...["exec", coordinator, "psql", "-U", "postgres", "-q"],
+      ...["BEGIN", "CREATE TABLE decided (id bigint PRIMARY KEY)", "SELECT create_distributed_table('decided', 'id')", "SELECT pg_sleep(2)", "COMMIT"].flatMap((statement) => ["-c", statement]),
+    ]);
+    const ended = new Promise<number | null>((resolve) => client.on("close", resolve));
+    const waiting = (event: string): string => sql(coordinator, `SELECT count(*) FROM pg_stat_activity WHERE wait_event = '${event}'`);
+    await eventually(20_000, () => Promise.resolve(expect(waiting("PgSleep")).toBe("1")));
+    // Without etcd the leader cannot take its standby out of those that it waits for.
+    docker("pause", etcd, otherCoordinator);
+    // What is in the standby's socket already would reach it afterwards.
+    sql(coordinator, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication");
+    await eventually(5000, () => Promise.resolve(expect(Number(waiting("SyncRep"))).toBeGreaterThan(0)));
+    expect(await ended).not.toBe(0);
+    expect(sql(leader, "SELECT to_regclass('decided') IS NULL")).toBe("t");
+
+    docker("kill", coordinator);
+    docker("unpause", etcd, otherCoordinator);
+    await eventually(60_000, () => Promise.resolve(expect(sql(otherCoordinator, "SELECT pg_is_in_recovery()")).toBe("f")));
+    await eventually(30_000, () => {
+      sql(otherCoordinator, "SELECT recover_prepared_transactions()");
+      return Promise.resolve(expect(sql(leader, "SELECT count(*) FROM pg_prepared_xacts")).toBe("0"));
+    });
+    expect([otherCoordinator, leader].map((container) => sql(container, "SELECT to_regclass('decided') IS NULL"))).toEqual(["t", "t"]);
+    docker("start", coordinator);
+    await eventually(60_000, () => Promise.resolve(expect(sql(otherCoordinator, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")).toBe("1")));
   });
 });

@@ -14,12 +14,12 @@ test("the tag names what it holds, the base, the Dockerfile and the files beside
     name: "patroni",
     base: "citusdata/citus:13.2.0",
     dockerfile: "text of assets/patroni/Dockerfile",
-    files: { "patch.py": "text of assets/patroni/patch.py", "election.py": "text of assets/patroni/election.py", "timelines.py": "text of assets/patroni/timelines.py" },
+    files: { "patch.py": "text of assets/patroni/patch.py", "election.py": "text of assets/patroni/election.py", "stopping.py": "text of assets/patroni/stopping.py", "timelines.py": "text of assets/patroni/timelines.py" },
     remedy: "Set images.patroni to an image with Patroni",
   });
   expect(planImage("patroni", "citusdata/citus:13.2.0", read, bundle).tag).toBe(tag);
   expect(planImage("patroni", "citusdata/citus:13.1.0", read, bundle).tag).not.toBe(tag);
-  for (const changed of ["Dockerfile", "patch.py", "election.py", "timelines.py"]) {
+  for (const changed of ["Dockerfile", "patch.py", "election.py", "stopping.py", "timelines.py"]) {
     expect(planImage("patroni", "citusdata/citus:13.2.0", (file) => (file.endsWith(changed) ? "another" : read(file)), bundle).tag).not.toBe(tag);
   }
 });
@@ -31,7 +31,7 @@ test.each(["guard", "keeper"] as const)("the %s's names its program, too", (name
 });
 
 test.each([
-  ["patroni", ["COPY election.py timelines.py patch.py /tmp/"]],
+  ["patroni", ["COPY election.py stopping.py timelines.py patch.py /tmp/"]],
   ["pgbouncer", []],
   ["guard", [expect.stringMatching(/program\.cjs/)]],
   ["keeper", [expect.stringMatching(/program\.cjs/)]],

@@ -73,6 +73,7 @@ describe("a Patroni group that is Citus's coordinator", () => {
       loop_wait: 1,
       retry_timeout: 3,
       primary_start_timeout: 0,
+      primary_stop_timeout: 20,
       synchronous_mode: "quorum",
       synchronous_node_count: 1,
       failsafe_mode: true,
