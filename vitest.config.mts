@@ -12,6 +12,7 @@ const WORKERS = 3;
 const alias = [
   { find: /^@citus-sharding\/tenant-router$/, replacement: path.resolve(import.meta.dirname, "router/index.ts") },
   { find: /^@citus-sharding\/tenant-router\/opentelemetry$/, replacement: path.resolve(import.meta.dirname, "router/opentelemetry.ts") },
+  { find: /^@citus-sharding\/tenant-router\/placement$/, replacement: path.resolve(import.meta.dirname, "router/tenantPlacement.ts") },
 ];
 
 export default defineConfig({

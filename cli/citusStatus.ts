@@ -1,3 +1,4 @@
+import { weightsOf } from "../router/tickets";
 import { writeEveryShard } from "../setup/probe";
 import { SPREAD } from "../setup/registry";
 import { reason } from "../setup/setupError";
@@ -34,6 +35,10 @@ export interface CitusStatus {
 export interface TenancyStatus {
   /** The clusters that tenants are spread over; empty: it was not told yet, and takes no writes. */
   readonly ring: readonly string[];
+  /** The weight of each of them. */
+  readonly weights: Readonly<Record<string, number>>;
+  /** Where clusters are, by their names. */
+  readonly regions: Readonly<Record<string, string>>;
   /** Whether a change of the ring is under way. */
   readonly changing: boolean;
   /** Tenants that are on their way, or whose move stopped half-way. */
@@ -52,8 +57,18 @@ const SINGLE_COPIES = `
   FROM pg_dist_partition JOIN pg_dist_colocation USING (colocationid) WHERE ${SPREAD} AND replicationfactor = 1`;
 
 const TENANCY = `
-  SELECT coalesce((SELECT clusters FROM tenancy.ring), '{}') AS ring, coalesce((SELECT next IS NOT NULL FROM tenancy.ring), false) AS changing,
+  SELECT coalesce((SELECT clusters FROM tenancy.ring), '{}') AS tickets, coalesce((SELECT next IS NOT NULL FROM tenancy.ring), false) AS changing,
     (SELECT count(*)::int FROM tenancy.tenant WHERE move IS NOT NULL OR state <> 'settled') AS unsettled`;
+
+/** What {@link TENANCY} gives. */
+interface Known extends Pick<TenancyStatus, "changing" | "unsettled"> {
+  readonly tickets: readonly string[];
+}
+
+function told({ tickets, ...others }: Known, regions: TenancyStatus["regions"], hindrances: readonly string[]): TenancyStatus {
+  const weights = weightsOf(tickets);
+  return { ring: Object.keys(weights), weights, regions, ...others, hindrances };
+}
 
 /** Asks a cluster's coordinator, and writes to every shard. Takes at most some 20 s, whatever the nodes do. */
 export async function citusStatus(cluster: string, uri: string, tables: readonly string[]): Promise<CitusStatus> {
@@ -68,7 +83,9 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
     const { rows: nodes } = await client.query<RegisteredNode>(NODES, [tables]);
     const { rows: [single] } = await client.query<{ tables: string[] }>(SINGLE_COPIES);
     const { rows: known } = await client.query("SELECT FROM pg_class WHERE oid = to_regclass('tenancy.tenant')");
-    const { rows: [tenancy] } = known.length === 0 ? { rows: [] } : await client.query<Omit<TenancyStatus, "hindrances">>(TENANCY);
+    const { rows: [tenancy] } = known.length === 0 ? { rows: [] } : await client.query<Known>(TENANCY);
+    // One that an older version made has no such column.
+    const { rows: [ring] } = tenancy === undefined ? { rows: [] } : await client.query<{ regions?: Record<string, string> }>("SELECT * FROM tenancy.ring");
     const hindrances = tenancy === undefined ? [] : await hindrancesOf(client);
     const startedAt = performance.now();
     const { shards, failed } = await writeEveryShard(client);
@@ -78,7 +95,7 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
       const answer = error === "Query read timeout" ? "no answer in time" : error;
       refusals[answer] = (refusals[answer] ?? 0) + 1;
     }
-    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt), singleCopies: single?.tables ?? [], ...(tenancy !== undefined && { tenancy: { ...tenancy, hindrances } }) };
+    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt), singleCopies: single?.tables ?? [], ...(tenancy !== undefined && { tenancy: told(tenancy, ring?.regions ?? {}, hindrances) }) };
   } catch (error) {
     return unknown(reason(error));
   } finally {

@@ -224,12 +224,14 @@ function copyWarnings({ settings }: Stack, { cluster, singleCopies = [] }: Citus
   return [`${listed(singleCopies)} of ${cluster} ${singleCopies.length === 1 ? "has" : "have"} one copy of each shard: a worker with one of them is not taken out of service when it dies, so the other tables' writes to it fail, too, until it is back.`];
 }
 
-function tenancyWarnings({ name }: Stack, { cluster, tenancy }: CitusStatus): string[] {
+function tenancyWarnings({ name, settings }: Stack, { cluster, tenancy }: CitusStatus): string[] {
   if (tenancy === undefined) return [];
-  const { ring, changing, unsettled, hindrances } = tenancy;
+  const { ring, weights, changing, unsettled, hindrances } = tenancy;
+  const [wanted, weight] = [settings.topology === "active-active" ? settings.clusters[cluster]?.weight : undefined, weights[cluster]];
   return [
     ...(ring.length === 0 ? [`${cluster} takes no writes of tenants before it is told which are its own: npm run up -- ${name} tells it.`] : []),
     ...(changing ? [`${cluster} has begun to spread tenants anew: npm run tenant -- rebalance ${name} ends that.`] : []),
+    ...(wanted !== undefined && weight !== undefined && wanted !== weight ? [`${cluster} shall have weight ${wanted}, and its share of the tenants is that of ${weight}: npm run tenant -- rebalance ${name} changes that.`] : []),
     ...(unsettled > 0 ? [`${cluster} has ${unsettled} ${unsettled === 1 ? "tenant" : "tenants"} on the way: npm run tenant -- recover ${name} ends moves that stopped.`] : []),
     ...hindrances.map((hindrance) => hindranceWarning(cluster, hindrance)),
   ];

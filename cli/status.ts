@@ -70,10 +70,21 @@ function render(stack: Stack, { nodes, clusters, guards, problems, warnings, obj
     ...table([["node", "role", "state", ""], ...rows], paint),
     "",
     ...proven,
+    ...tenantsLine(clusters),
     ...(objectives === undefined ? [] : [objectivesLine(objectives)]),
     ...warnings.map((warning) => `${colors.yellow("!")} ${warning}`),
     ...problems.map((problem) => `${colors.red("✗")} ${problem}`),
   ].join("\n");
+}
+
+/** How tenants are spread, where clusters differ in that, as the first says that knows. */
+function tenantsLine(clusters: StackStatus["clusters"]): string[] {
+  const tenancy = clusters.find(({ tenancy: known }) => known !== undefined && known.ring.length > 0)?.tenancy;
+  if (tenancy === undefined) return [];
+  const { weights, regions } = tenancy;
+  const about = clusters.map(({ cluster }) => ({ cluster, words: [...((weights[cluster] ?? 1) > 1 ? [`weight ${weights[cluster]}`] : []), ...(regions[cluster] === undefined ? [] : [regions[cluster]])] }));
+  if (about.every(({ words }) => words.length === 0)) return [];
+  return [`${colors.green("✓")} Tenants: ${about.map(({ cluster, words }) => (words.length === 0 ? cluster : `${cluster} (${words.join(", ")})`)).join(", ")}.`];
 }
 
 function objectivesLine({ rto, rpo, unmet }: ObjectivesStatus): string {

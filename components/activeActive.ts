@@ -73,7 +73,7 @@ export class ActiveActive extends pulumi.ComponentResource {
 
     if (isFenced(settings)) {
       program(this, "tenancy-setup", "main", {
-        spec: planTenancy(Object.entries(parts.clusters).map(([cluster, options]) => planCitus(cluster, options))),
+        spec: planTenancy(settings, Object.entries(parts.clusters).map(([cluster, options]) => planCitus(cluster, options))),
         environment: {
           PGPASSWORD: shared.superuserPassword,
           // A cluster that was set up anew may know nothing of its tenants.

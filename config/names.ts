@@ -37,7 +37,7 @@ export const HIGHEST_PORT = 65535;
  * The coordinator's port of every cluster. A cluster named by one letter owns the thousand of its letter (`a` 5432, `b`
  * 6432, …), whatever other clusters come and go; other names take the lowest thousands that are free, in order of name.
  */
-export function clusterPorts(clusters: ActiveActiveSettings["clusters"]): Record<string, number> {
+export function clusterPorts(clusters: Readonly<Record<string, Pick<ActiveActiveSettings["clusters"][string], "workers" | "port">>>): Record<string, number> {
   const ports: Record<string, number> = {};
   const unplaced: string[] = [];
   for (const [name, { port }] of Object.entries(clusters)) {

@@ -1,3 +1,4 @@
+import { isFenced } from "./fenced";
 import type { Problem } from "./parse";
 import { areGroups, clusterWorkerNames, FIRST_PORT, HIGHEST_PORT, PORT_STRIDE, publishedPorts, workerNames, type PublishedPort } from "./names";
 import { postgresMajorOf } from "./image";
@@ -9,6 +10,7 @@ export function ruleProblems(settings: Settings, passwords: readonly PasswordKey
     ...workerProblems(settings),
     ...replicaProblems(settings),
     ...portProblems(publishedPorts(settings)),
+    ...tenantProblems(settings),
     ...postgresProblems(settings),
     ...dataProblems(settings, passwords),
   ];
@@ -90,6 +92,16 @@ function freePort([first = 0, ...followers]: readonly number[], others: readonly
   const offsets = [0, ...followers.map((port) => port - first)];
   const starts = [first, FIRST_PORT].flatMap((from) => Array.from({ length: Math.ceil(HIGHEST_PORT / step) }, (_, index) => from + (index + 1) * step));
   return starts.find((start) => offsets.every((offset) => start + offset <= HIGHEST_PORT && !taken.has(start + offset)));
+}
+
+/** Who spreads tenants without the fence does not ask how. */
+function tenantProblems(settings: Settings): Problem[] {
+  if (settings.topology !== "active-active" || isFenced(settings)) return [];
+  const message = "has no effect without the fence, which spreads tenants over clusters; remove it, or have tenantFence true and tables in schema.tables";
+  return Object.entries(settings.clusters).flatMap(([name, { weight, region }]) => [
+    ...(weight === 1 ? [] : [{ key: `clusters.${name}.weight`, value: weight, message }]),
+    ...(region === undefined ? [] : [{ key: `clusters.${name}.region`, value: region, message }]),
+  ]);
 }
 
 function postgresProblems({ postgresMajor, images }: Settings): Problem[] {

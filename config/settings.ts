@@ -201,9 +201,15 @@ const databaseLimits = {
   worker: limits.prefault({}),
 };
 
+const REGION = "must be a region's name: at most 32 lower-case letters, digits and -, beginning with a letter and ending with a letter or digit";
+
 const cluster = z.strictObject({
   workers: workers.prefault(3).describe("Workers: a count (named `worker_<cluster>1`, …) or a list of names."),
   port: port.optional().describe("Port of the coordinator on this machine; workers follow on the ports after it. Not set: 5432 for `a`, 6432 for `b`, and so on, 1000 apart."),
+  weight: wholeNumber(1, 16)
+    .prefault(1)
+    .describe("Its share of the tenants: a cluster of weight 3 has three times as many as one of weight 1. A change moves nobody before `npm run tenant -- rebalance`."),
+  region: z.string(REGION).regex(/^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$/, REGION).optional().meta({ words: "name" }).describe("Where it is, such as `eu-west`, for placing tenants by region. Hashing does not look at it. Not set: none."),
 });
 
 const CLUSTERS = 'must name one cluster or more, such as {"a": {"workers": 3}, "b": {}}';

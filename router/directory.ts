@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { LRUCache } from "lru-cache";
 import { Placement } from "./placement";
+import { weightsOf } from "./tickets";
 
 /** What is known of a tenant that moved, or that stays where the ring would not put it. */
 export interface TenantRecord {
@@ -22,7 +23,17 @@ export interface Claim extends TenantRecord {
 /** How hashing spreads tenants. */
 export interface Ring {
   readonly version: number;
+  /** The names of the clusters, in order. */
   readonly clusters: readonly string[];
+  /** The weight of each cluster: one of weight 3 has three times the tenants that one of weight 1 has. */
+  readonly weights: Readonly<Record<string, number>>;
+}
+
+/** A ring as a cluster's table has it. */
+export interface RingClaim {
+  readonly version: number;
+  /** What the clusters are hashed by (`Placement.tickets`). */
+  readonly tickets: readonly string[];
 }
 
 /** Where a tenant lives, as far as is known. */
@@ -46,7 +57,7 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
   private readonly moving = new Map<string, TenantRecord>();
   /** What each cluster says of {@link moving}. */
   private readonly unsettled = new Map<string, Map<string, Claim>>();
-  private readonly rings = new Map<string, Ring>();
+  private readonly rings = new Map<string, RingClaim>();
   /** What is known of tenants without a record, one for all that live in the same cluster. */
   private readonly byHash = new Map<string, TenantRecord>();
   /** Clusters that do not answer. */
@@ -172,19 +183,19 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
   }
 
   /** A cluster's ring. It is changed after the records that it needs. */
-  spread(cluster: string, ring: Ring): void {
+  spread(cluster: string, ring: RingClaim): void {
     this.silent.delete(cluster);
     this.rings.set(cluster, ring);
-    const rings = [...this.rings.values()].filter(({ clusters }) => clusters.length > 0);
-    const newest = rings.reduce<Ring | undefined>((known, one) => (known === undefined || one.version > known.version ? one : known), undefined);
-    if (newest === undefined || (newest.version === this.version && String([...newest.clusters].sort()) === String(this.ring))) return;
+    const rings = [...this.rings.values()].filter(({ tickets }) => tickets.length > 0);
+    const newest = rings.reduce<RingClaim | undefined>((known, one) => (known === undefined || one.version > known.version ? one : known), undefined);
+    if (newest === undefined || (newest.version === this.version && String([...newest.tickets].sort()) === String(this.placement?.tickets))) return;
     this.version = newest.version;
-    this.placement = new Placement(newest.clusters);
+    this.placement = new Placement(newest.tickets);
     this.homeChanges += 1;
     // Who has no record may be elsewhere by this ring, and who has one may have got it for that.
     this.lately.clear();
     this.byHash.clear();
-    this.emit("change", { ring: { version: newest.version, clusters: this.placement.clusters } });
+    this.emit("change", { ring: { version: newest.version, clusters: this.placement.clusters, weights: weightsOf(newest.tickets) } });
     for (const gone of this.silent) this.forgetGone(gone);
     for (const tenant of [...this.waiting.keys()]) this.wake(tenant);
   }

@@ -12,6 +12,7 @@ export type RouterErrorCode =
   | "OPEN_TRANSACTION"
   | "TRANSACTION_OVER"
   | "CONFIGURATION"
+  | "PLACEMENT"
   | "ENDED";
 
 /** Whether a statement, or a transaction, may have been applied: `no`, certainly not; `unknown`, as a whole or in part, so read before you repeat it. */

@@ -325,7 +325,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     // Without a ring it takes no writes of anybody.
     if (first === undefined) return;
     if (this.since === null) this.directory.forget(this.cluster);
-    this.directory.spread(this.cluster, { version: Number(first.version), clusters: first.clusters });
+    this.directory.spread(this.cluster, { version: Number(first.version), tickets: first.clusters });
     for (const { tenant, ...claim } of rows) if (tenant !== null) this.directory.take(this.cluster, tenant, claimFrom(claim));
     this.since = first.upto;
     tell("tenant-router:comparison", { cluster: this.cluster });

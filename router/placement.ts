@@ -1,22 +1,31 @@
 import { hashText, TextHash, type Hash } from "./textHash";
+import { clusterOf, ticketsOf } from "./tickets";
 
 /** Taken apart once for all clusters; nothing in between can load another. */
 const TENANT = new TextHash();
 
 /**
  * Spreads tenants over clusters by rendezvous hashing: each tenant goes to the cluster with the highest `hashtextextended(tenant, hashtextextended(cluster, 0))`, as the databases' `tenancy.winner` has it. A new
- * cluster takes only the tenants that it wins, and neither the order of the names nor the process matters.
+ * cluster takes only the tenants that it wins, and neither the order of the names nor the process matters. A cluster of weight 3 gets three times as many tenants as one of weight 1.
  */
 export class Placement {
   /** The names of the clusters, in order. */
   readonly clusters: readonly string[];
+  /** What the clusters are hashed by, in order: a cluster of weight 3 is there as `a`, `a#1` and `a#2`. */
+  readonly tickets: readonly string[];
+  private readonly owners: readonly string[];
   private readonly seeds: readonly Hash[];
 
-  /** @throws {RangeError} without a cluster. */
-  constructor(clusters: readonly string[]) {
-    if (clusters.length === 0) throw new RangeError("tenants cannot be spread over no cluster");
-    this.clusters = [...clusters].sort();
-    this.seeds = this.clusters.map((cluster) => hashText(cluster));
+  /**
+   * @param clusters the names, or tickets as `tenancy.ring` has them; or the weight of each cluster, a whole number from 1 to 16, by its name.
+   * @throws {RangeError} without a cluster, or for a weight or name that cannot be one.
+   */
+  constructor(clusters: readonly string[] | Readonly<Record<string, number>>) {
+    this.tickets = isList(clusters) ? [...clusters].sort() : ticketsOf(clusters);
+    if (this.tickets.length === 0) throw new RangeError("tenants cannot be spread over no cluster");
+    this.owners = this.tickets.map(clusterOf);
+    this.clusters = [...new Set(this.owners)].sort();
+    this.seeds = this.tickets.map((ticket) => hashText(ticket));
   }
 
   /** The cluster that a tenant goes to. */
@@ -35,6 +44,10 @@ export class Placement {
         bestLow = low;
       }
     }
-    return this.clusters[best] as string;
+    return this.owners[best] as string;
   }
+}
+
+function isList(clusters: readonly string[] | Readonly<Record<string, number>>): clusters is readonly string[] {
+  return Array.isArray(clusters);
 }

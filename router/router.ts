@@ -73,6 +73,7 @@ export class Router extends EventEmitter<RouterEvents> {
    */
   readonly pool: Pool;
   private ended = false;
+  private readonly configs = new Map<string, PoolConfig>();
 
   /** @internal */
   constructor(private readonly making: Making) {
@@ -113,6 +114,16 @@ export class Router extends EventEmitter<RouterEvents> {
     return locate(this.making, idOf(tenant, this.making.idType?.type));
   }
 
+  /** @internal How each cluster is reached, as it was given. */
+  get configurations(): Readonly<Record<string, PoolConfig>> {
+    return Object.fromEntries([...this.configs].filter(([name]) => this.making.clusters.has(name)));
+  }
+
+  /** @internal Asks a cluster what it says now of a tenant, which was placed or moved there. */
+  async look(tenant: string, cluster: string): Promise<void> {
+    await this.making.clusters.get(cluster)?.link.doubt(tenant);
+  }
+
   /** The clusters, and whether they are up. */
   get clusters(): ClusterState[] {
     return [...this.making.clusters.values()].map(({ name, up, link, counts }) => ({ name, up, reason: link.reason, connections: counts }));
@@ -150,6 +161,7 @@ export class Router extends EventEmitter<RouterEvents> {
       this.emit("down", name, reason);
     });
     this.making.clusters.set(name, cluster);
+    this.configs.set(name, config);
     return cluster;
   }
 

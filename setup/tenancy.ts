@@ -1,3 +1,4 @@
+import { clusterOf, ringInWords, ticketsOf, weightsOf } from "../router/tickets";
 import { bucketOf } from "../topology/fence";
 import type { TenancySpec } from "../topology/plan";
 import { Coordinator } from "./coordinator";
@@ -8,6 +9,7 @@ import { reason, SetupError } from "./setupError";
 /** How a cluster spreads tenants, as it knows. */
 interface Ring {
   readonly version: number;
+  /** The tickets of its clusters (router/tickets.ts). */
   readonly clusters: readonly string[];
   readonly next: readonly string[] | null;
 }
@@ -75,11 +77,13 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
       members.push(await read(name, coordinator, spec.clusters.map((cluster) => cluster.name)));
     }
     const names = members.map(({ name }) => name).sort();
+    const weights = Object.fromEntries(spec.clusters.map(({ name, weight }) => [name, weight]));
+    const regions = Object.fromEntries(spec.clusters.flatMap(({ name, region }) => (region === undefined ? [] : [[name, region]])));
     const rings = members.flatMap(({ ring }) => (ring === undefined ? [] : [ring]));
     const newest = rings.reduce<Ring | undefined>((known, ring) => (known === undefined || ring.version > known.version ? ring : known), undefined);
     const differing = bucketsToSettle(members);
     const lost = differing.map((buckets) => buckets.filter((bucket) => members.some(({ digests }) => (digests.get(bucket)?.lost ?? 0) > 0))).filter((buckets) => buckets.length > 0);
-    const ring = withoutLost(await homesIn(members, lost), names, newest ?? { version: 1, clusters: names, next: null }, acceptLoss, report);
+    const ring = withoutLost(await homesIn(members, lost), weights, newest ?? { version: 1, clusters: ticketsOf(weights), next: null }, acceptLoss, report);
     const told = new Map(members.map(({ name }) => [name, 0]));
     const tell = async (knowledge: Knowledge, tenants: (member: Member) => ReadonlyMap<string, Known>): Promise<void> => {
       await Promise.all(members.map(async (member) => told.set(member.name, (told.get(member.name) as number) + (await bringRecords(member, ring, knowledge, tenants(member))))));
@@ -96,8 +100,13 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
       await tell(knowledge, of);
     }
     await Promise.all(members.map((member) => bringRing(member, ring, told.get(member.name) as number, report)));
-    for (const name of names.filter((one) => !ring.clusters.includes(one))) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
-    if (!report.changed) report.found("tenants", `spread over ${ring.clusters.join(", ")} already`);
+    await Promise.all(members.map((member) => bringRegions(member, regions, report)));
+    const spread = weightsOf(ring.clusters);
+    for (const name of names.filter((one) => spread[one] === undefined)) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
+    for (const name of names.filter((one) => spread[one] !== undefined && spread[one] !== weights[one])) {
+      report.found(name, `shall have weight ${weights[name]}, and its share of the tenants is that of ${spread[name]}: npm run tenant -- rebalance`);
+    }
+    if (!report.changed) report.found("tenants", `spread over ${ringInWords(ring.clusters)} already`);
   } finally {
     await Promise.all(members.map(({ coordinator }) => coordinator.close()));
   }
@@ -181,8 +190,9 @@ async function homesIn(members: readonly Member[], parts: readonly (readonly num
 }
 
 /** The ring that the stack's clusters can keep. @throws {@link SetupError} if one that is not of the stack any more owns tenants. */
-function withoutLost(homes: ReadonlySet<string>, names: readonly string[], ring: Ring, acceptLoss: ReadonlySet<string>, report: Report): Ring {
-  const gone = [...new Set([...ring.clusters, ...(ring.next ?? []), ...homes])].filter((name) => !names.includes(name)).sort();
+function withoutLost(homes: ReadonlySet<string>, weights: Readonly<Record<string, number>>, ring: Ring, acceptLoss: ReadonlySet<string>, report: Report): Ring {
+  const isOurs = (name: string): boolean => Object.hasOwn(weights, name);
+  const gone = [...new Set([...[...ring.clusters, ...(ring.next ?? [])].map(clusterOf), ...homes])].filter((name) => !isOurs(name)).sort();
   const owner = gone.find((name) => !acceptLoss.has(name));
   if (owner !== undefined) {
     throw new SetupError(
@@ -191,9 +201,10 @@ function withoutLost(homes: ReadonlySet<string>, names: readonly string[], ring:
     );
   }
   if (gone.length === 0) return ring;
-  const left = ring.clusters.filter((name) => names.includes(name));
-  report.did("tenants", `those of ${gone.join(", ")} are lost; they begin anew in ${(left.length > 0 ? left : names).join(", ")}`);
-  return { version: ring.version + 1, clusters: left.length > 0 ? left : names, next: null };
+  const left = ring.clusters.filter((ticket) => isOurs(clusterOf(ticket)));
+  const clusters = left.length > 0 ? left : ticketsOf(weights);
+  report.did("tenants", `those of ${gone.join(", ")} are lost; they begin anew in ${ringInWords(clusters)}`);
+  return { version: ring.version + 1, clusters, next: null };
 }
 
 /**
@@ -262,5 +273,10 @@ async function bringRing({ name, coordinator, ring: known }: Member, ring: Ring,
     [name, ring.version, ring.clusters, ring.next],
   );
   await coordinator.query("SELECT pg_notify('tenancy', $1)", [JSON.stringify({ ring: ring.version })]);
-  report.did(name, [`tenants are spread over ${ring.clusters.join(", ")}`, ...(told > 0 ? [`${told} that live elsewhere than their hash says were told`] : [])].join("; "));
+  report.did(name, [`tenants are spread over ${ringInWords(ring.clusters)}`, ...(told > 0 ? [`${told} that live elsewhere than their hash says were told`] : [])].join("; "));
+}
+
+async function bringRegions({ name, coordinator }: Member, regions: Readonly<Record<string, string>>, report: Report): Promise<void> {
+  const changed = await coordinator.query("UPDATE tenancy.ring SET regions = $1::jsonb WHERE self = $2 AND regions IS DISTINCT FROM $1::jsonb RETURNING self", [JSON.stringify(regions), name]);
+  if (changed.length > 0) report.did(name, Object.keys(regions).length === 0 ? "clusters have no regions any more" : `regions: ${Object.entries(regions).map(([cluster, region]) => `${cluster} in ${region}`).join(", ")}`);
 }

@@ -4,7 +4,6 @@ import { anyOf } from "./anyOf";
 import { Applier } from "./applier";
 import { ChangeStream } from "./changeStream";
 import { checksumOf, checksumsOf } from "./checksum";
-import type { ClusterAccess } from "./clusterAccess";
 import { copyRows } from "./copyTenant";
 import { BUCKET, bucketsInUse, writersAreGone } from "./fenceLock";
 import { decide } from "./handover";
@@ -12,9 +11,10 @@ import { refuseHindered, refuseUnfencedShards } from "./hindrances";
 import { publicationOf } from "./leftovers";
 import { sessionNameOf } from "./orphans";
 import { lsnOf } from "./pgoutput";
-import { announceTenants, horizonOf, recordsOf, ringOf, winnersOf, writeRecords, type RecordChange, type TenantRecord } from "./record";
+import { refuseUnfit } from "./refuseUnfit";
+import { announceTenants, horizonOf, recordsOf, RingChangedError, ringOf, winnersOf, writeRecords, type RecordChange, type TenantRecord } from "./record";
 import { lockMovers, newestRecord, newMove, OvertakenError, settleAll, type Settled } from "./settle";
-import { abandon, messageOf, Site, writeAs } from "./site";
+import { abandon, messageOf, Site, writeAs, type SiteAccess } from "./site";
 import { TenantError } from "./tenantError";
 import { canonicalTenant, commonNodes, nodesOf, placementsOf, refuseUnlike, shardGroups, tenantShards, tenantTables, type TenantShard, type TenantTable } from "./tenantTables";
 
@@ -132,11 +132,12 @@ const SEQUENCE_LEAD = 5_000n;
  * @param id the tenant, in any form that its column takes.
  * @throws {@link TenantError} if it was not moved: then the tenant is where it was, or `recover` brings it back.
  */
-export async function moveTenant(clusters: readonly ClusterAccess[], id: string, to: string, options: MoveOptions = {}): Promise<MoveReport> {
+export async function moveTenant(clusters: readonly SiteAccess[], id: string, to: string, options: MoveOptions = {}): Promise<MoveReport> {
   const startedAt = performance.now();
   const move = newMove();
   const sites = await openSites(clusters, sessionNameOf(move), [to]);
   try {
+    await Promise.all(sites.map((site) => refuseUnfit(site, "move")));
     const tenant = await canonicalTenant(sites[0] as Site, id);
     const { moved, left, problem: _, ...report } = await moveTogether(sites, clusters.map(({ name }) => name), [tenant], { to, move }, options);
     const problem = left.get(tenant);
@@ -171,7 +172,7 @@ export async function moveTogether(sites: readonly Site[], names: readonly strin
   try {
     for (const tenant of tenants) left.set(tenant, new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`));
     for (const tenant of locks.tenants) left.delete(tenant);
-    const { homes, failed } = await homesOf(sites, names, locks.tenants);
+    const { homes, failed, version } = await homesOf(sites, names, locks.tenants);
     for (const [tenant, error] of failed) left.set(tenant, error);
     const from = giver ?? [...homes.values()][0] ?? to;
     const leaving = locks.tenants.filter((tenant) => homes.get(tenant) === from && from !== to);
@@ -181,7 +182,7 @@ export async function moveTogether(sites: readonly Site[], names: readonly strin
     const [site, target] = [from, to].map((cluster) => sites.find(({ name }) => name === cluster));
     if (site === undefined) throw new TenantError(`Tenant ${leaving[0] as string} lives in cluster ${from}, which does not answer. Bring it back, or wait until it is`);
     if (target === undefined) throw new TenantError(`Cluster ${to} does not answer. Bring it back, or wait until it is`);
-    const report = await new Move(sites, names, site, target, leaving, move, options).run();
+    const report = await new Move(sites, names, site, target, leaving, move, options, version).run();
     return { ...report, left: new Map([...left, ...report.left]) };
   } finally {
     await locks.unlock();
@@ -189,22 +190,32 @@ export async function moveTogether(sites: readonly Site[], names: readonly strin
 }
 
 /** Opens the clusters that answer. @throws {@link TenantError} if one of `needed` is not known or does not. */
-export async function openSites(clusters: readonly ClusterAccess[], applicationName: string, needed: readonly string[]): Promise<Site[]> {
+export async function openSites(clusters: readonly SiteAccess[], applicationName: string, needed: readonly string[]): Promise<Site[]> {
   for (const name of needed) {
     if (!clusters.some((cluster) => cluster.name === name)) throw new TenantError(`There is no cluster ${name}. There is ${clusters.map((cluster) => cluster.name).join(", ")}`);
   }
   const opened = await Promise.allSettled(clusters.map((cluster) => Site.open(cluster, applicationName)));
   const sites = opened.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
-  const failures = opened.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (clusters[index] as ClusterAccess).name, reason: outcome.reason as Error }] : []));
+  const failures = opened.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (clusters[index] as SiteAccess).name, reason: outcome.reason as Error }] : []));
   const missing = failures.find(({ name }) => needed.includes(name)) ?? (sites.length === 0 ? failures[0] : undefined);
   if (missing === undefined) return sites;
   for (const site of sites) site.close();
   throw missing.reason;
 }
 
-/** The clusters that have tenants. Moves of them that stopped half-way are ended first. @returns those of whom it is known, and why not of the others. */
-async function homesOf(sites: readonly Site[], names: readonly string[], tenants: readonly string[]): Promise<{ homes: Map<string, string>; failed: Map<string, Error> }> {
+/** Where tenants live. */
+interface Homes {
+  readonly homes: ReadonlyMap<string, string>;
+  /** Why that is not known of others. */
+  readonly failed: ReadonlyMap<string, Error>;
+  /** The ring's by which those live there that have no record; undefined where all have one. */
+  readonly version: number | undefined;
+}
+
+/** The clusters that have tenants. Moves of them that stopped half-way are ended first. */
+async function homesOf(sites: readonly Site[], names: readonly string[], tenants: readonly string[]): Promise<Homes> {
   const [homes, failed] = [new Map<string, string>(), new Map<string, Error>()];
+  let version: number | undefined;
   const locate = async (some: readonly string[]): Promise<string[]> => {
     const known = await Promise.all(sites.map(async (site) => [site.name, await recordsOf(site, some)] as const));
     const [hashed, unsettled]: [string[], string[]] = [[], []];
@@ -223,17 +234,18 @@ async function homesOf(sites: readonly Site[], names: readonly string[], tenants
       const rings = await Promise.all(sites.map(ringOf));
       const ring = rings.sort((one, other) => other.version - one.version)[0] as Awaited<ReturnType<typeof ringOf>>;
       if (ring.next !== null) throw new TenantError("The ring of clusters is being changed. Finish that first: npm run tenant -- rebalance");
+      ({ version } = ring);
       for (const [tenant, winner] of await winnersOf(sites[0] as Site, hashed, ring.clusters)) homes.set(tenant, winner);
     }
     return unsettled;
   };
   const unsettled = await locate(tenants);
-  if (unsettled.length === 0) return { homes, failed };
+  if (unsettled.length === 0) return { homes, failed, version };
   const { failed: problems } = await settleAll(sites, names, unsettled);
   for (const tenant of unsettled) homes.delete(tenant);
   for (const [tenant, error] of problems) failed.set(tenant, error);
   await locate(unsettled.filter((tenant) => !problems.has(tenant)));
-  return { homes, failed };
+  return { homes, failed, version };
 }
 
 /** Which tables are distributed in a cluster, as one text to compare: rows of a new one would stay behind. */
@@ -273,6 +285,7 @@ class Move {
     private readonly tenants: readonly string[],
     private readonly move: string,
     private readonly options: MoveOptions,
+    private readonly version: number | undefined,
   ) {
     this.active = tenants;
   }
@@ -454,7 +467,11 @@ class Move {
       [from, "it is being moved by another run. Wait until it has ended"],
       [to, `cluster ${to.name} knows of another move of it. End that first: npm run tenant -- recover`],
     ] as const) {
-      const written = await writeRecords(site.coordinator, this.underWay(site, this.active), []);
+      const written = await writeRecords(site.coordinator, this.underWay(site, this.active), [], site === from && this.active.some((tenant) => !known.has(tenant)) ? this.version : undefined).catch((error: unknown) => {
+        // Nothing was written of any of them.
+        if (error instanceof RingChangedError) this.standings.clear();
+        throw error;
+      });
       const refused = this.active.filter((tenant) => !written.has(tenant));
       this.leave(refused, cause);
       // Of them nothing was begun.

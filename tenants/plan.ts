@@ -1,4 +1,5 @@
 import type { QueryConfig } from "pg";
+import { clusterOf } from "../router/tickets";
 import type { Site } from "./site";
 import { tenantTables } from "./tenantTables";
 
@@ -40,7 +41,7 @@ export async function tenantsOf(site: Site): Promise<TenantSize[]> {
  * What has to move so that every tenant lives where a ring puts it, the largest of each cluster first. Who was moved by hand stays where it is, unless that cluster is not in the ring; from there tenants go as well that have
  * a record and no rows.
  *
- * @param clusters the clusters of the ring.
+ * @param clusters the tickets of the ring's clusters.
  */
 export async function planMoves(sites: readonly Site[], clusters: readonly string[]): Promise<PlannedMove[]> {
   const ring = [...clusters].sort();
@@ -54,7 +55,7 @@ export async function planMoves(sites: readonly Site[], clusters: readonly strin
             SELECT tenant, tenancy.winner(tenant, $2) AS winner, coalesce(rows, 0) AS rows, coalesce(bytes, 0) AS bytes FROM sized FULL JOIN known USING (tenant)
             WHERE coalesce(home, $1) = $1 AND (NOT $3 OR (rows IS NOT NULL AND pinned IS NOT FALSE))) AS here
           WHERE winner <> $1 ORDER BY bytes DESC, tenant`,
-        values: [site.name, ring, ring.includes(site.name)],
+        values: [site.name, ring, ring.some((ticket) => clusterOf(ticket) === site.name)],
         query_timeout: SCAN_TIMEOUT_MS,
       } as QueryConfig);
       return rows.map((row) => ({ tenant: row.tenant, home: site.name, rows: Number(row.rows), bytes: Number(row.bytes), to: row.winner }));

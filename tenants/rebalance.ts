@@ -37,7 +37,7 @@ const ANSWER_MS = 1000;
  * Brings every tenant to where a ring of clusters puts it: changes the ring, then moves the tenants while they are used, small ones many at a time. Stopped half-way, it goes on where it was.
  *
  * @param clusters all clusters: those of the ring, and those that are to be empty afterwards.
- * @param ring the clusters that share the tenants from now on.
+ * @param ring the tickets of the clusters that share the tenants from now on (`ticketsOf`).
  * @throws {@link TenantError} if a cluster does not answer.
  */
 export async function rebalance(clusters: readonly ClusterAccess[], ring: readonly string[], progress: (state: RebalanceProgress) => void, signal?: AbortSignal): Promise<RebalanceReport> {

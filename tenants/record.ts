@@ -23,10 +23,17 @@ export interface TenantRecord {
 /** How hashing spreads tenants (`tenancy.ring`). Every cluster has a copy; the highest version is the truth. */
 export interface Ring {
   readonly version: number;
-  /** Clusters that hashing spreads tenants over, by name. */
+  /** The tickets of the clusters that hashing spreads tenants over: a cluster of weight 3 has three (router/tickets.ts). */
   readonly clusters: readonly string[];
-  /** The clusters of a change under way. */
+  /** Those of a change under way. */
   readonly next: readonly string[] | null;
+}
+
+/** The ring is being changed, or was a moment ago: where hashing puts a tenant is not certain just now. */
+export class RingChangedError extends TenantError {
+  constructor() {
+    super("The ring of clusters is being changed. Try again; if nobody does that any more: npm run tenant -- rebalance, or drain, as it was begun");
+  }
 }
 
 /** What the cluster knows of tenants; those that go by the ring are not among them. */
@@ -48,7 +55,16 @@ export async function ringOf(site: Site): Promise<Ring> {
   return { ...row, version: Number(row.version) };
 }
 
-/** The clusters that hashing gives tenants to. */
+/** Where clusters are, by their names: as those say that have the newest ring. */
+export async function regionsOf(sites: readonly Site[], { version }: Ring): Promise<Record<string, string>> {
+  const answers = await Promise.all(
+    // One that an older version made has no such column.
+    sites.map(({ coordinator }) => coordinator.query<{ regions?: Record<string, string> }>("SELECT * FROM tenancy.ring WHERE version = $1", [version])),
+  );
+  return answers.find(({ rows }) => rows.length > 0)?.rows[0]?.regions ?? {};
+}
+
+/** The clusters that hashing gives tenants to. @param clusters their tickets. */
 export async function winnersOf(site: Site, tenants: readonly string[], clusters: readonly string[]): Promise<Map<string, string>> {
   const { rows } = await site.coordinator.query<{ tenant: string; winner: string }>("SELECT tenant, tenancy.winner(tenant, $2::text[]) AS winner FROM unnest($1::text[]) AS tenant", [tenants, clusters]);
   return new Map(rows.map(({ tenant, winner }) => [tenant, winner]));
@@ -92,14 +108,18 @@ const SEVERAL = `SELECT * FROM unnest(${ARRAYS.map((type, column) => `$${column 
  * from a move that is not the caller's.
  *
  * @param moves the moves whose records may be overwritten, beside none.
+ * @param version the ring's by which a tenant without a record lives where it was found. Who has one is where that says, whatever the ring.
  * @returns the tenants whose records were written.
+ * @throws {@link RingChangedError} if the cluster's ring is not that one, or is being changed: nobody would tell the others of a record that is written now.
  */
-export async function writeRecords(session: Client, changes: readonly RecordChange[], moves: readonly string[]): Promise<Set<string>> {
+export async function writeRecords(session: Client, changes: readonly RecordChange[], moves: readonly string[], version?: number): Promise<Set<string>> {
   if (changes.length === 0) return new Set();
   try {
-    // One message, in which the horizon is read after the lock was got.
-    const begun = (await session.query(`BEGIN; ${KEEP_RECORDS}; SELECT epoch FROM tenancy.horizon`).catch(refuseOlder)) as unknown as readonly { readonly rows: readonly { readonly epoch: string }[] }[];
+    // One message, in which horizon and ring are read after the lock was got.
+    const text = `BEGIN; ${KEEP_RECORDS}; SELECT epoch FROM tenancy.horizon; SELECT version FROM tenancy.ring WHERE next IS NULL`;
+    const begun = (await session.query(text).catch(refuseOlder)) as unknown as readonly { readonly rows: readonly { readonly epoch?: string; readonly version?: string }[] }[];
     const horizon = Number(begun[2]?.rows[0]?.epoch);
+    if (version !== undefined && Number(begun[3]?.rows[0]?.version) !== version) throw new RingChangedError();
     const old = changes.filter(({ epoch }) => epoch <= horizon).map(({ tenant }) => tenant);
     const known = old.length === 0 ? [] : (await session.query<{ tenant: string }>("SELECT tenant FROM tenancy.tenant WHERE tenant = ANY ($1)", [old])).rows;
     const there = new Set(known.map(({ tenant }) => tenant));

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { clusterOf, ringInWords } from "../router/tickets";
 import { BUCKETS, eventually, FENCE_LOCK } from "./fenceLock";
 import { announceRing, horizonOf, LOCK_RECORDS, ringOf, type Ring } from "./record";
 import type { Site } from "./site";
@@ -18,26 +19,27 @@ export async function newestRing(sites: readonly Site[]): Promise<Ring> {
 }
 
 /**
- * Changes the clusters that hashing spreads tenants over. Tenants that are there stay where they are: those that the new ring gives to another cluster are pinned first, and can be moved afterwards. Only
+ * Changes the clusters that hashing spreads tenants over, or their weights. Tenants that are there stay where they are: those that the new ring gives to another cluster are pinned first, and can be moved afterwards. Only
  * a tenant that is written for the first time meanwhile, and that the change concerns, has to wait for a moment. A change that stopped half-way is finished by the next.
  *
  * @param sites all clusters of the old ring and the new.
- * @param clusters the clusters of the new ring.
+ * @param clusters the tickets of the clusters of the new ring (`ticketsOf`).
  * @returns how many tenants were pinned.
- * @throws {@link TenantError} if a cluster is missing.
+ * @throws {@link TenantError} if a cluster is missing, or has a fence that knows no weights.
  */
 export async function changeRing(sites: readonly Site[], clusters: readonly string[], pinned: (tenants: number) => void = () => undefined): Promise<number> {
   const next = [...clusters].sort();
   const ring = await newestRing(sites);
-  const missing = [...new Set([...ring.clusters, ...next])].filter((name) => !sites.some((site) => site.name === name));
+  const missing = [...new Set([...ring.clusters, ...next].map(clusterOf))].filter((name) => !sites.some((site) => site.name === name));
   if (missing.length > 0) throw new TenantError(`The ring cannot be changed while ${missing.join(", ")} does not answer. Bring it back first`);
   // Pins are everywhere before the first cluster has the new ring, so that the others only have to get it, too.
   const behind = (await Promise.all(sites.map(async (site) => ({ site, known: await ringOf(site) })))).filter(({ known }) => known.version < ring.version);
   await Promise.all(behind.map(({ site }) => setRing(site, ring)));
   if (ring.next === null && String(ring.clusters) === String(next)) return 0;
   if (ring.next !== null && String(ring.next) !== String(next)) {
-    throw new TenantError(`A change of the ring to ${ring.next.join(", ")} stopped half-way. Finish that first: npm run tenant -- rebalance, or drain, as it was begun`);
+    throw new TenantError(`A change of the ring to ${ringInWords(ring.next)} stopped half-way. Finish that first: npm run tenant -- rebalance, or drain, as it was begun`);
   }
+  if (next.some((ticket) => clusterOf(ticket) !== ticket)) await Promise.all(sites.map(refuseWeightless));
   let count = 0;
   const epoch = Math.max(1, (await horizonOf(sites)) + 1);
   const pin = async (): Promise<void> => {
@@ -55,6 +57,12 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
   await Promise.all(sites.map(refuseUntold));
   await Promise.all(sites.map((site) => setRing(site, { version: ring.version + 1, clusters: next, next: null })));
   return count;
+}
+
+/** @throws {@link TenantError} if a cluster's fence takes a ticket for a cluster's name. */
+async function refuseWeightless({ name, coordinator }: Site): Promise<void> {
+  const { rows } = await coordinator.query<{ winner: string }>("SELECT tenancy.winner('1', '{a#1}') AS winner");
+  if (rows[0]?.winner !== "a") throw new TenantError(`Cluster ${name} has the fence of an older version, which knows no weights. Run npm run up`);
 }
 
 /** Pins the tenants that are on a cluster by the old ring and would not be by the new. */
@@ -82,7 +90,7 @@ async function pinTenants(site: Site, sites: readonly Site[], clusters: readonly
   return rows.length;
 }
 
-/** A record without a move, as it is compared between clusters. */
+/** A record as it is compared between clusters, whose home it tells. */
 interface Settled {
   readonly tenant: string;
   readonly home: string;
@@ -90,9 +98,9 @@ interface Settled {
   readonly pinned: boolean;
 }
 
-/** Brings every record to the clusters that missed it: by the new ring one of them may be where the tenant would live without it. */
+/** Brings every record to the clusters that missed it: by the new ring one of them may be where the tenant would live without it. Of a tenant that moves only the two know, until it has. */
 async function shareRecords(sites: readonly Site[]): Promise<void> {
-  const known = await Promise.all(sites.map((site) => settledRecords(site)));
+  const known = await Promise.all(sites.map((site) => recordsIn(site)));
   const newest = new Map<string, Settled>();
   for (const record of known.flatMap((records) => [...records.values()])) {
     if (record.epoch > (newest.get(record.tenant)?.epoch ?? -1)) newest.set(record.tenant, record);
@@ -112,10 +120,10 @@ async function shareRecords(sites: readonly Site[]): Promise<void> {
   );
 }
 
-/** The records of a cluster. @param winners only of tenants that live where this ring puts them. */
-async function settledRecords({ coordinator }: Site, winners?: readonly string[]): Promise<Map<string, Settled>> {
+/** The records of a cluster. @param winners only of tenants that live where this ring puts them, and do not move. */
+async function recordsIn({ coordinator }: Site, winners?: readonly string[]): Promise<Map<string, Settled>> {
   const { rows } = await coordinator.query<Omit<Settled, "epoch"> & { epoch: string }>({
-    text: "SELECT tenant, home, epoch, pinned FROM tenancy.tenant WHERE state = 'settled' AND move IS NULL AND ($1::text[] IS NULL OR home = tenancy.winner(tenant, $1))",
+    text: "SELECT tenant, home, epoch, pinned FROM tenancy.tenant WHERE $1::text[] IS NULL OR (state = 'settled' AND move IS NULL AND home = tenancy.winner(tenant, $1))",
     values: [winners ?? null],
     query_timeout: 600_000,
   } as never);
@@ -133,7 +141,7 @@ export async function pruneRecords(sites: readonly Site[]): Promise<number> {
   const rings = await Promise.all(sites.map(ringOf));
   const [ring] = rings as [Ring];
   if (rings.some(({ version, next }) => version !== ring.version || next !== null)) return 0;
-  const known = new Map(await Promise.all(sites.map(async (site) => [site.name, await settledRecords(site, ring.clusters)] as const)));
+  const known = new Map(await Promise.all(sites.map(async (site) => [site.name, await recordsIn(site, ring.clusters)] as const)));
   const [first = new Map<string, Settled>(), ...others] = known.values();
   // Its home knows whether it was moved by hand.
   const alike = [...first.values()].filter(

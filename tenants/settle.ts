@@ -31,6 +31,16 @@ export function newMove(): string {
   return randomBytes(8).toString("hex");
 }
 
+/** A name for the placing of a tenant that has no rows: nothing is copied, so that whoever settles it has nothing to clean up, and needs no worker for it. */
+export function newPlacing(): string {
+  return `p${newMove().slice(1)}`;
+}
+
+/** Whether a move is a placing by its name. */
+function isPlacing(move: string): boolean {
+  return move.startsWith("p");
+}
+
 /** What {@link lockMovers} got. */
 export interface MoverLocks {
   /** The tenants whose locks it has; another run has those of the others. */
@@ -165,7 +175,7 @@ async function decideAll(sites: readonly Site[], giver: Site, given: readonly Gi
       ended.push(...together.map(({ tenant, epoch, outcome }) => ({ tenant, home: opener.name, epoch: epoch + 1, outcome })));
     }
   }
-  for (const [under, some] of grouped(opening, (one) => one.move)) await dropPublications(giver, some.map(({ tenant }) => tenant), under);
+  for (const [under, some] of grouped(opening, (one) => one.move)) if (!isPlacing(under)) await dropPublications(giver, some.map(({ tenant }) => tenant), under);
   return ended;
 }
 
@@ -204,7 +214,7 @@ async function tidy(sites: readonly Site[], unreached: readonly string[], known:
 async function tidyOne(site: Site, records: ReadonlyMap<string, TenantRecord>, move: string | undefined, some: readonly Omit<Settled, "unreached">[], missed: Set<string>): Promise<void> {
   const moves = move === undefined ? [] : [move];
   const settled = ({ tenant, home, epoch }: Omit<Settled, "unreached">): RecordChange => ({ tenant, home, epoch, state: "settled" });
-  const leaves = ({ home }: Omit<Settled, "unreached">): boolean => move !== undefined && home !== site.name;
+  const leaves = ({ home }: Omit<Settled, "unreached">): boolean => move !== undefined && !isPlacing(move) && home !== site.name;
   const leaving = some.filter(leaves);
   const changes = some.filter((one) => !leaves(one)).map((one) => ({ ...settled(one), pinned: site.name === one.home && records.get(one.tenant)?.pinned === true }));
   await writeRecords(site.coordinator, changes.filter((change) => !says(records.get(change.tenant), change)), moves);

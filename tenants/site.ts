@@ -34,13 +34,24 @@ const OPTIONS = [
 /** Values stay the texts that PostgreSQL sends: a driver's Date would lose microseconds. */
 const AS_TEXT = { getTypeParser: () => (value: string) => value } as unknown as NonNullable<ClientConfig["types"]>;
 
+/** How one reaches a cluster whose coordinator the driver is configured for. */
+export interface DriverAccess {
+  readonly name: string;
+  readonly client: ClientConfig;
+  /** As {@link ClusterAccess.nodes}. @default where the cluster's own nodes reach each other */
+  readonly nodes?: ClusterAccess["nodes"];
+}
+
+/** How one reaches a cluster. */
+export type SiteAccess = ClusterAccess | DriverAccess;
+
 /** A cluster that an operation works on: a session on its coordinator, and sessions on its workers as they are needed. */
 export class Site {
   private readonly sessions = new Map<string, Promise<Client>>();
   private readonly copies = new Map<string, Promise<string>>();
 
   private constructor(
-    private readonly access: ClusterAccess,
+    private readonly access: SiteAccess,
     /** What its sessions are called in `pg_stat_activity`. */
     private readonly applicationName: string,
     /** The session on the coordinator. Its values come as JavaScript values. */
@@ -48,7 +59,7 @@ export class Site {
   ) {}
 
   /** @throws {@link TenantError} that names the cluster, if its coordinator does not answer. */
-  static async open(access: ClusterAccess, applicationName: string): Promise<Site> {
+  static async open(access: SiteAccess, applicationName: string): Promise<Site> {
     try {
       return new Site(access, applicationName, await session(coordinatorConfig(access, applicationName)));
     } catch (error) {
@@ -114,7 +125,7 @@ export class Site {
   }
 
   private async openNode(name: string, more: ClientConfig): Promise<Client> {
-    const address = this.access.nodes[name];
+    const address = this.addressOf(name);
     if (address === undefined) {
       throw new TenantError(`Cluster ${this.name} has a node ${name} whose address is not known here: it is not of the stack. Run npm run up, or move its shards away`);
     }
@@ -127,18 +138,28 @@ export class Site {
         user,
         password,
         ...(database !== undefined && { database }),
+        ...("client" in this.access && this.access.client.ssl !== undefined && { ssl: this.access.client.ssl }),
         application_name: this.applicationName,
         types: AS_TEXT,
         ...more,
       });
     } catch (error) {
-      throw new TenantError(`The worker ${name} of cluster ${this.name} does not answer: ${messageOf(error)}. Bring it back, or wait until it is`, { cause: error });
+      const where = address === this.access.nodes?.[name] ? "" : ` at ${name}, where the cluster has it: give its address in nodes where that is another from here`;
+      throw new TenantError(`The worker ${name} of cluster ${this.name} does not answer${where}: ${messageOf(error)}. Bring it back, or wait until it is`, { cause: error });
     }
+  }
+
+  private addressOf(name: string): { readonly host: string; readonly port: number } | undefined {
+    const { nodes } = this.access;
+    if (nodes !== undefined) return nodes[name];
+    const end = name.lastIndexOf(":");
+    return { host: name.slice(0, end), port: Number(name.slice(end + 1)) };
   }
 }
 
-function coordinatorConfig({ uri }: ClusterAccess, applicationName: string): ClientConfig {
-  return { connectionString: uri, application_name: applicationName, options: `-c ${DURABLE} -c ${GONE}` };
+function coordinatorConfig(access: SiteAccess, applicationName: string): ClientConfig {
+  const own = "client" in access ? access.client : { connectionString: access.uri };
+  return { ...own, application_name: applicationName, options: `-c ${DURABLE} -c ${GONE}` };
 }
 
 /** Has a session on a worker write as a move does: the fence lets it through where a record names the move, and the triggers and foreign keys of the user rest, whose effects come with the rows. */

@@ -79,11 +79,14 @@ END$tenancy$`,
   "ALTER TABLE tenancy.tenant ENABLE ALWAYS TRIGGER tenancy_stamp",
 ];
 
+/** Where each cluster is, by its name: the same in every cluster's ring, and no part of how hashing spreads tenants. */
+export const CREATE_REGIONS: readonly string[] = ["ALTER TABLE tenancy.ring ADD COLUMN regions jsonb NOT NULL DEFAULT '{}'"];
+
 /** What tells one version of the fence's SQL from another: a stack that has an older one gets the newer by the next update. */
 export function fenceDigest(): string {
   const functions = fenceFunctions(["column"], "type", { ring: "ring", tenant: "tenant", generation: "generation" });
   const triggers = (Object.keys(FENCE_TRIGGERS) as (keyof typeof FENCE_TRIGGERS)[]).map((trigger) => [createTrigger("table", trigger, "column"), enableTrigger("table", trigger)]);
-  return createHash("sha256").update(JSON.stringify([CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, functions, triggers])).digest("hex").slice(0, 12);
+  return createHash("sha256").update(JSON.stringify([CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_REGIONS, functions, triggers])).digest("hex").slice(0, 12);
 }
 
 /**
@@ -108,7 +111,8 @@ BEGIN
       best_score := score;
     END IF;
   END LOOP;
-  RETURN best;
+  -- A cluster of weight 3 is there as a, a#1 and a#2.
+  RETURN split_part(best, '#', 1);
 END`;
   const canonical = `
   SELECT id::${type}::text`;

@@ -168,10 +168,20 @@ export interface CitusSpec {
   readonly timeoutSeconds: number;
 }
 
+/** A cluster that shares tenants with others. */
+export interface TenancyMember {
+  readonly name: string;
+  readonly endpoint: Endpoint;
+  /** Its share of the tenants. */
+  readonly weight: number;
+  /** Where it is; not set: nobody said. */
+  readonly region?: string;
+}
+
 /** What the set-up across the clusters of a stack brings about: they agree on which tenants are whose. */
 export interface TenancySpec {
   readonly kind: "tenancy";
-  readonly clusters: readonly { readonly name: string; readonly endpoint: Endpoint }[];
+  readonly clusters: readonly TenancyMember[];
   readonly timeoutSeconds: number;
 }
 

@@ -30,8 +30,12 @@ export function activeActiveParts(settings: ActiveActiveSettings, read: ReadFile
 }
 
 /** How the clusters of a stack come to agree on which tenants are whose. */
-export function planTenancy(clusters: readonly Pick<CitusClusterPlan, "name" | "setup">[]): TenancySpec {
-  return { kind: "tenancy", clusters: clusters.map(({ name, setup }) => ({ name, endpoint: setup.endpoint })), timeoutSeconds: 120 };
+export function planTenancy({ clusters: settings }: Pick<ActiveActiveSettings, "clusters">, clusters: readonly Pick<CitusClusterPlan, "name" | "setup">[]): TenancySpec {
+  const members = clusters.map(({ name, setup }) => {
+    const { weight = 1, region } = settings[name] ?? {};
+    return { name, endpoint: setup.endpoint, weight, ...(region !== undefined && { region }) };
+  });
+  return { kind: "tenancy", clusters: members, timeoutSeconds: 120 };
 }
 
 /** The parts of an active-passive stack, each with its component's name. */
@@ -115,7 +119,7 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
   if (settings.topology === "active-active") {
     const { network, clusters } = activeActiveParts(settings, read);
     const plans = Object.entries(clusters).map(([name, options]) => planCitus(name, options));
-    return { topology: settings.topology, network, clusters: plans, ...(isFenced(settings) && { tenancy: planTenancy(plans) }), ...keeperOf(settings) };
+    return { topology: settings.topology, network, clusters: plans, ...(isFenced(settings) && { tenancy: planTenancy(settings, plans) }), ...keeperOf(settings) };
   }
   const parts = activePassiveParts(settings, read);
   const etcd = planEtcd(parts.etcd.name, parts.etcd.options);

@@ -4,6 +4,7 @@ import type { ClusterAccess } from "../../tenants/clusterAccess";
 import { rebalance, type RebalanceReport } from "../../tenants/rebalance";
 import { Failure } from "../failure";
 import { duration, say } from "../print";
+import { ringOf } from "../tenant/ringOf";
 import { clustersOf, explained, onlyTenantStack } from "../tenant/stacks";
 import { percentileOf, tell, type Figure } from "./figures";
 import { RoomWriter } from "./roomWriter";
@@ -41,7 +42,7 @@ export async function benchRebalance(words: readonly string[], { tenants, json }
   if (clusters.length < 2) throw new Failure(`${stack.name} has one cluster: there is none to move a tenant to.`);
   await clean(clusters);
   // What was not spread before is no part of what is measured.
-  await explained(() => rebalance(clusters, names, progress("before")));
+  await explained(() => rebalance(clusters, ringOf(stack, names), progress("before")));
   const router = await createRouter({ clusters: Object.fromEntries(clusters.map(({ name, uri }) => [name, { connectionString: uri, max: 4 }])) });
   const figures: Figure[] = [];
   try {
@@ -51,7 +52,7 @@ export async function benchRebalance(words: readonly string[], { tenants, json }
     const writers = rooms.filter((_, index) => index % Math.ceil(rooms.length / WRITERS) === 0).map((room) => new RoomWriter(router, room, PAUSE_MS));
     const pauses: number[] = [];
     const reports: RebalanceReport[] = [];
-    for (const [what, ring] of [["a drain", names.filter((name) => name !== drained)], ["a rebalance", names]] as const) {
+    for (const [what, ring] of [["a drain", ringOf(stack, names.filter((name) => name !== drained))], ["a rebalance", ringOf(stack, names)]] as const) {
       for (const writer of writers) writer.begin();
       const [began, used] = [performance.now(), process.cpuUsage()];
       const report = await explained(() => rebalance(clusters, ring, progress(what)));

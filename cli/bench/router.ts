@@ -61,7 +61,7 @@ function decisions(clusters: readonly string[]): Figure[] {
   const placement = new Placement(clusters);
   const directory = new Directory(10 * TENANTS);
   const [home = ""] = clusters;
-  directory.spread(home, { version: 1, clusters });
+  directory.spread(home, { version: 1, tickets: clusters });
   for (const id of ids) directory.remember(id, { home, epoch: 1, state: "settled" });
   const measure = (decide: (id: string) => string): number => {
     const costs: number[] = [];

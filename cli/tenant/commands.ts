@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { list, type ListCommandOptions } from "./list";
 import { locate } from "./locate";
 import { move, type MoveCommandOptions } from "./move";
+import { place, type PlaceCommandOptions } from "./place";
 import { plan, type PlanCommandOptions } from "./plan";
 import { drain, rebalance } from "./rebalance";
 import { recover } from "./recover";
@@ -37,14 +38,18 @@ export function addTenantCommands(program: Command): void {
     .option("--to <cluster>", "the cluster that it shall live in")
     .action((words: string[], options: MoveCommandOptions) => move(words, options));
 
+  command("place", "Gives a tenant that has no rows yet a home: a cluster, or one of a region.", " <tenant> [cluster]")
+    .option("--region <region>", "a region instead: the one of its clusters that hashing gives the tenant to")
+    .action((words: string[], options: PlaceCommandOptions) => place(words, options));
+
   command("recover", "Ends moves that stopped half-way: gives them up, or finishes them where that was decided.", " [tenant...]").action((words: string[], options: Json) => recover(words, options));
 
   command("plan", "Shows what a rebalance would move, with rows and bytes; changes nothing.", "")
-    .option("--add <cluster>", "as if there were this cluster, too")
+    .option("--add <cluster>", "as if there were this cluster, too, with its weight in the settings or else 1")
     .option("--remove <cluster>", "as if this cluster were drained")
     .action((words: string[], options: PlanCommandOptions) => plan(words, options));
 
-  command("rebalance", "Spreads the tenants over all clusters of the stack, as a new cluster needs.", "").action((words: string[], options: Json) => rebalance(words, options));
+  command("rebalance", "Spreads the tenants over all clusters of the stack, as a new cluster or another weight needs.", "").action((words: string[], options: Json) => rebalance(words, options));
 
   command("drain", "Moves every tenant of a cluster to the others, so that it can be taken out of the stack.", " <cluster>").action((words: string[], options: Json) => drain(words, options));
 }

@@ -1,6 +1,9 @@
 import colors from "picocolors";
+import { weightsOf } from "../../router/tickets";
 import { openSites } from "../../tenants/move";
 import { tenantsOf } from "../../tenants/plan";
+import { regionsOf } from "../../tenants/record";
+import { newestRing } from "../../tenants/ring";
 import { Failure } from "../failure";
 import { size } from "../print";
 import { table } from "../table";
@@ -22,16 +25,21 @@ export async function list(words: readonly string[], { cluster, limit, json }: L
   const found = await explained(async () => {
     const sites = await openSites(clusters, "citus-sharding tenant", clusters.map(({ name }) => name));
     try {
-      return await Promise.all(sites.map(async (site) => ({ cluster: site.name, tenants: await tenantsOf(site) })));
+      const ring = await newestRing(sites);
+      const [weights, regions] = [weightsOf(ring.clusters), await regionsOf(sites, ring)];
+      return await Promise.all(sites.map(async (site) => ({ cluster: site.name, weight: weights[site.name] ?? 0, ...(regions[site.name] !== undefined && { region: regions[site.name] }), tenants: await tenantsOf(site) })));
     } finally {
       for (const site of sites) site.close();
     }
   });
   if (json) return console.log(JSON.stringify({ stack: stack.name, clusters: found }, undefined, 2));
-  const summed = found.map(({ cluster: name, tenants }) => [name, tenants.length, tenants.reduce((sum, { rows }) => sum + rows, 0), tenants.reduce((sum, { bytes }) => sum + bytes, 0)] as const);
+  // Where they tell clusters apart.
+  const [weighted, placed] = [new Set(found.map(({ weight }) => weight)).size > 1 || found.some(({ weight }) => weight > 1), found.some(({ region }) => region !== undefined)];
+  const about = ({ weight, region = "" }: { weight: number; region?: string | undefined }): string[] => [...(weighted ? [String(weight)] : []), ...(placed ? [region] : [])];
+  const summed = found.map(({ tenants, ...known }) => [known, tenants.length, tenants.reduce((sum, { rows }) => sum + rows, 0), tenants.reduce((sum, { bytes }) => sum + bytes, 0)] as const);
   const number = (value: number): string => value.toLocaleString("en-US");
   const paint = (cell: string, row: number): string => (row === 0 ? colors.dim(cell) : cell);
-  console.log(table([["cluster", "tenants", "rows", "bytes"], ...summed.map(([name, tenants, rows, bytes]) => [name, number(tenants), number(rows), size(bytes)])], paint).join("\n"));
+  console.log(table([["cluster", ...(weighted ? ["weight"] : []), ...(placed ? ["region"] : []), "tenants", "rows", "bytes"], ...summed.map(([known, tenants, rows, bytes]) => [known.cluster, ...about(known), number(tenants), number(rows), size(bytes)])], paint).join("\n"));
   for (const { cluster: name, tenants } of found) {
     if (tenants.length === 0) continue;
     const shown = tenants.slice(0, limit).map(({ tenant, rows, bytes }) => [tenant, number(rows), size(bytes)]);

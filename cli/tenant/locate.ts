@@ -16,7 +16,7 @@ export async function locate(words: readonly string[], { json }: { json: boolean
   });
   if (json) return console.log(JSON.stringify({ stack: stack.name, ...found }, undefined, 2));
   const { tenant, home, epoch, by, state, pinned, target } = found;
-  const why = by === "hash" ? "by the hash of its id" : pinned ? "where it was when the clusters changed; npm run tenant -- rebalance moves it" : `where it was moved, epoch ${epoch}`;
+  const why = by === "hash" ? "by the hash of its id" : pinned ? "where it was when the clusters changed; npm run tenant -- rebalance moves it" : `where it was moved or placed, epoch ${epoch}`;
   const doing = state === "settled" ? "" : ` It is being moved to ${target ?? "another cluster"}${state === "closed" ? ", and takes no writes for a moment" : ""}; if nobody does that any more: npm run tenant -- recover`;
   console.log(`Tenant ${tenant} lives in cluster ${home}, ${why}.${doing}`);
 }

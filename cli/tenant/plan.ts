@@ -3,9 +3,11 @@ import { hindrancesOf, hindranceWarning } from "../../tenants/hindrances";
 import { openSites } from "../../tenants/move";
 import { planMoves, type PlannedMove } from "../../tenants/plan";
 import { newestRing } from "../../tenants/ring";
+import { ringInWords, weightsOf } from "../../router/tickets";
 import { Failure } from "../failure";
 import { size } from "../print";
 import { table } from "../table";
+import { ringOf } from "./ringOf";
 import { clustersOf, explained, onlyTenantStack } from "./stacks";
 
 export interface PlanCommandOptions {
@@ -20,7 +22,7 @@ export async function plan(words: readonly string[], { add, remove, json }: Plan
   const clusters = await clustersOf(stack);
   const names = clusters.map(({ name }) => name);
   if (remove !== undefined && !names.includes(remove)) throw new Failure(`${stack.name} has no cluster "${remove}". Its clusters are ${names.join(", ")}.`);
-  const ring = [...new Set([...names.filter((name) => name !== remove), ...(add === undefined ? [] : [add])])].sort();
+  const ring = ringOf(stack, [...new Set([...names.filter((name) => name !== remove), ...(add === undefined ? [] : [add])])]);
   if (ring.length === 0) throw new Failure(`${remove ?? ""} is the only cluster: there is none that its tenants could move to.`);
   const { moves, now, hindrances } = await explained(async () => {
     const sites = await openSites(clusters, "citus-sharding tenant", names);
@@ -32,9 +34,9 @@ export async function plan(words: readonly string[], { add, remove, json }: Plan
     }
   });
   const ways = summed(moves);
-  if (json) return console.log(JSON.stringify({ stack: stack.name, from: now.clusters, to: ring, ways, moves, hindrances }, undefined, 2));
+  if (json) return console.log(JSON.stringify({ stack: stack.name, from: Object.keys(weightsOf(now.clusters)), to: Object.keys(weightsOf(ring)), weights: { from: weightsOf(now.clusters), to: weightsOf(ring) }, ways, moves, hindrances }, undefined, 2));
   for (const hindrance of hindrances) console.log(hindrance);
-  const change = String(now.clusters) === String(ring) ? `Tenants are spread over ${ring.join(", ")}` : `Spreading tenants over ${ring.join(", ")} instead of ${now.clusters.join(", ")}`;
+  const change = String(now.clusters) === String(ring) ? `Tenants are spread over ${ringInWords(ring)}` : `Spreading tenants over ${ringInWords(ring)} instead of ${ringInWords(now.clusters)}`;
   if (moves.length === 0) return console.log(`${change}: nothing has to move.`);
   const number = (value: number): string => value.toLocaleString("en-US");
   const rows = ways.map(({ from, to, tenants, rows: count, bytes }) => [from, to, number(tenants), number(count), size(bytes)]);

@@ -1,15 +1,18 @@
 import { Presets, SingleBar } from "cli-progress";
 import { rebalance as rebalanceTenants, type RebalanceReport } from "../../tenants/rebalance";
+import { ringInWords, weightsOf } from "../../router/tickets";
 import { Failure } from "../failure";
 import { duration, say, size } from "../print";
 import type { Stack } from "../stack";
 import { untilInterrupted } from "./interrupt";
+import { ringOf } from "./ringOf";
 import { chooseTenantStack, clustersOf, explained, onlyTenantStack, onlyWord } from "./stacks";
 
 /** `npm run tenant -- rebalance [stack]`: spreads the tenants over all clusters of the stack. */
 export async function rebalance(words: readonly string[], { json }: { json: boolean }): Promise<void> {
   const stack = onlyTenantStack("tenant -- rebalance", words);
-  await spread(stack, stack.plan.clusters.map(({ name }) => name), json, `Tenants are spread over ${stack.plan.clusters.map(({ name }) => name).join(", ")}`);
+  const ring = ringOf(stack, stack.plan.clusters.map(({ name }) => name));
+  await spread(stack, ring, json, `Tenants are spread over ${ringInWords(ring)}`);
 }
 
 /** `npm run tenant -- drain [stack] <cluster>`: moves every tenant of a cluster to the others, so that it can be taken out of the stack. */
@@ -20,7 +23,7 @@ export async function drain(words: readonly string[], { json }: { json: boolean 
   if (!names.includes(cluster)) throw new Failure(`${stack.name} has no cluster "${cluster}". Its clusters are ${names.join(", ")}.`);
   const ring = names.filter((name) => name !== cluster);
   if (ring.length === 0) throw new Failure(`${cluster} is the only cluster of ${stack.name}: there is none that its tenants could move to.`);
-  await spread(stack, ring, json, `Cluster ${cluster} owns no tenants any more: take it out of clusters and run npm run up -- ${stack.name}`);
+  await spread(stack, ringOf(stack, ring), json, `Cluster ${cluster} owns no tenants any more: take it out of clusters and run npm run up -- ${stack.name}`);
 }
 
 async function spread(stack: Stack, ring: readonly string[], json: boolean, done: string): Promise<void> {
@@ -46,7 +49,7 @@ async function spread(stack: Stack, ring: readonly string[], json: boolean, done
       ),
     ),
   ).finally(() => bar.stop());
-  if (json) console.log(JSON.stringify({ stack: stack.name, ring, ...report }, undefined, 2));
+  if (json) console.log(JSON.stringify({ stack: stack.name, ring: Object.keys(weightsOf(ring)), weights: weightsOf(ring), ...report }, undefined, 2));
   else console.log(sentence(report, done, performance.now() - begunAt));
   const [first] = report.failed;
   if (first !== undefined) throw new Failure(`${report.failed.length} tenants could not be moved, and are where they were; the first is ${first.tenant}: ${first.reason}. Run it again.`);

@@ -143,6 +143,21 @@ stop();
 console.log(JSON.stringify({ one: required.instrument === instrument, heard }));
 `;
 
+/** The entry for placing is of the same copy, and the main one does not load it. */
+const PLACING = `
+import { createRouter, RouterError } from "@citus-sharding/tenant-router";
+import { createRequire } from "node:module";
+const required = createRequire(import.meta.url);
+const loaded = (): boolean => Object.keys(required.cache).some((file) => /tenants.move|pg-copy-streams/.test(file));
+const before = loaded();
+const { createPlacement, PlacementError } = await import("@citus-sharding/tenant-router/placement");
+const one = (required("@citus-sharding/tenant-router/placement") as { createPlacement: unknown }).createPlacement === createPlacement;
+const router = await createRouter({ clusters: JSON.parse(process.env["CLUSTERS"] ?? "{}") as Record<string, { host: string }> });
+const error: unknown = await createPlacement(router, { clusters: { a: { nodes: {} } } }).place(42, { region: "" }).catch((reason: unknown) => reason);
+await router.end();
+console.log(JSON.stringify({ before, after: loaded(), one, error: error instanceof PlacementError && error instanceof RouterError ? error.code : String(error) }));
+`;
+
 const PLAIN_REPORT = { says: "42", names: Object.keys(source).sort(), one: true };
 
 const TYPE: Readonly<Record<Module, string>> = { esm: "module", cjs: "commonjs" };
@@ -192,7 +207,7 @@ describe.skipIf(!registry)("@citus-sharding/tenant-router, packed and installed 
 
   test("has nothing in it but what it needs, and nothing of Pulumi", async () => {
     const files = (await run("tar", ["tzf", tarball], folder)).trim().split("\n");
-    expect(files.filter((file) => !/^package\/dist\/(\w+\.(js|d\.ts)|esm\/\w+\.(mjs|d\.mts))$/.test(file)).sort()).toEqual(
+    expect(files.filter((file) => !/^package\/dist\/((router|tenants)\/\w+\.(js|d\.ts)|router\/esm\/\w+\.(mjs|d\.mts))$/.test(file)).sort()).toEqual(
       ["CHANGELOG.md", "LICENSE", "README.md", "package.json"].map((file) => `package/${file}`),
     );
     const installed = JSON.parse(readFileSync(path.join(project("esm"), "package-lock.json"), "utf8")) as { packages: object };
@@ -218,6 +233,12 @@ describe.skipIf(!registry)("@citus-sharding/tenant-router, packed and installed 
     test.each(NODE_VERSIONS)("JavaScript on Node.js %s, import and require of one copy", async (version) => {
       expect(JSON.parse(await run(nodes.get(version) as string, ["plain.js"], project(module)))).toEqual(PLAIN_REPORT);
     });
+  });
+
+  test("has an entry for placing tenants, of the same copy, which the main one does not load", async () => {
+    writeFileSync(path.join(project("esm"), "placing.ts"), PLACING);
+    await compile("esm", { module: "nodenext" });
+    expect(JSON.parse(await run(nodes.get(NODE_VERSIONS[0] as string) as string, ["out/placing.js"], project("esm")))).toEqual({ before: false, after: true, one: true, error: "PLACEMENT" });
   });
 
   test("works with the lowest versions that it allows, OpenTelemetry's among them", async () => {

@@ -4,6 +4,7 @@ import { planStack } from "../../../topology/stack";
 import { containersOf, holderName } from "../../../topology/plan";
 import type { LiveContainer } from "../../../cli/live";
 import type { PatroniMember } from "../../../cli/patroniCluster";
+import type { CitusStatus } from "../../../cli/citusStatus";
 import { stackStatus, type Findings } from "../../../cli/stackStatus";
 import type { Stack } from "../../../cli/stack";
 
@@ -71,8 +72,17 @@ test.each<[string, { ring: string[]; changing: boolean; unsettled: number; hindr
   ],
   ["whose tenants cannot be moved", { ring: ["a", "b"], changing: false, unsettled: 0, hindrances: ["The partition public.events_3 has no fence yet"] }, ["No tenant can be moved from citusap or to it. The partition public.events_3 has no fence yet."]],
 ])("a cluster %s", (_, tenancy, warnings) => {
-  const status = stackStatus(stack, { ...well, clusters: well.clusters.map((cluster) => ({ ...cluster, tenancy: { hindrances: [], ...tenancy } })) });
+  const status = stackStatus(stack, { ...well, clusters: well.clusters.map((cluster) => ({ ...cluster, tenancy: { hindrances: [], weights: {}, regions: {}, ...tenancy } })) });
   expect(status).toMatchObject({ healthy: true, warnings });
+});
+
+test("a cluster whose share of the tenants is not that of its weight yet is told", () => {
+  const settings = parseSettings({ topology: "active-active", clusters: { a: { weight: 3 }, b: {} } }).settings;
+  const tenancy = { ring: ["a", "b"], regions: {}, changing: false, unsettled: 0, hindrances: [] };
+  const clusters = (weights: Record<string, number>): CitusStatus[] => ["a", "b"].map((cluster) => ({ cluster, nodes: [], shards: 1, refusals: {}, writeMs: 1, tenancy: { ...tenancy, weights } }));
+  const warnings = (weights: Record<string, number>): readonly string[] => stackStatus({ ...stack, settings }, { ...well, clusters: clusters(weights) }).warnings;
+  expect(warnings({ a: 1, b: 1 })).toContain("a shall have weight 3, and its share of the tenants is that of 1: npm run tenant -- rebalance s changes that.");
+  expect(warnings({ a: 3, b: 1 }).filter((warning) => warning.includes("weight"))).toEqual([]);
 });
 
 describe("a stack that is well", () => {

@@ -30,6 +30,8 @@ const IMAGE = 'must be an image in lower case with a tag or a digest, "repositor
 const POOLER = 'must be true, false or an object of poolSize and maxClientConnections, such as {"poolSize": 20}; {} takes the defaults';
 const CLUSTERS = 'must name one cluster or more, such as {"a": {"workers": 3}, "b": {}}';
 const CLUSTER_NAME = "must be a cluster's name: at most 16 lower-case letters and digits, beginning and ending with a letter";
+const REGION = "must be a region's name: at most 32 lower-case letters, digits and -, beginning with a letter and ending with a letter or digit";
+const UNFENCED = "has no effect without the fence, which spreads tenants over clusters; remove it, or have tenantFence true and tables in schema.tables";
 const PORT = "must be a whole number from 1 to 65535";
 const SHARDS = "must be a whole number from 1 to 64000";
 const PARAMETER = "must be a text, a number or true or false";
@@ -85,6 +87,15 @@ describe("a wrong input is told with its full key, its value and what would be r
     ]],
     ["port 0", ap({ ports: { leader: 0 } }), [`ports.leader = 0: ${PORT}`]],
     ["port too high", aa({ clusters: { a: { port: 65536 } } }), [`clusters.a.port = 65536: ${PORT}`]],
+    ["weight 0", aa({ clusters: { a: { weight: 0 } } }), ["clusters.a.weight = 0: must be a whole number from 1 to 16"]],
+    ["weight too high", aa({ clusters: { a: { weight: 17 } } }), ["clusters.a.weight = 17: must be a whole number from 1 to 16"]],
+    ["a weight that is a part", aa({ clusters: { a: { weight: 1.5 } } }), ["clusters.a.weight = 1.5: must be a whole number from 1 to 16"]],
+    ["a region with capitals", aa({ clusters: { a: { region: "EU" } } }), [`clusters.a.region = "EU": ${REGION}`]],
+    ["a region that ends in -", aa({ clusters: { a: { region: "eu-" } } }), [`clusters.a.region = "eu-": ${REGION}`]],
+    ["weight and region without the fence", aa({ tenantFence: false, clusters: { a: { weight: 2, region: "eu" }, b: { weight: 1 } } }), [
+      `clusters.a.weight = 2: ${UNFENCED}`,
+      `clusters.a.region = "eu": ${UNFENCED}`,
+    ]],
     ["port a text", aa({ clusters: { a: { port: "http" } } }), [`clusters.a.port = "http": ${PORT}`]],
 
     ["2 etcd members", ap({ etcdMembers: 2 }), [`etcdMembers = 2: ${ODD}`]],
@@ -142,8 +153,8 @@ describe("a wrong input is told with its full key, its value and what would be r
     ["clusters a number", aa({ clusters: 2 }), [`clusters = 2: ${CLUSTERS}`]],
     ["clusters a list", aa({ clusters: ["a", "b"] }), [`clusters = ["a","b"]: ${CLUSTERS}`]],
     ["clusters empty, as Pulumi hands over a key without a value", aa({ clusters: "" }), [`clusters = "": ${CLUSTERS}`]],
-    ["a cluster null", aa({ clusters: { a: null } }), ["clusters.a = null: must be an object of workers, port; {} takes the defaults"]],
-    ["a cluster a number", aa({ clusters: { a: 3 } }), ["clusters.a = 3: must be an object of workers, port; {} takes the defaults"]],
+    ["a cluster null", aa({ clusters: { a: null } }), ["clusters.a = null: must be an object of workers, port, weight, region; {} takes the defaults"]],
+    ["a cluster a number", aa({ clusters: { a: 3 } }), ["clusters.a = 3: must be an object of workers, port, weight, region; {} takes the defaults"]],
     ["a cluster's name with capitals", aa({ clusters: { A: {} } }), [`clusters.A: ${CLUSTER_NAME}`]],
     ["a cluster's name with a dot", aa({ clusters: { "a.b": {} } }), [`clusters["a.b"]: ${CLUSTER_NAME}`]],
 
@@ -348,7 +359,7 @@ describe("defaults", () => {
   test("active-active", () => {
     expect(parseSettings(aa({})).settings).toEqual({
       topology: "active-active",
-      clusters: { a: { workers: 3 }, b: { workers: 3 } },
+      clusters: { a: { workers: 3, weight: 1 }, b: { workers: 3, weight: 1 } },
       replicationFactor: 2,
       guardPatience: "30 s",
       tenantFence: true,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { Directory, type Claim, type Ring, type TenantRecord } from "../../../router/directory";
+import { Directory, type Claim, type RingClaim, type TenantRecord } from "../../../router/directory";
 
-const RING: Ring = { version: 1, clusters: ["a", "b"] };
+const RING: RingClaim = { version: 1, tickets: ["a", "b"] };
 
 /** By the ring of a and b, 3 lives in a, and 42 in b. */
 function known(...said: readonly (readonly [string, Claim])[]): Directory {
@@ -66,8 +66,8 @@ describe("what was found", () => {
 
 test("a newer ring counts, and no older one, but where a cluster takes it back", () => {
   const directory = known();
-  directory.spread("a", { version: 3, clusters: ["a"] });
-  directory.spread("b", { version: 2, clusters: ["b"] });
+  directory.spread("a", { version: 3, tickets: ["a"] });
+  directory.spread("b", { version: 2, tickets: ["b"] });
   expect(directory.winnerOf("42")).toBe("a");
   directory.spread("a", RING);
   expect([directory.winnerOf("42"), directory.ring]).toEqual(["b", ["b"]]);
@@ -75,7 +75,7 @@ test("a newer ring counts, and no older one, but where a cluster takes it back",
 
 test("a change of the ring has every tenant asked for anew", () => {
   const directory = known(["b", claim("b", 5)]);
-  directory.spread("a", { version: 2, clusters: ["a"] });
+  directory.spread("a", { version: 2, tickets: ["a"] });
   expect(directory.recordOf("42")).toBeUndefined();
 });
 
@@ -107,7 +107,7 @@ test("what a silent cluster said is kept while it is in the ring, and forgotten 
   directory.take("b", "3", claim("b", 5));
   directory.silence("b");
   expect([directory.recordOf("3"), directory.recordOf("42")]).toEqual([record("b", 5), record("b", 5, "moving")]);
-  directory.spread("a", { version: 2, clusters: ["a"] });
+  directory.spread("a", { version: 2, tickets: ["a"] });
   expect([directory.recordOf("3"), directory.recordOf("42")]).toEqual([undefined, undefined]);
 });
 

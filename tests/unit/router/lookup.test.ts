@@ -9,7 +9,7 @@ type Says = Claim | undefined | "away";
 /** By the ring of a and b, 42 lives in b; c is a cluster more. */
 function lookup(says: Readonly<Record<string, Says>>): { readonly lookup: Lookup; readonly asked: string[]; readonly directory: Directory } {
   const directory = new Directory(1000);
-  directory.spread("a", { version: 1, clusters: ["a", "b"] });
+  directory.spread("a", { version: 1, tickets: ["a", "b"] });
   const asked: string[] = [];
   const claimOf = (name: string) => (): Promise<Claim | undefined> => {
     asked.push(name);

@@ -39,6 +39,44 @@ describe("a placement", () => {
     );
   });
 
+  test.each([[{ a: 1, b: 3 }], [{ a: 1, b: 2, c: 4 }], [{ berlin: 16, paris: 8, oslo: 8 }]])("by the weights %o spreads 100,000 tenants in their proportion, 3 % off at most", (weights: Record<string, number>) => {
+    const placement = new Placement(weights);
+    const counts = new Map<string, number>();
+    for (let id = 0; id < 100_000; id += 1) {
+      const home = placement.place(String(id));
+      counts.set(home, (counts.get(home) ?? 0) + 1);
+    }
+    const sum = Object.values(weights).reduce((all, weight) => all + weight, 0);
+    for (const [cluster, weight] of Object.entries(weights)) expect(Math.abs((counts.get(cluster) ?? 0) / ((100_000 * weight) / sum) - 1)).toBeLessThanOrEqual(0.03);
+  });
+
+  test("with weights of 1 is the one without weights, and gives a cluster of more weight only what that wins", () => {
+    fc.assert(
+      fc.property(names, tenant, fc.integer({ min: 2, max: 16 }), (clusters, id, weight) => {
+        const [heavy = ""] = clusters;
+        const weights = Object.fromEntries(clusters.map((cluster) => [cluster, 1]));
+        const [plain, even, now] = [clusters, weights, { ...weights, [heavy]: weight }].map((spread) => new Placement(spread).place(id));
+        expect(even).toBe(plain);
+        expect([plain, heavy]).toContain(now);
+      }),
+    );
+  });
+
+  test("takes a ring as the databases have it", () => {
+    const placement = new Placement(["b#1", "a", "b", "b#2"]);
+    expect([placement.clusters, placement.tickets]).toEqual([["a", "b"], ["a", "b", "b#1", "b#2"]]);
+    for (let id = 0; id < 1000; id += 1) expect(placement.place(String(id))).toBe(new Placement({ b: 3, a: 1 }).place(String(id)));
+  });
+
+  test("is PostgreSQL's, with weights", () => {
+    // SELECT string_agg(tenancy.winner(n::text, '{a,b,b#1,b#2,c,c#1}'), '') FROM generate_series(1, 40) n
+    expect(Array.from({ length: 40 }, (_, index) => new Placement({ a: 1, b: 3, c: 2 }).place(String(index + 1))).join("")).toBe("cbcbbcabbacbabcbbcbcbbbcbbaabbbabcbcbaab");
+  });
+
+  test("refuses weights and names that cannot be", () => {
+    for (const weights of [{ a: 0 }, { a: 1.5 }, { a: 17 }, { "a#1": 1 }, {}]) expect(() => new Placement(weights as Record<string, number>)).toThrow(RangeError);
+  });
+
   test("is PostgreSQL's", () => {
     // SELECT string_agg(tenancy.winner(n::text, '{a,b,c}'), '') FROM generate_series(1, 40) n
     const placement = new Placement(["c", "a", "b"]);

@@ -14,6 +14,7 @@ interface Row {
 function cluster(name: string, ring: Ring, done: unknown[][], records: readonly Row[] = []): Site {
   const query = (statement: string | { text: string }, values: readonly unknown[] = []): Promise<unknown> => {
     const text = typeof statement === "string" ? statement : statement.text;
+    if (text.startsWith("SELECT tenancy.winner('1'")) return Promise.resolve({ rows: [{ winner: name === "old" ? "a#1" : "a" }] });
     if (text.startsWith("SELECT version")) return Promise.resolve({ rows: [{ ...ring, version: String(ring.version) }] });
     if (text.startsWith("SELECT tenant, home, epoch, pinned")) return Promise.resolve({ rows: records });
     if (/^(UPDATE tenancy\.(ring|horizon)|DELETE)/.test(text)) done.push([name, text.split(" ").slice(0, 3).join(" "), ...values]);
@@ -35,6 +36,16 @@ test("a change of the ring that stopped before its last write is finished by the
 test("a change of the ring that is everywhere is not made again", async () => {
   const done: unknown[][] = [];
   expect(await changeRing(["a", "b", "c"].map((name) => cluster(name, after, done)), ["a", "b", "c"])).toBe(0);
+  expect(done).toEqual([]);
+});
+
+test("weights are no other ring where they are the same, and are refused by a fence that takes a ticket for a name", async () => {
+  const done: unknown[][] = [];
+  const weighted: Ring = { version: 2, clusters: ["a", "b", "b#1"], next: null };
+  expect(await changeRing(["a", "b"].map((name) => cluster(name, weighted, done)), ["b#1", "b", "a"])).toBe(0);
+  const sites = [cluster("a", { version: 2, clusters: ["a", "old"], next: null }, done), cluster("old", { version: 2, clusters: ["a", "old"], next: null }, done)];
+  await expect(changeRing(sites, ["a", "old", "a#1"])).rejects.toThrow("Cluster old has the fence of an older version, which knows no weights. Run npm run up");
+  await expect(changeRing(sites, ["a", "b", "b#1"])).rejects.toThrow("The ring cannot be changed while b does not answer");
   expect(done).toEqual([]);
 });
 

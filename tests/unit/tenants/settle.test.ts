@@ -67,6 +67,17 @@ test("a move that nobody has opened is given up", async () => {
   ]);
 });
 
+test("a placing that nobody has opened is given up, and one that was decided is finished, without a worker: nothing was copied", async () => {
+  const written: unknown[][] = [];
+  const placing = (tenants: readonly string[]): Records => Object.fromEntries(tenants.map((tenant) => [tenant, leaving({ move: "p123456789abcdef", pinned: true })]));
+  const { settled, failed } = await settleAll([cluster("a", placing(["1", "2"]), written, { 2: "b" }), cluster("b", {}, written)], ["a", "b"], ["1", "2"]);
+  expect([...failed]).toEqual([]);
+  expect(settled).toMatchObject([{ tenant: "1", home: "a", epoch: 2, outcome: "kept", unreached: [] }, { tenant: "2", home: "b", epoch: 2, outcome: "taken", unreached: [] }]);
+  expect(written.slice(0, 3)).toEqual([["a", "handover", "1", 1, null], ["a", "1", "a", 2, "settled"], ["b", "2", "b", 2, "settled"]]);
+  expect(written.slice(3)).toHaveLength(2);
+  expect(written.slice(3)).toEqual(expect.arrayContaining([["a", "2", "b", 2, "settled"], ["b", "1", "a", 2, "settled"]]));
+});
+
 test("of a batch each tenant is settled by its own records and its own decision", async () => {
   const written: unknown[][] = [];
   const given = { 1: leaving(), 2: leaving({ epoch: 4 }), 3: leaving({ move: "m2" }), 4: record({ epoch: 3, home: "b", move: "m1" }), 5: leaving() };

@@ -33,6 +33,10 @@ describe("active-active", () => {
   test("clusters share their tenants, unless nobody wants a fence or there are no tables", () => {
     const { clusters, tenancy } = plan({ topology: "active-active" });
     expect(tenancy?.clusters.map(({ name, endpoint }) => [name, endpoint.port])).toEqual([["a", 5432], ["b", 6432]]);
+    expect(tenancy?.clusters.map(({ weight, region }) => [weight, region])).toEqual([[1, undefined], [1, undefined]]);
+    const weighted = plan({ topology: "active-active", clusters: { a: { weight: 3 }, b: { region: "eu" } } });
+    expect(weighted.tenancy?.clusters).toMatchObject([{ name: "a", weight: 3 }, { name: "b", weight: 1, region: "eu" }]);
+    expect(weighted.clusters).toEqual(clusters);
     expect(clusters.map(({ setup }) => setup.fence)).toEqual([true, true]);
     for (const without of [plan({ topology: "active-active", tenantFence: false }), plan({ topology: "active-active", schema: { tables: {} } })]) {
       expect(without.tenancy).toBeUndefined();
