@@ -2,6 +2,7 @@ import { writeEveryShard } from "../setup/probe";
 import { SPREAD } from "../setup/registry";
 import { reason } from "../setup/setupError";
 import { hindrancesOf } from "../tenants/hindrances";
+import { migrationsIn, type Migration } from "../tenants/migrations";
 import { connect } from "./connections";
 
 /** A node as Citus has it registered. */
@@ -40,6 +41,8 @@ export interface TenancyStatus {
   readonly unsettled: number;
   /** Why no tenant can be moved from here or to here, as sentences. */
   readonly hindrances: readonly string[];
+  /** The migrations that it has; undefined where its fence is older than these. */
+  readonly migrations?: readonly Migration[];
 }
 
 const NODES = `
@@ -68,8 +71,9 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
     const { rows: nodes } = await client.query<RegisteredNode>(NODES, [tables]);
     const { rows: [single] } = await client.query<{ tables: string[] }>(SINGLE_COPIES);
     const { rows: known } = await client.query("SELECT FROM pg_class WHERE oid = to_regclass('tenancy.tenant')");
-    const { rows: [tenancy] } = known.length === 0 ? { rows: [] } : await client.query<Omit<TenancyStatus, "hindrances">>(TENANCY);
+    const { rows: [tenancy] } = known.length === 0 ? { rows: [] } : await client.query<Omit<TenancyStatus, "hindrances" | "migrations">>(TENANCY);
     const hindrances = tenancy === undefined ? [] : await hindrancesOf(client);
+    const migrations = tenancy === undefined ? undefined : await migrationsIn(client);
     const startedAt = performance.now();
     const { shards, failed } = await writeEveryShard(client);
     const refusals: Record<string, number> = {};
@@ -78,7 +82,7 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
       const answer = error === "Query read timeout" ? "no answer in time" : error;
       refusals[answer] = (refusals[answer] ?? 0) + 1;
     }
-    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt), singleCopies: single?.tables ?? [], ...(tenancy !== undefined && { tenancy: { ...tenancy, hindrances } }) };
+    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt), singleCopies: single?.tables ?? [], ...(tenancy !== undefined && { tenancy: { ...tenancy, hindrances, ...(migrations !== undefined && { migrations }) } }) };
   } catch (error) {
     return unknown(reason(error));
   } finally {

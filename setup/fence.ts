@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { CREATE_CHANGES, CREATE_FENCE_TABLES, CREATE_HORIZON, createTrigger, enableTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, triggerFunction } from "../topology/fence";
+import { CREATE_MIGRATIONS } from "../topology/migrations";
 import type { CitusSpec } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
@@ -85,9 +86,9 @@ async function existingTriggers(coordinator: Coordinator): Promise<Trigger[]> {
 }
 
 async function ensureTables(coordinator: Coordinator, report: Report): Promise<void> {
-  const parts = [CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES];
+  const parts = [CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_MIGRATIONS];
   const { there } = await coordinator.row<{ there: boolean[] }>(
-    "SELECT ARRAY[to_regclass('tenancy.handover') IS NOT NULL, to_regclass('tenancy.horizon') IS NOT NULL, EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tenancy.tenant') AND attname = 'changed')] AS there",
+    "SELECT ARRAY[to_regclass('tenancy.handover') IS NOT NULL, to_regclass('tenancy.horizon') IS NOT NULL, EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tenancy.tenant') AND attname = 'changed'), to_regclass('tenancy.migration') IS NOT NULL] AS there",
   );
   const missing = parts.filter((_, part) => there[part] !== true);
   if (missing.length === 0) return;
