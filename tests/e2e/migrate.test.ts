@@ -162,6 +162,8 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("clusters with tables that 
     });
     await copied;
     write("7_once.sql", "UPDATE rooms SET topic = topic || '!'; SELECT pg_sleep(1)");
+    // It waits for every snapshot: the run that waits for this one may have none.
+    write("8_name.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY rooms_name ON rooms (name)");
     const events: MigrateEvent[] = [];
     const onEvent = (event: MigrateEvent): void => void events.push(event);
     const going = Promise.all([run({ onEvent }), run({ onEvent })]);
@@ -173,9 +175,18 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("clusters with tables that 
     await moving;
     const reports = await going;
     await next;
-    expect(reports.flatMap((report) => report.clusters.flatMap(({ applied }) => applied))).toEqual(["7_once.sql", "7_once.sql"]);
+    expect(reports.flatMap((report) => report.clusters.flatMap(({ applied }) => applied))).toEqual(["7_once.sql", "8_name.sql", "7_once.sql", "8_name.sql"]);
     for (const cluster of ["a", "b"]) expect(await sql(cluster, "SELECT DISTINCT topic FROM rooms")).toEqual([{ topic: "new!" }]);
     expect(await sql("b", `SELECT count(*)::int AS n FROM rooms WHERE room_id IN (${first}, ${second})`)).toEqual([{ n: 2 }]);
+  });
+
+  test("keep a tenant where it is that a migration has met on its way, as one may whose run has lost its locks", async () => {
+    const [, room] = rooms["a"] as [string, string];
+    const moving = moveTenant(clusters, room, "b", {
+      onStep: async (step) => void (step === "verified" && (await sql("a", "INSERT INTO tenancy.migration (name, checksum, applied_at) VALUES ('9_met.sql', 'x', now())"))),
+    });
+    await expect(moving).rejects.toThrow(/was not moved and is open in cluster a: a table was distributed or dropped in cluster a meanwhile, or a migration applied/);
+    await sql("a", "DELETE FROM tenancy.migration WHERE name = '9_met.sql'");
   });
 
   test("have each key once, whoever claims it while its bucket moves", async () => {
