@@ -3,6 +3,7 @@ import { writeEveryShard } from "../setup/probe";
 import { SPREAD } from "../setup/registry";
 import { reason } from "../setup/setupError";
 import { hindrancesOf } from "../tenants/hindrances";
+import { migrationsIn, type Migration } from "../tenants/migrations";
 import { connect } from "./connections";
 
 /** A node as Citus has it registered. */
@@ -45,6 +46,8 @@ export interface TenancyStatus {
   readonly unsettled: number;
   /** Why no tenant can be moved from here or to here, as sentences. */
   readonly hindrances: readonly string[];
+  /** The migrations that it has; undefined where its fence is older than these. */
+  readonly migrations?: readonly Migration[];
 }
 
 const NODES = `
@@ -87,6 +90,7 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
     // One that an older version made has no such column.
     const { rows: [ring] } = tenancy === undefined ? { rows: [] } : await client.query<{ regions?: Record<string, string> }>("SELECT * FROM tenancy.ring");
     const hindrances = tenancy === undefined ? [] : await hindrancesOf(client);
+    const migrations = tenancy === undefined ? undefined : await migrationsIn(client);
     const startedAt = performance.now();
     const { shards, failed } = await writeEveryShard(client);
     const refusals: Record<string, number> = {};
@@ -95,7 +99,7 @@ export async function citusStatus(cluster: string, uri: string, tables: readonly
       const answer = error === "Query read timeout" ? "no answer in time" : error;
       refusals[answer] = (refusals[answer] ?? 0) + 1;
     }
-    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt), singleCopies: single?.tables ?? [], ...(tenancy !== undefined && { tenancy: told(tenancy, ring?.regions ?? {}, hindrances) }) };
+    return { cluster, nodes, shards, refusals, writeMs: Math.round(performance.now() - startedAt), singleCopies: single?.tables ?? [], ...(tenancy !== undefined && { tenancy: { ...told(tenancy, ring?.regions ?? {}, hindrances), ...(migrations !== undefined && { migrations }) } }) };
   } catch (error) {
     return unknown(reason(error));
   } finally {

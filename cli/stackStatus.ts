@@ -4,6 +4,7 @@ import { objectiveProblems } from "../config/objectives";
 import { cutOffMembers } from "../topology/cutOff";
 import { toMebibytes } from "../config/size";
 import { hindranceWarning } from "../tenants/hindrances";
+import { gapWarning, migrationGap } from "../tenants/migrations";
 import { containersOf, holderName, patroniGroups, type ContainerPlan, type PatroniPlan } from "../topology/plan";
 import type { CitusStatus, RegisteredNode } from "./citusStatus";
 import { fencerWarning } from "./fencerWarning";
@@ -90,6 +91,7 @@ export function stackStatus(stack: Stack, findings: Findings): StackStatus {
     ...lagWarnings(stack, nodes.map(({ status }) => status)),
     ...findings.clusters.flatMap((cluster) => copyWarnings(stack, cluster)),
     ...findings.clusters.flatMap((cluster) => tenancyWarnings(stack, cluster)),
+    ...migrationWarnings(findings.clusters),
   ];
   const objectives = objectivesStatus(stack);
   return { stack: stack.name, healthy: problems.length === 0, nodes: nodes.map(({ status }) => status), clusters: findings.clusters, guards: Object.fromEntries(findings.guards), problems, warnings, ...(objectives && { objectives }) };
@@ -235,6 +237,12 @@ function tenancyWarnings({ name, settings }: Stack, { cluster, tenancy }: CitusS
     ...(unsettled > 0 ? [`${cluster} has ${unsettled} ${unsettled === 1 ? "tenant" : "tenants"} on the way: npm run tenant -- recover ${name} ends moves that stopped.`] : []),
     ...hindrances.map((hindrance) => hindranceWarning(cluster, hindrance)),
   ];
+}
+
+/** Clusters that a run of migrations has not come to yet. */
+function migrationWarnings(clusters: readonly CitusStatus[]): string[] {
+  const gap = migrationGap(clusters.flatMap(({ cluster, tenancy }) => (tenancy?.migrations === undefined ? [] : [{ name: cluster, migrations: tenancy.migrations }])));
+  return gap === undefined ? [] : [gapWarning(gap)];
 }
 
 function restart(stack: Stack, nodes: readonly string[]): string {

@@ -16,6 +16,7 @@ export {
   type Applied,
   type RouterErrorCode,
 } from "./errors";
+export type { Claimed, KeyLookup } from "./keyLookup";
 export type { RouterOptions } from "./options";
 export { Placement } from "./placement";
 export { refusalOf, type Refusal } from "./refusal";

@@ -19,6 +19,8 @@ export interface RouterOptions {
   readonly bindStatements?: boolean;
   /** Of how many tenants the router remembers where they live; of others it asks again. 100,000 take about 12 MB. @default 100000 */
   readonly cachedTenants?: number;
+  /** The table that `router.lookup` keeps keys in, with its schema where it needs one. @default "lookups" */
+  readonly lookupTable?: string;
 }
 
 /** Limits of time, in milliseconds. */
@@ -29,6 +31,7 @@ const milliseconds = (from: number, to: number): z.ZodInt => {
   return z.int(message).min(from, message).max(to, message);
 };
 
+const LOOKUP_TABLE = 'must be the name of a table as the database has it, such as "lookups" or "app.lookups"';
 const CACHED_TENANTS = "must be a whole number from 1000 to 10000000";
 const CLUSTERS = 'must name one cluster or more, such as { a: { connectionString: "postgresql://…" } }';
 
@@ -47,6 +50,7 @@ const schema = z.strictObject({
   moveTimeoutMs: milliseconds(0, 600_000).prefault(5000),
   bindStatements: z.boolean("must be true or false").prefault(false),
   cachedTenants: z.int(CACHED_TENANTS).min(1000, CACHED_TENANTS).max(10_000_000, CACHED_TENANTS).prefault(100_000),
+  lookupTable: z.string(LOOKUP_TABLE).regex(/^[^."\0]+(?:\.[^."\0]+)?$/, LOOKUP_TABLE).prefault("lookups"),
 });
 
 /** Options with every default applied. @throws {@link ConfigurationError} that names the key and says what would be right. */

@@ -7,6 +7,7 @@ import { tell } from "./diagnostics";
 import { Directory, type Change, type Location } from "./directory";
 import { ClusterDownError, ConfigurationError, RouterError } from "./errors";
 import { Home, locate, type Shared } from "./home";
+import { KeyLookup } from "./keyLookup";
 import { Lookup } from "./lookup";
 import { parseOptions, type Limits, type RouterOptions } from "./options";
 import { Tenant, type QueryOptions } from "./tenant";
@@ -64,6 +65,7 @@ interface Making extends Shared {
   readonly limits: Limits;
   /** How the distribution column has ids; undefined until a cluster has said it. */
   idType: { readonly type: IdType; readonly cluster: string } | undefined;
+  readonly lookupTable: string;
 }
 
 /** Sends each tenant's statements to the cluster that it lives in. Make it with {@link createRouter}. */
@@ -74,6 +76,8 @@ export class Router extends EventEmitter<RouterEvents> {
   readonly pool: Pool;
   private ended = false;
   private readonly configs = new Map<string, PoolConfig>();
+  /** The clusters whose table of lookups is as it has to be. */
+  private readonly lookedAt = new Set<Cluster>();
 
   /** @internal */
   constructor(private readonly making: Making) {
@@ -122,6 +126,13 @@ export class Router extends EventEmitter<RouterEvents> {
   /** @internal Asks a cluster what it says now of a tenant, which was placed or moved there. */
   async look(tenant: string, cluster: string): Promise<void> {
     await this.making.clusters.get(cluster)?.link.doubt(tenant);
+  }
+
+  /** Keys of a kind, such as `email`, that lead to tenants. Cheap: make one whenever you need it. @throws {@link ConfigurationError} if the kind is no text. */
+  lookup(kind: string): KeyLookup {
+    if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
+    const { idType, lookupTable: table } = this.making;
+    return new KeyLookup(kind, this.making, idType?.type, { table, checked: this.lookedAt });
   }
 
   /** The clusters, and whether they are up. */
@@ -258,10 +269,10 @@ export class Router extends EventEmitter<RouterEvents> {
  * {@link ClusterDownError} if no cluster answers.
  */
 export async function createRouter(options: RouterOptions): Promise<Router> {
-  const { clusters: configs, bindStatements, cachedTenants, ...limits } = parseOptions(options);
+  const { clusters: configs, bindStatements, cachedTenants, lookupTable, ...limits } = parseOptions(options);
   const directory = new Directory(cachedTenants);
   const clusters = new Map<string, Cluster>();
-  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, moveTimeoutMs: limits.moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined });
+  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, moveTimeoutMs: limits.moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined, lookupTable });
   const members = Object.entries(configs).map(([name, config]) => router.join(name, config));
   const outcomes = await Promise.allSettled(members.map(({ link }) => link.start()));
   const problems = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (members[index] as Cluster).name, error: outcome.reason as Error }] : []));

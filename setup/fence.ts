@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { CREATE_CHANGES, CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_REGIONS, createTrigger, enableTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, triggerFunction } from "../topology/fence";
+import { CREATE_MIGRATIONS } from "../topology/migrations";
 import type { CitusSpec } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
@@ -85,10 +86,11 @@ async function existingTriggers(coordinator: Coordinator): Promise<Trigger[]> {
 }
 
 async function ensureTables(coordinator: Coordinator, report: Report): Promise<void> {
-  const parts = [CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_REGIONS];
+  const parts = [CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_REGIONS, CREATE_MIGRATIONS];
   const { there } = await coordinator.row<{ there: boolean[] }>(
     `SELECT ARRAY[to_regclass('tenancy.handover') IS NOT NULL, to_regclass('tenancy.horizon') IS NOT NULL, EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tenancy.tenant') AND attname = 'changed'),
-       EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tenancy.ring') AND attname = 'regions')] AS there`,
+       EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tenancy.ring') AND attname = 'regions'),
+       to_regclass('tenancy.migration') IS NOT NULL] AS there`,
   );
   const missing = parts.filter((_, part) => there[part] !== true);
   if (missing.length === 0) return;

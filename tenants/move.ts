@@ -9,6 +9,8 @@ import { BUCKET, bucketsInUse, writersAreGone } from "./fenceLock";
 import { decide } from "./handover";
 import { refuseHindered, refuseUnfencedShards } from "./hindrances";
 import { publicationOf } from "./leftovers";
+import { keepMigrationsOut } from "./migrationLock";
+import { refuseUnmigrated } from "./migrations";
 import { sessionNameOf } from "./orphans";
 import { lsnOf } from "./pgoutput";
 import { refuseUnfit } from "./refuseUnfit";
@@ -34,6 +36,8 @@ export interface MoveOptions {
   readonly drainMs?: number;
   /** How long it goes on trying, if transactions are always in the way. @default 30000 */
   readonly patienceMs?: number;
+  /** Is called if it has to wait for migrations that are being applied, before anything is done. */
+  readonly onWait?: () => void;
 }
 
 /** What a move of several tenants together did. */
@@ -168,7 +172,11 @@ export interface Way {
  */
 export async function moveTogether(sites: readonly Site[], names: readonly string[], tenants: readonly string[], { from: giver, to, move = newMove() }: Way, options: MoveOptions = {}): Promise<BatchReport> {
   const left = new Map<string, Error>();
-  const locks = await lockMovers(sites, tenants);
+  const letMigrationsIn = await keepMigrationsOut(sites, options.signal, options.onWait);
+  const locks = await lockMovers(sites, tenants).catch(async (error: unknown) => {
+    await letMigrationsIn();
+    throw error;
+  });
   try {
     for (const tenant of tenants) left.set(tenant, new TenantError(`Tenant ${tenant} is being moved by another run. Wait until it has ended`));
     for (const tenant of locks.tenants) left.delete(tenant);
@@ -186,6 +194,7 @@ export async function moveTogether(sites: readonly Site[], names: readonly strin
     return { ...report, left: new Map([...left, ...report.left]) };
   } finally {
     await locks.unlock();
+    await letMigrationsIn();
   }
 }
 
@@ -248,9 +257,12 @@ async function homesOf(sites: readonly Site[], names: readonly string[], tenants
   return { homes, failed, version };
 }
 
-/** Which tables are distributed in a cluster, as one text to compare: rows of a new one would stay behind. */
+/** Which tables are distributed in a cluster, and which migrations it has, as one text to compare: rows of a new table would stay behind, and what a migration did to rows be done again, or never. */
 async function spreadTables({ coordinator }: Site): Promise<string> {
-  const { rows } = await coordinator.query<{ spread: string }>("SELECT string_agg(logicalrelid::oid::text, ' ' ORDER BY logicalrelid::oid) AS spread FROM pg_dist_partition WHERE partmethod = 'h'");
+  const { rows } = await coordinator.query<{ spread: string }>(
+    `SELECT concat_ws(' ', (SELECT string_agg(logicalrelid::oid::text, ' ' ORDER BY logicalrelid::oid) FROM pg_dist_partition WHERE partmethod = 'h'),
+       (SELECT string_agg(name || ' ' || checksum || ' ' || (applied_at IS NULL), ' ' ORDER BY name) FROM tenancy.migration)) AS spread`,
+  );
   return (rows[0] as { spread: string }).spread;
 }
 
@@ -307,6 +319,7 @@ class Move {
   private async attempt(): Promise<void> {
     const { from, to, move } = this;
     await refuseHindered([from, to]);
+    await refuseUnmigrated([from, to]);
     const tables = await tenantTables(from);
     refuseUnlike(from.name, tables, to.name, await tenantTables(to));
     const [sources, targets] = [await this.shardsIn(from, tables), await this.shardsIn(to, tables)];
@@ -675,7 +688,7 @@ class Move {
 
   /** @throws {@link TenantError} if a copy of a shard is another than in the beginning: its worker was away, and missed changes; or if there is another table. */
   private async refuseMoved(site: Site, shards: readonly TenantShard[], spread: string | undefined): Promise<void> {
-    if ((await spreadTables(site)) !== spread) throw new TenantError(`a table was distributed or dropped in cluster ${site.name} meanwhile`);
+    if ((await spreadTables(site)) !== spread) throw new TenantError(`a table was distributed or dropped in cluster ${site.name} meanwhile, or a migration applied`);
     // They are in the same shards: where a shard was split, the one shows it for all.
     const now = await tenantShards(site, shards.map(({ table }) => table), this.tenants[0] as string);
     if (placementsOf(now) !== placementsOf(shards)) throw new TenantError(`a shard of the tenant was moved or copied in cluster ${site.name} meanwhile`);

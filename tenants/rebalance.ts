@@ -1,6 +1,8 @@
 import { againOf, planBatches, type Batch } from "./batches";
 import type { ClusterAccess } from "./clusterAccess";
 import { refuseHindered } from "./hindrances";
+import { keepMigrationsOut } from "./migrationLock";
+import { refuseUnmigrated } from "./migrations";
 import { isOfRows, moveTogether, openSites, type BatchReport, type MoveStep } from "./move";
 import { planMoves } from "./plan";
 import { changeRing, pruneRecords } from "./ring";
@@ -38,15 +40,19 @@ const ANSWER_MS = 1000;
  *
  * @param clusters all clusters: those of the ring, and those that are to be empty afterwards.
  * @param ring the tickets of the clusters that share the tenants from now on (`ticketsOf`).
+ * @param onWait is called if it has to wait for migrations that are being applied, before anything is done.
  * @throws {@link TenantError} if a cluster does not answer.
  */
-export async function rebalance(clusters: readonly ClusterAccess[], ring: readonly string[], progress: (state: RebalanceProgress) => void, signal?: AbortSignal): Promise<RebalanceReport> {
+export async function rebalance(clusters: readonly ClusterAccess[], ring: readonly string[], progress: (state: RebalanceProgress) => void, signal?: AbortSignal, onWait?: () => void): Promise<RebalanceReport> {
   const names = clusters.map(({ name }) => name);
   const open = (): Promise<Site[]> => openSites(clusters, "citus-sharding rebalance", names);
   const sites = await open();
   let queue: Batch[];
   try {
+    // With the sessions it goes again.
+    await keepMigrationsOut(sites, signal, onWait);
     await refuseHindered(sites);
+    await refuseUnmigrated(sites);
     await changeRing(sites, ring);
     queue = await planBatches(sites, await planMoves(sites, ring));
   } finally {

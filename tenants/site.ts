@@ -106,9 +106,9 @@ export class Site {
     return Site.open(this.access, this.applicationName);
   }
 
-  /** Another session on the coordinator. The caller ends it. */
-  another(): Promise<Client> {
-    return session(coordinatorConfig(this.access, this.applicationName));
+  /** Another session on the coordinator. The caller ends it. @param timeoutMs how long each of its statements may take; 0: as long as it needs. */
+  another(timeoutMs = STATEMENT_TIMEOUT_MS): Promise<Client> {
+    return session({ ...coordinatorConfig(this.access, this.applicationName), query_timeout: timeoutMs });
   }
 
   /** Whether every session that is kept still answers. */

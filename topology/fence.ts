@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { CREATE_MIGRATIONS } from "./migrations";
 
 /*
  * The SQL of the fence, which has each cluster refuse writes of tenants whose home is another one (docs/tenants.md). It is run by the set-up on a coordinator; Citus brings it to the workers.
@@ -86,7 +87,7 @@ export const CREATE_REGIONS: readonly string[] = ["ALTER TABLE tenancy.ring ADD 
 export function fenceDigest(): string {
   const functions = fenceFunctions(["column"], "type", { ring: "ring", tenant: "tenant", generation: "generation" });
   const triggers = (Object.keys(FENCE_TRIGGERS) as (keyof typeof FENCE_TRIGGERS)[]).map((trigger) => [createTrigger("table", trigger, "column"), enableTrigger("table", trigger)]);
-  return createHash("sha256").update(JSON.stringify([CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_REGIONS, functions, triggers])).digest("hex").slice(0, 12);
+  return createHash("sha256").update(JSON.stringify([CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_REGIONS, CREATE_MIGRATIONS, functions, triggers])).digest("hex").slice(0, 12);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { list, type ListCommandOptions } from "./list";
 import { locate } from "./locate";
+import { migrate, type MigrateCommandOptions } from "./migrate";
 import { move, type MoveCommandOptions } from "./move";
 import { place, type PlaceCommandOptions } from "./place";
 import { plan, type PlanCommandOptions } from "./plan";
@@ -52,4 +53,12 @@ export function addTenantCommands(program: Command): void {
   command("rebalance", "Spreads the tenants over all clusters of the stack, as a new cluster or another weight needs.", "").action((words: string[], options: Json) => rebalance(words, options));
 
   command("drain", "Moves every tenant of a cluster to the others, so that it can be taken out of the stack.", " <cluster>").action((words: string[], options: Json) => drain(words, options));
+
+  command("migrate", "Applies the SQL files of a folder to every cluster, one after the other; moves of tenants wait.", " <folder>")
+    .option("--plan", "show what would be applied where; changes nothing", false)
+    .option("--lock-timeout <duration>", "how long a statement waits for a lock before its file is rolled back and tried again", "3 s")
+    .option("--retry <file>", "run a file again that was begun outside of a transaction, in --cluster")
+    .option("--mark-done <file>", "take a file that was begun, or the next one, for applied in --cluster: somebody has seen to it")
+    .option("--cluster <cluster>", "the cluster that --retry or --mark-done is about")
+    .action((words: string[], options: MigrateCommandOptions) => migrate(words, options));
 }

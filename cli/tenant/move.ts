@@ -23,6 +23,7 @@ export async function move(words: readonly string[], { to, json }: MoveCommandOp
       moveTenant(clusters, tenant, to, {
         signal,
         onBytes: (copied) => void (bytes = copied),
+        onWait: () => void (json || say("  waits for migrations that are being applied")),
         onStep: (step) => {
           if (json) return;
           if (step === "copied") say(`  copied ${size(bytes)}; changes follow`);

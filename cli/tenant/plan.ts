@@ -1,5 +1,6 @@
 import colors from "picocolors";
 import { hindrancesOf, hindranceWarning } from "../../tenants/hindrances";
+import { gapWarning, migrationGap, migrationsIn } from "../../tenants/migrations";
 import { openSites } from "../../tenants/move";
 import { planMoves, type PlannedMove } from "../../tenants/plan";
 import { newestRing } from "../../tenants/ring";
@@ -28,7 +29,9 @@ export async function plan(words: readonly string[], { add, remove, json }: Plan
     const sites = await openSites(clusters, "citus-sharding tenant", names);
     try {
       const found = await Promise.all(sites.map(async ({ name, coordinator }) => (await hindrancesOf(coordinator)).map((hindrance) => hindranceWarning(name, hindrance))));
-      return { moves: await planMoves(sites, ring), now: await newestRing(sites), hindrances: found.flat() };
+      const migrated = await Promise.all(sites.map(async ({ name, coordinator }) => ({ name, migrations: await migrationsIn(coordinator) })));
+      const gap = migrationGap(migrated.flatMap(({ name, migrations }) => (migrations === undefined ? [] : [{ name, migrations }])));
+      return { moves: await planMoves(sites, ring), now: await newestRing(sites), hindrances: [...found.flat(), ...(gap === undefined ? [] : [gapWarning(gap)])] };
     } finally {
       for (const site of sites) site.close();
     }

@@ -46,6 +46,7 @@ async function spread(stack: Stack, ring: readonly string[], json: boolean, done
           bar.update(moved);
         },
         signal,
+        () => void (json || say("  waits for migrations that are being applied")),
       ),
     ),
   ).finally(() => bar.stop());

@@ -85,6 +85,19 @@ test("a cluster whose share of the tenants is not that of its weight yet is told
   expect(warnings({ a: 3, b: 1 }).filter((warning) => warning.includes("weight"))).toEqual([]);
 });
 
+test("clusters that have not the same migrations are warned of", () => {
+  const [found] = well.clusters as [Findings["clusters"][number]];
+  const having = (cluster: string, ...names: string[]): Findings["clusters"][number] => ({
+    ...found,
+    cluster,
+    tenancy: { ring: ["a", "b"], weights: { a: 1, b: 1 }, regions: {}, changing: false, unsettled: 0, hindrances: [], migrations: names.map((name) => ({ name, checksum: "x", begun: false })) },
+  });
+  expect(stackStatus(stack, { ...well, clusters: [having("a", "1_x.sql"), having("b")] }).warnings).toEqual([
+    "No tenant can be moved between clusters that have not the same migrations. Cluster b has not got the migration 1_x.sql, which a has: npm run tenant -- migrate.",
+  ]);
+  expect(stackStatus(stack, { ...well, clusters: [having("a", "1_x.sql"), having("b", "1_x.sql"), found] }).warnings).toEqual([]);
+});
+
 describe("a stack that is well", () => {
   const status = stackStatus(stack, well);
 
