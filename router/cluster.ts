@@ -255,7 +255,7 @@ export class Cluster implements Pooled {
       if (!signal.aborted || error !== signal.reason) throw error;
       this.cancelled.add(client);
       // Behind a pooler nobody knows which backend it is; the connection is closed then.
-      const sent = this.link.unheard ? Promise.resolve() : this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
+      const sent = this.link.behindPooler ? Promise.resolve() : this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
       const ended = Promise.allSettled([answer, sent]).then(([outcome]) => outcome);
       const outcome = await Promise.race([ended, delay(CANCEL_MS, undefined, { ref: false })]);
       if (outcome === undefined) destroy(client);

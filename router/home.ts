@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { escapeLiteral, type QueryResult } from "pg";
 import type { Cluster } from "./cluster";
-import { confirmHeard, confirmHome, metNothing, MissedError, type Run } from "./confirm";
+import { confirmHeard, confirmHome, hasHeard, metNothing, MissedError, type Run } from "./confirm";
 import { tell } from "./diagnostics";
 import type { Directory, Location, TenantRecord } from "./directory";
 import { OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
@@ -199,9 +199,10 @@ export class Home {
     else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await this.confirmStayed(cluster, epoch, ask);
   }
 
-  /** @throws {@link MissedError} if a cluster was not the tenant's home all the time: as far as the router has heard, or as it says itself where nothing is heard. */
+  /** @throws {@link MissedError} if a cluster was not the tenant's home all the time: as far as the router has heard, or as it says itself where that may be too little. */
   async confirmStayed(cluster: Cluster, epoch: number, ask: Run): Promise<void> {
-    await (cluster.link.unheard ? confirmHome(cluster.name, this.tenant, epoch, ask) : confirmHeard(this.shared, cluster.name, this.tenant, epoch));
+    const heard = (await hasHeard(this.shared.directory, this.tenant)) && !cluster.link.unheard;
+    await (heard ? confirmHeard(this.shared.lookup, cluster.name, this.tenant, epoch) : confirmHome(cluster.name, this.tenant, epoch, ask));
   }
 
   /** A refusal as the router's error; other errors as they are. */

@@ -309,7 +309,7 @@ describe("a write that meets no row", () => {
     [a.answer, a.known] = [none, { home: "b", epoch: 1, state: "settled" }];
     await using client = await router.for(IN_A).connect();
     expect(await failure(client.query("UPDATE"))).toBeInstanceOf(TenantMovedError);
-    a.known = undefined;
+    a.known = null;
     expect(await failure(client.query("UPDATE"))).toBeInstanceOf(TenantMovingError);
   });
 });
