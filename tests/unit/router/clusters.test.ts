@@ -226,6 +226,30 @@ describe("a pool that is full", () => {
     expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from a" }]);
     expect(a.statements).not.toContain("INSERT");
   });
+
+  test("is waited for by each as long, whatever became of those before it", async () => {
+    const router = await routing({ clusters: { a: { ...a.config, max: 1 }, b: b.config }, poolTimeoutMs: 200 });
+    a.answer = () => ({ after: 800 });
+    const running = router.for(IN_A).query("SELECT 1");
+    await nap(20);
+    const wait = async (signal?: AbortSignal): Promise<[unknown, number]> => {
+      const began = performance.now();
+      return [await failure(router.for(IN_A).query("INSERT", [], { ...(signal && { signal }) })), performance.now() - began];
+    };
+    const waiting = [wait(), wait(AbortSignal.timeout(50)), nap(120).then(() => wait())];
+    const [[first, firstMs], [second, secondMs], [third, thirdMs]] = (await Promise.all(waiting)) as [[unknown, number], [unknown, number], [unknown, number]];
+    expect([first, third]).toMatchObject([{ code: "POOL_TIMEOUT" }, { code: "POOL_TIMEOUT" }]);
+    expect(second).toMatchObject({ name: "TimeoutError" });
+    expect(secondMs).toBeLessThan(190);
+    for (const took of [firstMs, thirdMs]) {
+      expect(took).toBeGreaterThan(190);
+      expect(took).toBeLessThan(400);
+    }
+    await running;
+    a.answer = says("from a");
+    expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from a" }]);
+    expect(a.statements).not.toContain("INSERT");
+  });
 });
 
 describe("a change of the ring", () => {

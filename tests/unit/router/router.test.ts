@@ -433,6 +433,26 @@ describe("a connection", () => {
 });
 
 describe("an error of the application", () => {
+  test("says where the program waited for it", async () => {
+    const router = await routing();
+    a.answer = (sql) => (sql === "INSERT" ? { error: { code: "23505", message: "there is one already" } } : {});
+    const tenant = router.for(IN_A);
+    const waits = {
+      handle: async () => void (await tenant.query("INSERT")),
+      pool: async () => void (await tenant.pool.query("INSERT")),
+      transaction: async () => tenant.transaction(async (tx) => void (await tx.query("INSERT"))),
+      client: async () => {
+        const client = await tenant.pool.connect();
+        await client.query("INSERT").finally(() => client.release());
+      },
+    };
+    for (const wait of Object.values(waits)) {
+      const error = (await failure(wait())) as Error;
+      expect(error).toMatchObject({ code: "23505" });
+      expect(error.stack).toContain("router.test.ts");
+    }
+  });
+
   test("is told as what it is, and costs no connection", async () => {
     const router = await routing();
     a.answer = says("from a");
