@@ -45,8 +45,8 @@ export default defineConfig(
   without("images", PULUMI, "pg", "../*/*"),
   without("topology", PULUMI, "pg", "**/images/*", "**/components/*", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
   without("components", "pg", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
-  // Of the router it has the notation of weights, which is in what both read.
-  without("setup", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "!**/router/tickets", "**/cli/*", "**/chaos/*"),
+  // Of the router it has the notation of weights and which record is newer, which are in what both read.
+  without("setup", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "!**/router/isNewer", "!**/router/tickets", "**/cli/*", "**/chaos/*"),
   without("agents", PULUMI, "**/images/*", "**/components/*", "**/setup/*", "**/router/*", "**/cli/*", "**/chaos/*"),
   without("router", PULUMI, "../*/*"),
   // The package's entry for placing and moving, which the others do not load.
