@@ -9,6 +9,7 @@ import { reconcileParameters } from "./parameters";
 import { replicateShards } from "./placements";
 import { ensureProbe, proveWritable } from "./probeTable";
 import { ensureExtensions, waitForCoordinator, waitForNodes } from "./readiness";
+import { quickenFence } from "./quickenFence";
 import { rebalance } from "./rebalance";
 import { ensureCoordinatorHost, refuseLostCoordinator, refuseUsedWorkers, registerWorkers, syncMetadata } from "./registration";
 import { drainWorkers, removeDeadWorkers } from "./removal";
@@ -50,6 +51,8 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
     await drainWorkers(coordinator, spec, deadline, report);
     await replicateShards(coordinator, deadline, report);
     await rebalance(coordinator, deadline, report);
+    // A worker that was added has ring and records now.
+    if (spec.fence === true) await quickenFence(coordinator);
     if (!report.changed) report.found(spec.cluster, "nothing had to change");
     if (table !== undefined) await proveWritable(coordinator, spec.cluster, report);
   } finally {

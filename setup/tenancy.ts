@@ -2,6 +2,7 @@ import { bucketOf } from "../topology/fence";
 import type { TenancySpec } from "../topology/plan";
 import { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
+import { quickenFence } from "./quickenFence";
 import type { Report } from "./report";
 import { reason, SetupError } from "./setupError";
 
@@ -96,6 +97,7 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
       await tell(knowledge, of);
     }
     await Promise.all(members.map((member) => bringRing(member, ring, told.get(member.name) as number, report)));
+    await Promise.all(members.map(({ coordinator }) => quickenFence(coordinator)));
     for (const name of names.filter((one) => !ring.clusters.includes(one))) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
     if (!report.changed) report.found("tenants", `spread over ${ring.clusters.join(", ")} already`);
   } finally {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { BUCKETS, eventually, FENCE_LOCK } from "./fenceLock";
+import { quicken } from "./quicken";
 import { announceRing, horizonOf, LOCK_RECORDS, ringOf, type Ring } from "./record";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
@@ -34,6 +35,7 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
   // Pins are everywhere before the first cluster has the new ring, so that the others only have to get it, too.
   const behind = (await Promise.all(sites.map(async (site) => ({ site, known: await ringOf(site) })))).filter(({ known }) => known.version < ring.version);
   await Promise.all(behind.map(({ site }) => setRing(site, ring)));
+  if (behind.length > 0) await quicken(sites);
   if (ring.next === null && String(ring.clusters) === String(next)) return 0;
   if (ring.next !== null && String(ring.next) !== String(next)) {
     throw new TenantError(`A change of the ring to ${ring.next.join(", ")} stopped half-way. Finish that first: npm run tenant -- rebalance, or drain, as it was begun`);
@@ -54,6 +56,7 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
   await shareRecords(sites);
   await Promise.all(sites.map(refuseUntold));
   await Promise.all(sites.map((site) => setRing(site, { version: ring.version + 1, clusters: next, next: null })));
+  await quicken(sites);
   return count;
 }
 
@@ -161,6 +164,7 @@ export async function pruneRecords(sites: readonly Site[]): Promise<number> {
       }
     }
   }
+  await quicken(sites);
   return alike.length;
 }
 
