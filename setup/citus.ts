@@ -15,6 +15,7 @@ import { ensureCoordinatorHost, refuseLostCoordinator, refuseUsedWorkers, regist
 import { drainWorkers, removeDeadWorkers } from "./removal";
 import { reconcileReplicationFactor } from "./replicationFactor";
 import type { Report } from "./report";
+import { reconcileRowSecurity } from "./rowSecurity";
 import { applySchema } from "./schema";
 import { waitForGroupLeaders } from "./workerGroups";
 
@@ -46,6 +47,7 @@ export async function reconcileCitus(spec: CitusSpec, acceptLoss: ReadonlySet<st
     await distributeTables(coordinator, spec, report);
     await reconcileReplicationFactor(coordinator, spec, report);
     await reconcileFence(coordinator, spec, deadline, report);
+    await reconcileRowSecurity(coordinator, spec, deadline, report);
     const [table] = Object.keys(spec.schema.tables);
     if (table !== undefined) await ensureProbe(coordinator, table, report);
     await drainWorkers(coordinator, spec, deadline, report);
