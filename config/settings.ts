@@ -119,6 +119,10 @@ const schema = z
       )
       .prefault({ rooms: "room_id", room_members: "room_id", messages: "room_id" })
       .describe("Tables to distribute, each with its distribution column. They are colocated, so the columns have one type. A table that is set replaces the default tables."),
+    rowSecurity: z
+      .boolean("must be true or false")
+      .prefault(false)
+      .describe("Whether a role that is no superuser sees and writes rows of `tables` only of the tenant that `tenancy.tenant` names, by row-level security ([docs/tenants.md](docs/tenants.md#row-level-security))."),
   })
   .prefault({});
 

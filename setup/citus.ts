@@ -10,11 +10,13 @@ import { reconcileParameters } from "./parameters";
 import { replicateShards } from "./placements";
 import { ensureProbe, proveWritable } from "./probeTable";
 import { ensureExtensions, waitForCoordinator, waitForNodes } from "./readiness";
+import { quickenFence } from "./quickenFence";
 import { rebalance } from "./rebalance";
 import { ensureCoordinatorHost, refuseLostCoordinator, refuseUsedWorkers, registerWorkers, syncMetadata } from "./registration";
 import { drainWorkers, removeDeadWorkers } from "./removal";
 import { reconcileReplicationFactor } from "./replicationFactor";
 import type { Report } from "./report";
+import { reconcileRowSecurity } from "./rowSecurity";
 import { applySchema } from "./schema";
 import { waitForGroupLeaders } from "./workerGroups";
 
@@ -61,11 +63,14 @@ async function bringToPlan(coordinator: Coordinator, spec: CitusSpec, acceptLoss
   await distributeTables(coordinator, spec, report);
   await reconcileReplicationFactor(coordinator, spec, report);
   await reconcileFence(coordinator, spec, deadline, report);
+  await reconcileRowSecurity(coordinator, spec, deadline, report);
   const [table] = Object.keys(spec.schema.tables);
   if (table !== undefined) await ensureProbe(coordinator, table, report);
   await drainWorkers(coordinator, spec, deadline, report);
   await replicateShards(coordinator, deadline, report);
   await rebalance(coordinator, deadline, report);
+  // A worker that was added has ring and records now.
+  if (spec.fence === true) await quickenFence(coordinator);
   if (!report.changed) report.found(spec.cluster, "nothing had to change");
   if (table !== undefined) await proveWritable(coordinator, spec.cluster, report);
 }

@@ -1,15 +1,13 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { CREATE_CHANGES, CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_REGIONS, createTrigger, enableTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, triggerFunction } from "../topology/fence";
+import { CREATE_CHANGES, CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_MARKS, CREATE_REGIONS, createTrigger, enableTrigger, FENCE_TABLES, FENCE_TRIGGERS, fenceFunctions, ROW_TRIGGERS, SUPERSEDED_FUNCTIONS, triggerFunction } from "../topology/fence";
 import { CREATE_MIGRATIONS } from "../topology/migrations";
 import type { CitusSpec } from "../topology/plan";
+import { alterTable } from "./alterTable";
 import type { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
+import { quickenFence } from "./quickenFence";
 import type { Report } from "./report";
-import { reason, SetupError } from "./setupError";
-
-/** How long a trigger waits for a table's lock: meanwhile every later query of the table waits behind it. */
-const LOCK_TIMEOUT_MS = 2000;
-const LOCK_NOT_AVAILABLE = "55P03";
+import { SetupError } from "./setupError";
+import { tablesOfTenants } from "./tablesOfTenants";
 
 /** A trigger of the fence as it is. */
 interface Trigger {
@@ -17,18 +15,8 @@ interface Trigger {
   readonly name: keyof typeof FENCE_TRIGGERS;
   /** The function that it calls, without its schema. */
   readonly calls: string;
-  /** Whether it is shown the rows as they were and as they are. */
-  readonly both: boolean;
   /** Whether it fires whatever `session_replication_role` is. */
   readonly always: boolean;
-}
-
-/** A table that is to be fenced. */
-interface Fenced {
-  readonly table: string;
-  readonly column: string;
-  /** The column's type with its schema, as it is written in SQL. */
-  readonly type: string;
 }
 
 /**
@@ -41,56 +29,66 @@ export async function reconcileFence(coordinator: Coordinator, spec: CitusSpec, 
   const triggers = await existingTriggers(coordinator);
   if (planned.length === 0 && triggers.length === 0) return;
   report.activity = "reconciling the fence";
-  const fenced = await tablesToFence(coordinator, planned);
+  const fenced = await tablesOfTenants(coordinator, planned);
   const [first] = fenced;
   if (first !== undefined) {
     await ensureTables(coordinator, report);
     await ensureFunctions(coordinator, fenced.map(({ column }) => column), first.type, report);
   }
   for (const { table, name } of triggers.filter((trigger) => !fenced.some(({ table }) => table === trigger.table))) {
-    await locking(coordinator, table, [`DROP TRIGGER ${name} ON ${table}`], deadline, report);
+    await alterTriggers(coordinator, table, [`DROP TRIGGER ${name} ON ${table}`], deadline, report);
     report.did(table, `${name} removed`);
   }
-  for (const { table, column } of fenced) {
-    const statements = (Object.keys(FENCE_TRIGGERS) as Trigger["name"][]).flatMap((name) => {
-      const known = triggers.find((trigger) => trigger.table === table && trigger.name === name);
-      const alike = known !== undefined && known.calls === triggerFunction(name, column) && known.both === (name === "tenancy_update");
-      if (alike && known.always) return [];
-      return [...(known !== undefined && !alike ? [`DROP TRIGGER ${name} ON ${table}`] : []), ...(alike ? [] : [createTrigger(table, name, column)]), enableTrigger(table, name)];
+  for (const { table, column } of fenced.filter(({ table, root }) => table === root)) {
+    // Of a row its partitions have the triggers from it, also those that come later.
+    const wanted = fenced
+      .filter(({ root }) => root === table)
+      .flatMap((part) => (Object.keys(FENCE_TRIGGERS) as Trigger["name"][]).map((name) => ({ table: part.table, name, inherited: part.table !== table && ROW_TRIGGERS.some((row) => row === name) })));
+    const changes = wanted.map(({ table: part, name, inherited }) => {
+      const known = triggers.find((trigger) => trigger.table === part && trigger.name === name);
+      const alike = !inherited && known !== undefined && known.calls === triggerFunction(name, column);
+      return {
+        dropped: known !== undefined && !alike ? [`DROP TRIGGER ${name} ON ${part}`] : [],
+        created: inherited || (alike && known.always) ? [] : [...(alike ? [] : [createTrigger(part, name, column)]), enableTrigger(part, name)],
+      };
     });
+    // Together, so that the table is not without its fence in between; what a partition had of its own is in the way of what it gets.
+    const statements = [...changes.flatMap(({ dropped }) => dropped), ...changes.flatMap(({ created }) => created)];
     if (statements.length === 0) continue;
-    // Together, so that the table is not without its fence in between.
-    await locking(coordinator, table, statements, deadline, report);
+    await alterTriggers(coordinator, table, statements, deadline, report);
     report.did(table, `fenced by ${column}: writes of tenants whose home is another cluster are refused`);
+  }
+  await dropSuperseded(coordinator, report);
+  if (first !== undefined) await quickenFence(coordinator);
+}
+
+/** What only triggers of an older version called. */
+async function dropSuperseded(coordinator: Coordinator, report: Report): Promise<void> {
+  const unused = await coordinator.query<{ name: string }>(
+    `SELECT p.oid::regprocedure::text AS name FROM pg_proc p WHERE pronamespace = 'tenancy'::regnamespace AND proname ~ $1 AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = p.oid)`,
+    [SUPERSEDED_FUNCTIONS],
+  );
+  for (const { name } of unused) {
+    await coordinator.query(`DROP FUNCTION ${name}`);
+    report.did(name, "removed");
   }
 }
 
-/** The tables of the plan and their partitions: who writes into a partition by its name passes the triggers of the table. */
-async function tablesToFence(coordinator: Coordinator, planned: readonly (readonly [string, string])[]): Promise<Fenced[]> {
-  return coordinator.query<Fenced>(
-    `SELECT c.oid::regclass::text AS "table", attname AS "column", format('%I.%I', typnamespace::regnamespace, typname) AS type
-     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS planned (name, "column", position)
-       CROSS JOIN LATERAL (SELECT to_regclass(quote_ident(name))::oid AS oid UNION SELECT relid FROM pg_partition_tree(to_regclass(quote_ident(name)))) AS c
-       JOIN pg_dist_partition ON logicalrelid = c.oid JOIN pg_attribute ON attrelid = c.oid AND attname = "column" JOIN pg_type t ON t.oid = atttypid
-     ORDER BY position, 1`,
-    [planned.map(([name]) => name), planned.map(([, column]) => column)],
-  );
-}
-
+/** The fence's triggers, but for those that a partition has from its table. */
 async function existingTriggers(coordinator: Coordinator): Promise<Trigger[]> {
   return coordinator.query<Trigger>(
-    `SELECT tgrelid::regclass::text AS "table", tgname AS name, proname AS calls, tgoldtable IS NOT NULL AND tgnewtable IS NOT NULL AS "both", tgenabled = 'A' AS always
-     FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid JOIN pg_dist_partition ON logicalrelid = tgrelid WHERE tgname = ANY ($1)`,
+    `SELECT tgrelid::regclass::text AS "table", tgname AS name, proname AS calls, tgenabled = 'A' AS always
+     FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid JOIN pg_dist_partition ON logicalrelid = tgrelid WHERE tgname = ANY ($1) AND tgparentid = 0`,
     [Object.keys(FENCE_TRIGGERS)],
   );
 }
 
 async function ensureTables(coordinator: Coordinator, report: Report): Promise<void> {
-  const parts = [CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_REGIONS, CREATE_MIGRATIONS];
+  const parts = [CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_REGIONS, CREATE_MIGRATIONS, CREATE_MARKS];
   const { there } = await coordinator.row<{ there: boolean[] }>(
     `SELECT ARRAY[to_regclass('tenancy.handover') IS NOT NULL, to_regclass('tenancy.horizon') IS NOT NULL, EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tenancy.tenant') AND attname = 'changed'),
        EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('tenancy.ring') AND attname = 'regions'),
-       to_regclass('tenancy.migration') IS NOT NULL] AS there`,
+       to_regclass('tenancy.migration') IS NOT NULL, to_regclass('tenancy.marks_0') IS NOT NULL] AS there`,
   );
   const missing = parts.filter((_, part) => there[part] !== true);
   if (missing.length === 0) return;
@@ -122,23 +120,8 @@ async function ensureFunctions(coordinator: Coordinator, columns: readonly strin
   report.did("tenancy.generation", "nobody but its owner may change it any more");
 }
 
-/** Runs statements that need a table for themselves in one transaction, and tries again while somebody has it. */
-async function locking(coordinator: Coordinator, table: string, statements: readonly string[], deadline: Deadline, report: Report): Promise<void> {
-  for (;;) {
-    try {
-      await coordinator.transaction(async () => {
-        await coordinator.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
-        // Citus' warning is of triggers that read or write other tables' shards; these read what each node has a copy of.
-        await coordinator.query("SET LOCAL citus.enable_unsafe_triggers = on");
-        for (const statement of statements) await coordinator.query(statement);
-      });
-      return;
-    } catch (error) {
-      const locked = (error as { code?: string }).code === LOCK_NOT_AVAILABLE;
-      if (!locked) throw new SetupError(`${table} cannot be fenced: ${reason(error)}. Mend that, or set tenantFence to false, and run the update again`);
-      if (deadline.remainingMs < 2 * LOCK_TIMEOUT_MS) throw new SetupError(`${table} is held by another transaction. End it and run the update again`);
-      report.activity = `waiting for a transaction that holds ${table}`;
-      await delay(LOCK_TIMEOUT_MS);
-    }
-  }
+/** Changes a table's triggers. */
+function alterTriggers(coordinator: Coordinator, table: string, statements: readonly string[], deadline: Deadline, report: Report): Promise<void> {
+  // Citus' warning is of triggers that read or write other tables' shards; these read what each node has a copy of.
+  return alterTable(coordinator, { table, statements: ["SET LOCAL citus.enable_unsafe_triggers = on", ...statements], otherwise: "set tenantFence to false" }, deadline, report);
 }

@@ -4,6 +4,7 @@ import { bucketOf } from "../topology/fence";
 import type { TenancySpec } from "../topology/plan";
 import { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
+import { quickenFence } from "./quickenFence";
 import type { Report } from "./report";
 import { reason, SetupError } from "./setupError";
 
@@ -103,6 +104,8 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
     }
     await Promise.all(members.map((member) => bringRing(member, ring, told.get(member.name) as number, report)));
     await Promise.all(members.map((member) => bringRegions(member, regions, report)));
+    // After everything that writes the ring, which has every node take its marks for set.
+    await Promise.all(members.map(({ coordinator }) => quickenFence(coordinator)));
     const spread = weightsOf(ring.clusters);
     for (const name of names.filter((one) => spread[one] === undefined)) report.found(name, "owns no tenants yet: npm run tenant -- rebalance");
     for (const name of names.filter((one) => spread[one] !== undefined && spread[one] !== weights[one])) {
@@ -278,6 +281,9 @@ async function bringRing({ name, coordinator, ring: known }: Member, ring: Ring,
 }
 
 async function bringRegions({ name, coordinator }: Member, regions: Readonly<Record<string, string>>, report: Report): Promise<void> {
+  // An update that meets no row has every node look closer at its writes all the same.
+  const [other] = await coordinator.query("SELECT FROM tenancy.ring WHERE self = $2 AND regions IS DISTINCT FROM $1::jsonb", [JSON.stringify(regions), name]);
+  if (other === undefined) return;
   const changed = await coordinator.query("UPDATE tenancy.ring SET regions = $1::jsonb WHERE self = $2 AND regions IS DISTINCT FROM $1::jsonb RETURNING self", [JSON.stringify(regions), name]);
   if (changed.length > 0) report.did(name, Object.keys(regions).length === 0 ? "clusters have no regions any more" : `regions: ${Object.entries(regions).map(([cluster, region]) => `${cluster} in ${region}`).join(", ")}`);
 }

@@ -5,7 +5,7 @@ import { TenantError } from "./tenantError";
 /** Schemas of the product's own tables: none of them has rows of tenants. */
 export const OWN_SCHEMAS: readonly string[] = ["sharding", "tenancy", "chaos", "bench_fence"];
 
-/** The fence's triggers on a table; those of a row are on each of its shards, too. */
+/** The fence's triggers on a table; those of a row are on each of its shards, too, and a partition has them from its table. */
 const ROW_TRIGGERS = ["tenancy_insert", "tenancy_update", "tenancy_delete"];
 const TRIGGERS = [...ROW_TRIGGERS, "tenancy_truncate"];
 
@@ -27,7 +27,7 @@ const UNAMBIGUOUS = ["int2", "int4", "int8", "uuid", "text", "varchar", "bpchar"
 const HINDRANCES = `
   WITH spread AS (
     SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relkind, c.relispartition, c.relpersistence, c.relreplident, p.colocationid, a.attname AS "column", a.atttypid, a.attcollation,
-      (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = ANY ($1) AND t.tgenabled = 'A') AS guards,
+      (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = ANY ($1) AND t.tgenabled = 'A' AND (t.tgname = ANY ($4)) = (t.tgtype & 1 = 1)) AS guards,
       EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = ANY ($1)) AS fenced
     FROM pg_dist_partition p JOIN pg_class c ON c.oid = p.logicalrelid JOIN pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = column_to_column_name(p.logicalrelid, p.partkey)
@@ -35,7 +35,7 @@ const HINDRANCES = `
   tenants AS (SELECT * FROM spread WHERE fenced)
   SELECT kind, name, about FROM (
     SELECT CASE WHEN s.relispartition THEN 'partition' ELSE 'unfenced' END AS kind, s.name, (SELECT min(t.name) FROM tenants t WHERE t.colocationid = s.colocationid OR t."column" = s."column") AS about FROM spread s WHERE NOT fenced
-    UNION ALL SELECT 'old', name, NULL FROM tenants WHERE guards < cardinality($1)
+    UNION ALL SELECT CASE WHEN relispartition THEN 'partition' ELSE 'old' END, name, name FROM tenants WHERE guards < cardinality($1)
     UNION ALL SELECT 'key', name, "column" FROM tenants t WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid AND i.indisprimary)
     UNION ALL SELECT 'identity', name, NULL FROM tenants WHERE relkind <> 'p' AND relreplident <> 'd'
     UNION ALL SELECT 'unlogged', name, NULL FROM tenants WHERE relpersistence = 'u'
@@ -49,7 +49,7 @@ const HINDRANCES = `
 
 /** Why no tenant of a cluster can be moved, one sentence each, of what can be seen without a move: an empty list where there is nothing in the way. */
 export async function hindrancesOf(coordinator: Client): Promise<string[]> {
-  const { rows } = await coordinator.query<Hindrance>(HINDRANCES, [TRIGGERS, OWN_SCHEMAS, UNAMBIGUOUS]);
+  const { rows } = await coordinator.query<Hindrance>(HINDRANCES, [TRIGGERS, OWN_SCHEMAS, UNAMBIGUOUS, ROW_TRIGGERS]);
   return rows.map(sentence);
 }
 
@@ -64,7 +64,7 @@ export function sentence({ kind, name, about }: Hindrance): string {
     case "unfenced":
       return `The table ${name} is spread as ${about} is and has no fence: rows of its tenants would stay behind. Put it into schema.tables and run npm run up`;
     case "partition":
-      return `The partition ${name} has no fence yet: who writes into it by its name is not refused. Run npm run up`;
+      return `The partition ${name} is not wholly fenced yet: who truncates it by its name is not refused. Run npm run up`;
     case "old":
       return `The table ${name} has the fence of an older version. Run npm run up`;
     case "key":
@@ -93,7 +93,7 @@ export async function refuseHindered(sites: readonly Site[]): Promise<void> {
 export async function refuseUnfencedShards(site: Site, node: string, relations: readonly string[]): Promise<void> {
   const { rows } = await (await site.node(node)).query<{ relation: string }>(
     `SELECT relation FROM unnest($1::text[]) AS relation
-     WHERE (SELECT count(*) FROM pg_trigger WHERE tgrelid = relation::regclass AND tgenabled = 'A' AND tgname ~ $2) < $3`,
+     WHERE (SELECT count(*) FROM pg_trigger WHERE tgrelid = relation::regclass AND tgenabled = 'A' AND tgtype & 1 = 1 AND tgname ~ $2) < $3`,
     [relations, `^(${ROW_TRIGGERS.join("|")})_\\d+$`, ROW_TRIGGERS.length],
   );
   const [bare] = rows;

@@ -245,7 +245,7 @@ class Placing {
     for (const site of sites) {
       const tables = await tenantTables(site);
       const found = tables.map(({ name, column }) => `(SELECT ${escapeLiteral(name)} AS name FROM ${name} WHERE ${anyOf(column, [tenant])} LIMIT 1)`).join(" UNION ALL ");
-      const { rows: [row] } = await site.coordinator.query<{ name: string }>(found);
+      const row = await findAs(site, tenant, found);
       if (row === undefined) continue;
       if (site.name === giver) throw new ElsewhereError(`Tenant ${tenant} has rows in cluster ${giver}, where it lives (${row.name}), so it has to be moved: npm run tenant -- move ${tenant} --to ${target}`, giver);
       throw new ElsewhereError(`Tenant ${tenant} has rows in cluster ${target} (${row.name}), though it lives in ${giver}: they are left over. To have it in ${target} without them: npm run tenant -- move ${tenant} --to ${target}`, giver);
@@ -331,6 +331,16 @@ async function writeAtHome({ coordinator }: Site, change: RecordChange, known: T
   } catch (error) {
     await coordinator.query("ROLLBACK").catch(() => undefined);
     throw error;
+  }
+}
+
+/** Looks for rows of a tenant as that tenant: row-level security shows them to nobody else who is no superuser. */
+async function findAs({ coordinator }: Site, tenant: string, text: string): Promise<{ readonly name: string } | undefined> {
+  try {
+    await coordinator.query(`BEGIN; SET LOCAL citus.propagate_set_commands TO 'local'; SET LOCAL tenancy.tenant = ${escapeLiteral(tenant)}`);
+    return (await coordinator.query<{ name: string }>(text)).rows[0];
+  } finally {
+    await coordinator.query("ROLLBACK").catch(() => undefined);
   }
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { clusterOf, ringInWords } from "../router/tickets";
 import { BUCKETS, eventually, FENCE_LOCK } from "./fenceLock";
 import { pagesOf } from "./pagesOf";
+import { quicken } from "./quicken";
 import { announceRing, horizonOf, LOCK_RECORDS, ringOf, type Ring } from "./record";
 import { recordsByTenant } from "./recordsByTenant";
 import { shareRecords } from "./shareRecords";
@@ -38,6 +39,7 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
   // Pins are everywhere before the first cluster has the new ring, so that the others only have to get it, too.
   const behind = (await Promise.all(sites.map(async (site) => ({ site, known: await ringOf(site) })))).filter(({ known }) => known.version < ring.version);
   await Promise.all(behind.map(({ site }) => setRing(site, ring)));
+  if (behind.length > 0) await quicken(sites);
   if (ring.next === null && String(ring.clusters) === String(next)) return 0;
   if (ring.next !== null && String(ring.next) !== String(next)) {
     throw new TenantError(`A change of the ring to ${ringInWords(ring.next)} stopped half-way. Finish that first: npm run tenant -- rebalance, or drain, as it was begun`);
@@ -59,6 +61,7 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
   await shareRecords(sites);
   await Promise.all(sites.map(refuseUntold));
   await Promise.all(sites.map((site) => setRing(site, { version: ring.version + 1, clusters: next, next: null })));
+  await quicken(sites);
   return count;
 }
 
@@ -117,6 +120,7 @@ export async function pruneRecords(sites: readonly Site[]): Promise<number> {
     if (some.length === RECORDS_AT_ONCE) await prune();
   }
   await prune();
+  if (count > 0) await quicken(sites);
   return count;
 }
 

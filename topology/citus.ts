@@ -42,8 +42,8 @@ export interface CitusOptions {
   readonly workerParameters?: Parameters;
   /** Libraries to preload beside the product's. @default none */
   readonly preloadLibraries?: readonly string[];
-  /** SQL that creates the tables, idempotent, and the tables to distribute with their columns. @default no tables */
-  readonly schema?: { readonly sql: string; readonly tables: Readonly<Record<string, string>> };
+  /** SQL that creates the tables, idempotent, the tables to distribute with their columns, and whether a role that is no superuser sees rows of one tenant alone. @default no tables */
+  readonly schema?: { readonly sql: string; readonly tables: Readonly<Record<string, string>>; readonly rowSecurity?: boolean };
   /** Whether writes of tenants whose home is another cluster are refused, which needs a ring: see `TenancySpec`. @default false */
   readonly fence?: boolean;
   /** PostgreSQL's major version in the image. @default 17 */

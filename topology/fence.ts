@@ -14,6 +14,19 @@ export function bucketOf(text: string): string {
   return `(hashtextextended(${text}, 0) & ${BUCKETS - 1})::integer`;
 }
 
+/** Held, shared, by whoever changes ring or records, until that is committed, and exclusively by who works the marks out anew. The second is held for the moment in which one mark is set. */
+const MARKS_LOCK = 7780;
+const MARK_LOCK = 7781;
+
+/**
+ * The marks: bits in the lower half of the values of sequences, each for the tenants of a bucket. One is set where a tenant of these may be refused though its hash says that it lives here. The upper half says which ring, and
+ * which copies of ring and records, the bits are of. A sequence is read as it is at that moment, whatever snapshot a transaction has, and without a query.
+ */
+const MARKS_EACH = 32;
+const MARK_SEQUENCES = BUCKETS / MARKS_EACH;
+const UPPER_HALF = -4294967296;
+const UNKNOWN = -1;
+
 /** The tables of the schema `tenancy` that every node has a copy of. */
 export const FENCE_TABLES = ["ring", "tenant", "generation"] as const;
 
@@ -22,6 +35,9 @@ export const FENCE_TRIGGERS = { tenancy_insert: "INSERT", tenancy_update: "UPDAT
 
 /** The function of the triggers that watch TRUNCATE, which is of no column. */
 const TRUNCATE_FUNCTION = "fence";
+
+/** The functions of fences of before, which statement triggers called. */
+export const SUPERSEDED_FUNCTIONS = "^(admit_all|fence_.*)$";
 
 /** The local tables behind {@link FENCE_TABLES} on every node. */
 type Shards = Readonly<Record<(typeof FENCE_TABLES)[number], string>>;
@@ -62,6 +78,18 @@ export const CREATE_HORIZON: readonly string[] = [
   "INSERT INTO tenancy.horizon (epoch) VALUES (-1)",
 ];
 
+/** Creates the sequences of the marks. Citus brings to every node, also to one that comes later, what the function needs that lists them; there they say nothing yet. */
+export const CREATE_MARKS: readonly string[] = [
+  ...sequences().map((name) => `CREATE SEQUENCE ${name} MINVALUE ${-(2n ** 63n)} START 0`),
+  `CREATE FUNCTION tenancy.marks(${sequences().map((name, index) => `s${index} regclass DEFAULT '${name}'::regclass`).join(", ")}) RETURNS regclass[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $tenancy$SELECT ARRAY[${sequences().map((_, index) => `s${index}`).join(", ")}]$tenancy$`,
+  // Until a ring is there, every write is looked at closer.
+  "CREATE FUNCTION tenancy.plain(id text) RETURNS boolean LANGUAGE plpgsql STABLE AS $tenancy$BEGIN RETURN false; END$tenancy$",
+  `GRANT SELECT ON ${sequences().map((name) => `SEQUENCE ${name}`).join(", ").replaceAll(", SEQUENCE", ",")} TO public`,
+];
+
+/** What has every node watch its own copies of ring and records, and work out its marks, one after the other; each gives one value, `t` where it was done. */
+export const ARM_NODES: readonly string[] = ["SELECT tenancy.watch()", "SELECT tenancy.arm()"];
+
 /**
  * What tells routers what has changed: each record has the transaction that wrote it last, so that a reader who has the snapshot of its last look finds what was committed since, whatever order that was in. Each node
  * stamps its own copy. The first statement has Citus allow triggers that it cannot know to be safe.
@@ -87,7 +115,7 @@ export const CREATE_REGIONS: readonly string[] = ["ALTER TABLE tenancy.ring ADD 
 export function fenceDigest(): string {
   const functions = fenceFunctions(["column"], "type", { ring: "ring", tenant: "tenant", generation: "generation" });
   const triggers = (Object.keys(FENCE_TRIGGERS) as (keyof typeof FENCE_TRIGGERS)[]).map((trigger) => [createTrigger("table", trigger, "column"), enableTrigger("table", trigger)]);
-  return createHash("sha256").update(JSON.stringify([CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_REGIONS, CREATE_MIGRATIONS, functions, triggers])).digest("hex").slice(0, 12);
+  return createHash("sha256").update(JSON.stringify([CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_CHANGES, CREATE_REGIONS, CREATE_MIGRATIONS, CREATE_MARKS, functions, triggers])).digest("hex").slice(0, 12);
 }
 
 /**
@@ -131,7 +159,8 @@ END`;
   const digests = `
   SELECT ${bucketOf("t.tenant")}, count(*), sum(hashtextextended(t.tenant, t.epoch)), count(*) FILTER (WHERE t.home <> ALL (names) OR t.target <> ALL (names)) FROM ${shards.tenant} t GROUP BY 1`;
   const claimed = "tenant text, home text, epoch bigint, state text, target text, over boolean";
-  const [share, one, all, truncate] = [shareGenerations(shards), admit(shards), admitAll(shards), truncateBody(shards)];
+  const [share, one, truncate, marking] = [shareGenerations(shards), admit(shards), truncateBody(shards), mark(shards)];
+  const plpgsql = (name: string, signature: string, body: string): FenceFunction => ({ name, body, statement: `CREATE OR REPLACE FUNCTION tenancy.${quoted(name)}${signature} LANGUAGE plpgsql AS $tenancy$${body}$tenancy$` });
   return [
     // The one text of an id that every record and hash goes by: 01, +1 and 1 are the same bigint.
     { name: "canonical", body: canonical, statement: `CREATE OR REPLACE FUNCTION tenancy.canonical(id text) RETURNS text LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $tenancy$${canonical}$tenancy$` },
@@ -159,33 +188,39 @@ END`;
       body: share,
       statement: `CREATE OR REPLACE FUNCTION tenancy.share(buckets integer[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tenancy$${share}$tenancy$`,
     },
-    { name: "admit", body: one, statement: `CREATE OR REPLACE FUNCTION tenancy.admit(wanted text) RETURNS boolean LANGUAGE plpgsql AS $tenancy$${one}$tenancy$` },
-    { name: "admit_all", body: all, statement: `CREATE OR REPLACE FUNCTION tenancy.admit_all(wanted text[]) RETURNS void LANGUAGE plpgsql AS $tenancy$${all}$tenancy$` },
-    ...[[TRUNCATE_FUNCTION, truncate] as const, ...[...new Set(columns)].sort().map((column) => [triggerFunction("tenancy_insert", column), triggerBody(column)] as const)].map(([name, body]) => ({
-      name,
-      body,
-      statement: `CREATE OR REPLACE FUNCTION tenancy.${quoted(name)}() RETURNS trigger LANGUAGE plpgsql AS $tenancy$${body}$tenancy$`,
-    })),
+    plpgsql("admit", "(wanted text) RETURNS boolean", one),
+    plpgsql(TRUNCATE_FUNCTION, "() RETURNS trigger", truncate),
+    ...[...new Set(columns)].sort().flatMap((column) => ROW_TRIGGERS.map((trigger) => plpgsql(triggerFunction(trigger, column), "() RETURNS trigger", triggerBody(trigger, column)))),
+    { name: "mark", body: marking, statement: `CREATE OR REPLACE FUNCTION tenancy.mark() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $tenancy$${marking}$tenancy$` },
+    plpgsql("unmark", "() RETURNS trigger", FORGET_MARKS),
+    plpgsql("watch", "() RETURNS boolean", watch(shards)),
+    plpgsql("arm", "() RETURNS boolean", arm(shards)),
+    plpgsql("quicken", "() RETURNS boolean", quicken(shards)),
   ];
 }
 
+/** The triggers that see each row that is written. Partitions have them from their table, also those that come later. */
+export const ROW_TRIGGERS = ["tenancy_insert", "tenancy_update", "tenancy_delete"] as const;
+
 /** The function of one of the triggers of tables with this distribution column. */
 export function triggerFunction(trigger: keyof typeof FENCE_TRIGGERS, column: string): string {
-  return trigger === "tenancy_truncate" ? TRUNCATE_FUNCTION : `fence_${column}`;
+  return trigger === "tenancy_truncate" ? TRUNCATE_FUNCTION : `${trigger.replace("tenancy_", "")}_${column}`;
 }
 
-/** The rows that each trigger is shown, by the names that {@link triggerBody} has for them. */
-const TRANSITIONS: Readonly<Record<keyof typeof FENCE_TRIGGERS, string>> = {
-  tenancy_insert: " REFERENCING NEW TABLE AS changed",
-  tenancy_update: " REFERENCING OLD TABLE AS previous NEW TABLE AS changed",
-  tenancy_delete: " REFERENCING OLD TABLE AS changed",
-  tenancy_truncate: "",
-};
-
-/** Creates one of the triggers of a table. {@link enableTrigger} has to follow. */
+/**
+ * Creates one of the triggers of a table. {@link enableTrigger} has to follow. What needs no closer look is passed by its condition, which asks no table: no event is kept of that row, and no trigger is called.
+ */
 export function createTrigger(table: string, trigger: keyof typeof FENCE_TRIGGERS, column: string): string {
-  const when = trigger === "tenancy_truncate" ? "BEFORE" : "AFTER";
-  return `CREATE TRIGGER ${trigger} ${when} ${FENCE_TRIGGERS[trigger]} ON ${table}${TRANSITIONS[trigger]} FOR EACH STATEMENT EXECUTE FUNCTION tenancy.${quoted(triggerFunction(trigger, column))}()`;
+  const [is, was] = [`NEW.${quoted(column)}`, `OLD.${quoted(column)}`];
+  const plain = (id: string): string => `tenancy.plain(${id}::text) IS NOT TRUE`;
+  const [time, each] = {
+    tenancy_insert: ["AFTER", `FOR EACH ROW WHEN (${plain(is)})`],
+    // Citus lets nobody change a row's tenant, but it does not see who writes into a shard.
+    tenancy_update: ["AFTER", `FOR EACH ROW WHEN (${was} IS DISTINCT FROM ${is} OR ${plain(is)})`],
+    tenancy_delete: ["AFTER", `FOR EACH ROW WHEN (${plain(was)})`],
+    tenancy_truncate: ["BEFORE", "FOR EACH STATEMENT"],
+  }[trigger] as [string, string];
+  return `CREATE TRIGGER ${trigger} ${time} ${FENCE_TRIGGERS[trigger]} ON ${table} ${each} EXECUTE FUNCTION tenancy.${quoted(triggerFunction(trigger, column))}()`;
 }
 
 /** Has a trigger fire for sessions whose `session_replication_role` is `replica` as well: those of a move, for whom the triggers and foreign keys of the user have to rest, and who else may set it. */
@@ -197,34 +232,208 @@ function quoted(identifier: string): string {
   return `"${identifier.replaceAll('"', '""')}"`;
 }
 
+function sequences(): string[] {
+  return Array.from({ length: MARK_SEQUENCES }, (_, index) => `tenancy.marks_${index}`);
+}
+
+/** What a trigger does with a row that its condition did not pass. */
+function triggerBody(trigger: (typeof ROW_TRIGGERS)[number], column: string): string {
+  const [is, was] = [`NEW.${quoted(column)}`, `OLD.${quoted(column)}`];
+  // An expression costs less than the query that PERFORM is.
+  const admitted = (id: string): string => `IF tenancy.admit(${id}::text) THEN NULL; END IF;`;
+  const both = `${admitted(is)}
+  IF ${was} IS DISTINCT FROM ${is} THEN
+    ${admitted(was)}
+  END IF;`;
+  return `
+BEGIN
+  ${{ tenancy_insert: admitted(is), tenancy_update: both, tenancy_delete: admitted(was) }[trigger]}
+  RETURN NULL;
+END`;
+}
+
 /**
- * What a trigger does once a statement: it finds out which tenants were written, and has them admitted. PostgreSQL compiles and plans a trigger's function for each table, which is each shard here, and the functions
- * that it calls once. One tenant is admitted by an expression, which costs less than the query that PERFORM is.
+ * Which ring, and which copies of ring and records, marks are of: a node whose copies Citus made anew was away, and its marks do not know of what it missed. Constant while a plan is valid, which it is as long as the two
+ * tables are there.
  */
-function triggerBody(column: string): string {
-  const [id, previous] = [`changed.${quoted(column)}::text`, `previous.${quoted(column)}::text`];
-  const written = `(SELECT ${id} FROM changed UNION ALL SELECT ${previous} FROM previous) AS written (id)`;
+function tag({ ring, tenant }: Shards, version: string): string {
+  return `(hashint8extended('${tenant}'::regclass::oid::bigint << 32 | '${ring}'::regclass::oid::bigint, ${version}) & ${UPPER_HALF})`;
+}
+
+/**
+ * The condition that needs no closer look, with the ring in it, as {@link quicken} writes it: true where the tenant's hash says that it lives here, its mark is not set, and the session is nothing special. The lock comes
+ * first, which only CASE is sure of. Not volatile, though it takes a lock: a volatile function gets a snapshot for each expression, and nothing here reads by one.
+ */
+function plainBody(shards: Shards): string {
+  const list = sequences().map((name) => `'${name}'::regclass`).join(",");
+  return `
+BEGIN
+  RETURN CASE WHEN pg_advisory_xact_lock_shared(${LOCK}, ${bucketOf("id")}) IS NULL THEN false ELSE
+    pg_sequence_last_value((ARRAY[${list}])[${placeOf("id")} + 1]) & (${UPPER_HALF} | ${markOf("id")}) = ${tag(shards, "%1$s")}
+    AND %2$s
+    AND (current_setting('tenancy.tenant', true) IN ('', id)) IS NOT FALSE AND (current_setting('tenancy.move', true) = '') IS NOT FALSE AND current_setting('transaction_isolation') = 'read committed' END;
+END`;
+}
+
+function markOf(text: string): string {
+  return `(1::bigint << (hashtextextended(${text}, 0) & ${MARKS_EACH - 1})::integer)`;
+}
+
+/** Which of the sequences a tenant's mark is in, from 0. */
+function placeOf(text: string): string {
+  return `(hashtextextended(${text}, 0) >> ${Math.log2(MARKS_EACH)} & ${MARK_SEQUENCES - 1})::integer`;
+}
+
+/** Whether a record refuses a tenant that its hash gives to this cluster. Of a row of the ring `r`. */
+function refuses(record: string): string {
+  return `(${record}.state = 'closed' OR (${record}.home <> r.self AND tenancy.winner(${record}.tenant, r.clusters) = r.self))`;
+}
+
+/**
+ * Sets the mark of a record that is being written, whoever writes it, in a node's own copy: at once, before it is committed, and for good if it is not. A mark too many costs a closer look. The lock of who changes marks
+ * goes with the statement and not with the transaction, so that writers of records do not wait for each other. It has its owner's rights: who places tenants may write records, and must not be able to take a mark away.
+ */
+function mark({ ring, tenant }: Shards): string {
   return `
 DECLARE
-  wanted text;
-  last text;
+  marks regclass;
+  known bigint;
 BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    -- Citus lets nobody change a row's tenant, but it does not see who writes into a shard.
-    SELECT min(id COLLATE "C"), max(id COLLATE "C") INTO wanted, last FROM ${written};
-  ELSE
-    SELECT min(${id} COLLATE "C"), max(${id} COLLATE "C") INTO wanted, last FROM changed;
+  -- A row of somebody's own table could bring functions of its own, which would have the owner's rights.
+  IF TG_RELID <> '${tenant}'::regclass THEN
+    RAISE EXCEPTION USING errcode = '42501', message = 'tenancy.mark() is a trigger of tenancy.tenant and of no other table';
   END IF;
-  IF wanted = last THEN
-    IF tenancy.admit(wanted) THEN
-      RETURN NULL;
+  marks := (tenancy.marks())[${placeOf("NEW.tenant")} + 1];
+  PERFORM pg_advisory_xact_lock_shared(${MARKS_LOCK}, 0);
+  -- An old snapshot may show another ring.
+  IF current_setting('transaction_isolation') = 'read committed' AND NOT EXISTS (SELECT FROM ${ring} r WHERE ${refuses("NEW")}) THEN
+    RETURN NULL;
+  END IF;
+  PERFORM pg_advisory_lock(${MARK_LOCK}, 0);
+  BEGIN
+    known := pg_sequence_last_value(marks);
+    IF known & ${markOf("NEW.tenant")} = 0 THEN
+      PERFORM setval(marks, known | ${markOf("NEW.tenant")});
     END IF;
-  ELSIF wanted IS NOT NULL AND TG_OP = 'UPDATE' THEN
-    PERFORM tenancy.admit_all((SELECT array_agg(DISTINCT id) FROM ${written}));
-  ELSIF wanted IS NOT NULL THEN
-    PERFORM tenancy.admit_all((SELECT array_agg(DISTINCT ${id}) FROM changed));
-  END IF;
+  EXCEPTION WHEN OTHERS OR query_canceled THEN
+    PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);
+    RAISE;
+  END;
+  PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);
   RETURN NULL;
+END`;
+}
+
+/** Has a node take every mark for set, because its ring is being changed. */
+const FORGET_MARKS = `
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(${MARKS_LOCK}, 0);
+  PERFORM pg_advisory_lock(${MARK_LOCK}, 0);
+  BEGIN
+    PERFORM setval(marks, ${UNKNOWN}) FROM unnest(tenancy.marks()) AS marks;
+  EXCEPTION WHEN OTHERS OR query_canceled THEN
+    PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);
+    RAISE;
+  END;
+  PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);
+  RETURN NULL;
+END`;
+
+/** The triggers on a node's own copies of ring and records, which Citus allows on no reference table. */
+const WATCHERS = {
+  tenant: { name: "tenancy_mark", events: "AFTER INSERT OR UPDATE", each: "ROW", calls: "mark" },
+  ring: { name: "tenancy_unmark", events: "AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE", each: "STATEMENT", calls: "unmark" },
+} as const;
+
+/** Whether a node's own copy is watched. */
+function watched(table: keyof typeof WATCHERS, shards: Shards): string {
+  const { name, calls } = WATCHERS[table];
+  return `EXISTS (SELECT FROM pg_trigger WHERE tgrelid = '${shards[table]}'::regclass AND tgname = '${name}' AND tgenabled = 'A' AND tgfoid = 'tenancy.${calls}()'::regprocedure)`;
+}
+
+/** Has a node watch its own copies. It is committed before the node may rely on it. */
+function watch(shards: Shards): string {
+  const create = (table: keyof typeof WATCHERS): string => {
+    const { name, events, each, calls } = WATCHERS[table];
+    return `IF NOT ${watched(table, shards)} THEN
+    CREATE OR REPLACE TRIGGER ${name} ${events} ON ${shards[table]} FOR EACH ${each} EXECUTE FUNCTION tenancy.${calls}();
+    ALTER TABLE ${shards[table]} ENABLE ALWAYS TRIGGER ${name};
+  END IF;`;
+  };
+  return `
+DECLARE
+  narrow regclass;
+BEGIN
+  PERFORM set_config('citus.enable_ddl_propagation', 'off', true), set_config('lock_timeout', '2s', true);
+  ${create("tenant")}
+  ${create("ring")}
+  -- Citus gives each node a range of its own. After the tables, in the order in which who writes a record needs them.
+  FOR narrow IN SELECT seqrelid::regclass FROM pg_sequence WHERE seqrelid = ANY (tenancy.marks()) AND (seqmin <> ${-(2n ** 63n)} OR seqmax <> ${2n ** 63n - 1n}) LOOP
+    EXECUTE format('ALTER SEQUENCE %s MINVALUE ${-(2n ** 63n)} MAXVALUE ${2n ** 63n - 1n}', narrow);
+  END LOOP;
+  RETURN true;
+END`;
+}
+
+/** The marks that a node's records ask for, by sequence, as SQL. Of a row of the ring `r`. @param which of the records `t`. */
+function marksFor({ tenant }: Shards, which: string): string {
+  return `ARRAY(
+    SELECT coalesce(bit_or(mark), 0) FROM generate_series(0, ${MARK_SEQUENCES - 1}) AS place
+      LEFT JOIN (SELECT ${placeOf("t.tenant")} AS place, ${markOf("t.tenant")} AS mark FROM ${tenant} t WHERE ${refuses("t")} AND ${which}) AS marked USING (place)
+    GROUP BY place ORDER BY place)`;
+}
+
+/**
+ * Works out a node's marks. Who writes a record waits for this, and may have closed a tenant: so all records are read before, and under the lock only those that were written since.
+ *
+ * @returns false where somebody has been writing ring or records for a while, or the ring is being changed.
+ */
+function arm(shards: Shards): string {
+  return `
+DECLARE
+  before record;
+  since record;
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' OR NOT ${watched("tenant", shards)} OR NOT ${watched("ring", shards)} THEN
+    RETURN false;
+  END IF;
+  SELECT r.version, pg_current_snapshot() AS snapshot, ${marksFor(shards, "true")} AS marks INTO before FROM ${shards.ring} r WHERE r.next IS NULL;
+  PERFORM set_config('lock_timeout', '200ms', true);
+  BEGIN
+    PERFORM pg_advisory_xact_lock(${MARKS_LOCK}, 0);
+  EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+  END;
+  -- Nobody is writing a record that is not seen from here on.
+  SELECT r.version, ${marksFor(shards, "t.changed >= pg_snapshot_xmin(before.snapshot)")} AS marks INTO since FROM ${shards.ring} r WHERE r.next IS NULL AND r.version = before.version;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  PERFORM setval(marks, ${tag(shards, "since.version")} | seen | seen_since) FROM unnest(tenancy.marks(), before.marks, since.marks) AS known (marks, seen, seen_since);
+  RETURN true;
+END`;
+}
+
+/** Writes the ring into the condition, on the coordinator; Citus brings it to all nodes. It holds where a node's marks are of that ring. */
+function quicken(shards: Shards): string {
+  return `
+DECLARE
+  known record;
+  body text;
+BEGIN
+  -- A cluster may be in the ring several times, as a, a#1, a#2.
+  SELECT min(r.version) AS version,
+    string_agg(format('hashtextextended(id, %L::bigint)', hashtextextended(name, 0)), ',') FILTER (WHERE split_part(name, '#', 1) = r.self) AS own,
+    string_agg(format('hashtextextended(id, %L::bigint)', hashtextextended(name, 0)), ',') FILTER (WHERE split_part(name, '#', 1) <> r.self) AS others
+  INTO known FROM ${shards.ring} r, unnest(r.clusters) AS name WHERE r.next IS NULL;
+  IF known.own IS NULL THEN
+    RETURN false;
+  END IF;
+  body := format($plain$${plainBody(shards)}$plain$, known.version, CASE WHEN known.others IS NULL THEN 'true' ELSE format('greatest(%s) > greatest(%s)', known.own, known.others) END);
+  IF NOT EXISTS (SELECT FROM pg_proc WHERE oid = 'tenancy.plain(text)'::regprocedure AND prosrc = body) THEN
+    EXECUTE format('CREATE OR REPLACE FUNCTION tenancy.plain(id text) RETURNS boolean LANGUAGE plpgsql STABLE AS %L', body);
+  END IF;
+  RETURN true;
 END`;
 }
 
@@ -254,7 +463,10 @@ END`;
 
 /**
  * Whether one tenant may be written: true, or an error. The lock comes first, and what is known is read afterwards, by another query, with a snapshot of its own: whoever closes a tenant commits that, and then waits for
- * the locks. Most statements write one tenant; for them there is one query and no more.
+ * the locks.
+ *
+ * Who copies rows with the rights of a superuser, as a mover does, is asked once in a transaction for all rows of a tenant that follow one another: the lock is held from then on. Anybody may say that they were admitted, so
+ * that nobody else is believed. Changes that Citus carries over to another copy of a shard were admitted where they were made.
  */
 function admit({ ring, tenant }: Shards): string {
   const detail = (where: string, epoch: string): string => `detail = json_build_object('tenant', wanted, 'home', ${where}, 'epoch', ${epoch})::text`;
@@ -264,7 +476,11 @@ DECLARE
   winner text;
   bound text := current_setting('tenancy.tenant', true);
   mover text := current_setting('tenancy.move', true);
+  asked text := concat(mover, ' ', wanted);
 BEGIN
+  IF current_setting('session_replication_role') = 'replica' AND (SELECT backend_type LIKE 'logical replication%' FROM pg_stat_get_activity(pg_backend_pid())) THEN
+    RETURN true;
+  END IF;
   IF pg_advisory_xact_lock_shared(${LOCK}, ${bucketOf("wanted")}) IS NULL THEN
     NULL;
   END IF;
@@ -274,7 +490,13 @@ BEGIN
   IF bound <> '' AND bound <> wanted AND tenancy.canonical(bound) <> wanted THEN
     RAISE EXCEPTION USING errcode = 'TN003', message = format('this transaction is of tenant %s, and the statement writes tenant %s', bound, wanted);
   END IF;
+  IF current_setting('tenancy.admitted', true) = asked AND current_setting('is_superuser') = 'on' THEN
+    RETURN true;
+  END IF;
   IF (SELECT ${mayWrite("wanted")} FROM ${ring} r LEFT JOIN ${tenant} t ON t.tenant = wanted) THEN
+    IF current_setting('is_superuser') = 'on' AND set_config('tenancy.admitted', asked, true) IS NULL THEN
+      NULL;
+    END IF;
     RETURN true;
   END IF;
   SELECT r.self, r.clusters, r.next, t.home, t.epoch, t.state INTO known FROM ${ring} r LEFT JOIN ${tenant} t ON t.tenant = wanted;
@@ -301,32 +523,6 @@ BEGIN
     RAISE EXCEPTION USING errcode = 'TN002', message = format('tenant %s is being moved', wanted), ${detail("known.home", "known.epoch")};
   END IF;
   RETURN true;
-END`;
-}
-
-/** As {@link admit}, of many tenants: one query for all of them, and the error of one that may not be written. */
-function admitAll({ ring, tenant }: Shards): string {
-  return `
-DECLARE
-  buckets integer[];
-  refused text;
-  bound text := tenancy.canonical(nullif(current_setting('tenancy.tenant', true), ''));
-  mover text := current_setting('tenancy.move', true);
-BEGIN
-  SELECT array_agg(DISTINCT ${bucketOf("id")}) INTO buckets FROM unnest(wanted) AS id;
-  PERFORM pg_advisory_xact_lock_shared(${LOCK}, bucket) FROM unnest(buckets) AS bucket;
-  IF current_setting('transaction_isolation') <> 'read committed' THEN
-    PERFORM tenancy.share(buckets);
-  END IF;
-  LOOP
-    SELECT id INTO refused
-    FROM unnest(wanted) AS id LEFT JOIN ${ring} r ON true LEFT JOIN ${tenant} t ON t.tenant = id
-    WHERE bound <> id OR (${mayWrite("id")}) IS NOT TRUE
-    LIMIT 1;
-    EXIT WHEN NOT FOUND;
-    -- Returns where the tenant was opened a moment ago; others may be refused still.
-    PERFORM tenancy.admit(refused);
-  END LOOP;
 END`;
 }
 

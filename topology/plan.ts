@@ -162,6 +162,8 @@ export interface CitusSpec {
     readonly sql: string;
     /** Tables to distribute, colocated, each with its distribution column. */
     readonly tables: Readonly<Record<string, string>>;
+    /** Who is no superuser sees and writes the rows of one tenant alone. Not set: false. */
+    readonly rowSecurity?: boolean;
   };
   /** Writes of tenants whose home is another cluster are refused. Not set: there is no other. */
   readonly fence?: boolean;

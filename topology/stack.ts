@@ -156,7 +156,7 @@ function citusOptions(settings: Settings, read: ReadFile): CitusOptions {
     coordinatorParameters,
     workerParameters,
     preloadLibraries,
-    schema: { sql: read(schema.file), tables: schema.tables },
+    schema: { sql: read(schema.file), tables: schema.tables, ...(schema.rowSecurity && { rowSecurity: true }) },
     postgresMajor: postgresMajor(settings),
     limits: { coordinator: limits.coordinator, worker: limits.worker },
   };

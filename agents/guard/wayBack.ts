@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
 import { leaveToCleanup } from "../../topology/citusCleanup";
 import { COPY_PROGRESS } from "../../topology/copyProgress";
+import { ARM_NODES } from "../../topology/fence";
 import { sparseTables, type RegisteredWorker, type SparseTables } from "./coordinator";
 import { abandon, openCoordinator, reason } from "./session";
 
@@ -54,11 +55,19 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
     await session.query("RESET statement_timeout");
     const [left] = await sparseTables(session);
     if (left !== undefined) throw new Error(`${left.missing} shards of ${left.table} still have fewer than ${left.factor} placements`);
+    await armFence(session);
     const superseded = await leaveSuperseded(session);
     if (superseded > 0) progress.did(`left ${superseded} tables of shards that are on other workers now to Citus' cleanup`);
   } finally {
     abandon(session);
   }
+}
+
+/** Works out the fence's marks for the copies of ring and records that the workers have got. Where that fails, each write there is looked at closer until the next set-up, and nothing else. */
+async function armFence(session: Client): Promise<void> {
+  const { rows } = await session.query<{ fenced: boolean }>("SELECT to_regprocedure('tenancy.arm()') IS NOT NULL AS fenced");
+  if (rows[0]?.fenced !== true) return;
+  for (const statement of ARM_NODES) await session.query("SELECT FROM run_command_on_all_nodes($1)", [statement]);
 }
 
 /** The tables of shards, by their names, on the node where it runs: whatever ends like one. */

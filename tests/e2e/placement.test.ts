@@ -56,6 +56,13 @@ describe.skipIf(!hasImage(CITUS))("tenants of three clusters with weights and re
     return taken.flat();
   };
 
+  /** The tenants of some that every node of a cluster passes without a query. */
+  const passed = async (cluster: Name, tenants: string): Promise<string[]> => {
+    const nodes = await sql(cluster, `SELECT DISTINCT result FROM run_command_on_all_nodes($$SELECT string_agg(n::text, ' ' ORDER BY n) FROM ${tenants} AS n WHERE tenancy.plain(n::text)$$)`);
+    expect(nodes).toHaveLength(1);
+    return (nodes[0]?.["result"] as string).split(" ");
+  };
+
   const failure = async (work: Promise<unknown>): Promise<PlacementError> => {
     const error = await work.then(() => undefined, (reason: unknown) => reason);
     expect(error).toBeInstanceOf(Error);
@@ -90,6 +97,8 @@ describe.skipIf(!hasImage(CITUS))("tenants of three clusters with weights and re
     for (const name of NAMES) {
       const homes = await sql(name, "SELECT n::text AS tenant, tenancy.home(n::text) AS home FROM generate_series(1, 2000) n");
       expect(homes.filter(({ tenant, home }) => hashing.place(tenant as string) !== home)).toEqual([]);
+      // By whichever of its tickets, and no other cluster's.
+      expect(await passed(name, "generate_series(1, 2000)")).toEqual(homes.flatMap(({ tenant, home }) => (home === name ? [tenant] : [])));
     }
     const tenant = await fresh("b");
     await router.for(tenant).query("INSERT INTO rooms (room_id, name) VALUES ($1, 'by the router')", [tenant]);
@@ -196,6 +205,12 @@ describe.skipIf(!hasImage(CITUS))("tenants of three clusters with weights and re
     expect((await project.command("tenant", "rebalance")).stdout).toContain("Tenants are spread over a, b (weight 2), c (weight 4).");
     for (const name of NAMES) expect(await sql(name, "SELECT clusters, next FROM tenancy.ring")).toEqual([{ clusters: now.tickets, next: null }]);
     for (const id of ids) expect((await router.locate(id)).home).toBe(now.place(id));
+    for (const name of NAMES) {
+      const quick = await passed(name, "generate_series(1, 2000)");
+      expect(quick.filter((id) => now.place(id) !== name)).toEqual([]);
+      // Those that share a bucket with one that was placed elsewhere are looked at closer.
+      expect(quick.length).toBeGreaterThan(Array.from({ length: 2000 }, (_, index) => String(index + 1)).filter((id) => now.place(id) === name).length / 2);
+    }
     for (const name of NAMES) {
       const found = (await sql(name, "SELECT room_id::text AS id FROM rooms WHERE room_id = ANY ($1)", [ids])) as { id: string }[];
       expect(found.filter(({ id }) => now.place(id) !== name)).toEqual([]);

@@ -70,7 +70,7 @@ test.each<[string, { ring: string[]; changing: boolean; unsettled: number; hindr
     { ring: ["a", "b"], changing: true, unsettled: 2 },
     ["citusap has begun to spread tenants anew: npm run tenant -- rebalance s ends that.", "citusap has 2 tenants on the way: npm run tenant -- recover s ends moves that stopped."],
   ],
-  ["whose tenants cannot be moved", { ring: ["a", "b"], changing: false, unsettled: 0, hindrances: ["The partition public.events_3 has no fence yet"] }, ["No tenant can be moved from citusap or to it. The partition public.events_3 has no fence yet."]],
+  ["whose tenants cannot be moved", { ring: ["a", "b"], changing: false, unsettled: 0, hindrances: ["The partition public.events_3 is not wholly fenced yet"] }, ["No tenant can be moved from citusap or to it. The partition public.events_3 is not wholly fenced yet."]],
 ])("a cluster %s", (_, tenancy, warnings) => {
   const status = stackStatus(stack, { ...well, clusters: well.clusters.map((cluster) => ({ ...cluster, tenancy: { hindrances: [], weights: {}, regions: {}, ...tenancy } })) });
   expect(status).toMatchObject({ healthy: true, warnings });

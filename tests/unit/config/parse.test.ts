@@ -226,6 +226,7 @@ describe("a wrong input is told with its full key, its value and what would be r
     ["a table with a quote", aa({ schema: { tables: { 'r"': "id" } } }), ['schema.tables["r""]: must be a table\'s name in lower case']],
     ["a column a number", aa({ schema: { tables: { rooms: 1 } } }), ["schema.tables.rooms = 1: must be a column's name in lower case"]],
     ["no schema file", aa({ schema: { file: "" } }), ['schema.file = "": must be a path']],
+    ["row-level security a text", aa({ schema: { rowSecurity: "on" } }), ['schema.rowSecurity = "on": must be true or false']],
 
     ["kept data without passwords", ap({ dataOnDestroy: "keep", rewindPassword: "r" }), [
       'superuserPassword: is needed with dataOnDestroy "keep": a generated password goes with the state, and the data that was kept opens only with it; pulumi config set --secret superuserPassword',
@@ -375,7 +376,7 @@ describe("defaults", () => {
       parameters: {},
       coordinatorParameters: {},
       workerParameters: {},
-      schema: { file: "assets/sql/schema.sql", tables: { rooms: "room_id", room_members: "room_id", messages: "room_id" } },
+      schema: { file: "assets/sql/schema.sql", tables: { rooms: "room_id", room_members: "room_id", messages: "room_id" }, rowSecurity: false },
       objectives: {},
       dataOnDestroy: "drop",
     });

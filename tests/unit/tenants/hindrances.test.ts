@@ -5,7 +5,7 @@ const found = (kind: Hindrance["kind"], about: string | null = null): Hindrance 
 
 test.each<[Hindrance, string]>([
   [found("unfenced", "public.rooms"), "The table public.messages is spread as public.rooms is and has no fence: rows of its tenants would stay behind. Put it into schema.tables and run npm run up"],
-  [found("partition", "public.events"), "The partition public.messages has no fence yet: who writes into it by its name is not refused. Run npm run up"],
+  [found("partition", "public.events"), "The partition public.messages is not wholly fenced yet: who truncates it by its name is not refused. Run npm run up"],
   [found("old"), "The table public.messages has the fence of an older version. Run npm run up"],
   [found("key", "room_id"), "The table public.messages has no primary key, so that a change of a row cannot be followed while its tenant moves. Give it one, with room_id in it"],
   [found("identity"), "The table public.messages has a replica identity other than its primary key. Run ALTER TABLE public.messages REPLICA IDENTITY DEFAULT"],

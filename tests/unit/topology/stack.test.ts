@@ -45,6 +45,13 @@ describe("active-active", () => {
     expect(plan({ topology: "active-passive" })).not.toHaveProperty("tenancy");
   });
 
+  test("row-level security is part of the set-up where it is wanted, in both topologies", () => {
+    for (const topology of ["active-active", "active-passive"]) {
+      expect(plan({ topology }).clusters[0]?.setup.schema).not.toHaveProperty("rowSecurity");
+      expect(plan({ topology, schema: { rowSecurity: true } }).clusters[0]?.setup.schema).toHaveProperty("rowSecurity", true);
+    }
+  });
+
   test("a fourth worker of b changes b alone, by one worker", () => {
     const before = plan({ topology: "active-active" });
     const after = plan({ topology: "active-active", clusters: { a: {}, b: { workers: 4 } } });
