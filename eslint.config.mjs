@@ -45,7 +45,7 @@ export default defineConfig(
   without("images", PULUMI, "pg", "../*/*"),
   without("topology", PULUMI, "pg", "**/images/*", "**/components/*", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
   without("components", "pg", "**/setup/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
-  without("setup", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "**/cli/*", "**/chaos/*"),
+  without("setup", PULUMI, "**/components/*", "**/agents/*", "**/router/*", "!**/router/isNewer", "**/cli/*", "**/chaos/*"),
   without("agents", PULUMI, "**/images/*", "**/components/*", "**/setup/*", "**/router/*", "**/cli/*", "**/chaos/*"),
   without("router", PULUMI, "../*/*"),
   without("tenants", PULUMI, "**/images/*", "**/topology/*", "**/components/*", "**/setup/*", "**/agents/*", "**/cli/*", "**/chaos/*"),

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { SettingsError } from "../config/parse";
 import { SetupError } from "../setup/setupError";
+import { benchDirectory, type BenchDirectoryOptions } from "./bench/directory";
 import { benchFence } from "./bench/fence";
 import { benchRebalance } from "./bench/rebalance";
 import { benchRouter } from "./bench/router";
@@ -125,9 +126,19 @@ program
   .command("bench:router")
   .description("Measures what the tenant router costs. Needs an active-active stack that is up.")
   .argument("[stack]", "may be left out where only one spreads tenants over clusters")
-  .option("--rounds <count>", "how often", Number, 5)
+  .option("--rounds <count>", "how often", Number, 20)
   .option("--json", "print the figures as JSON", false)
   .action((stack: string | undefined, options: { rounds: number; json: boolean }) => benchRouter(stack === undefined ? [] : [stack], options));
+
+program
+  .command("bench:directory")
+  .description("Measures what a router pays for a directory of many tenants, in a database of its own beside each cluster's. Needs an active-active stack that is up, and about 150 MB of disk for a million records in each cluster.")
+  .argument("[stack]", "may be left out where only one spreads tenants over clusters")
+  .option("--records <count>", "records in each cluster", "1000000")
+  .option("--routers <count>", "routers at once", "50")
+  .option("--clusters <count>", "clusters of the larger stack, which is simulated", "100")
+  .option("--json", "print the figures as JSON", false)
+  .action((stack: string | undefined, options: BenchDirectoryOptions) => benchDirectory(stack === undefined ? [] : [stack], options));
 
 program
   .command("bench:fence")

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Client, Pool, type ClientConfig, type PoolClient, type PoolConfig, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
+import { Client, DatabaseError, Pool, type ClientConfig, type PoolClient, type PoolConfig, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
 import { isHeard, tell } from "./diagnostics";
 import type { Directory } from "./directory";
 import { ClusterDownError, PoolTimeoutError, RouterError, UnknownOutcomeError } from "./errors";
@@ -29,6 +29,22 @@ export interface Holder {
   tell(event: string, ...given: unknown[]): void;
 }
 
+/** Gets a connection, or the reason why there is none. */
+type Taker = (error: unknown, client: PoolClient | undefined) => void;
+
+/** Somebody who waits for a connection. */
+interface Waiter {
+  readonly take: Taker;
+  /** When it began, and how long it may take, by `performance.now()`. */
+  readonly since: number;
+  readonly until: number;
+  /** Whether one is opened for it. */
+  readonly opening: boolean;
+  /** Called when it is over. */
+  stop: (() => void) | undefined;
+  over: boolean;
+}
+
 /** What of a connection's own events its holder hears. */
 const TOLD = ["error", "end", "drain", "notice", "notification"] as const;
 
@@ -49,8 +65,10 @@ export class Cluster implements Pooled {
   /** Connections that nobody has had yet. */
   private readonly unused = new WeakSet<PoolClient>();
   private readonly holders = new Map<PoolClient, Holder>();
-  /** Fail whoever waits for a connection. */
-  private readonly waiting = new Set<(error: Error) => void>();
+  /** In the order in which they came. */
+  private readonly waiting = new Set<Waiter>();
+  /** Ends the waits that take too long: one for all of them, as all may take as long. */
+  private alarm: NodeJS.Timeout | undefined;
 
   constructor(
     readonly name: string,
@@ -90,7 +108,7 @@ export class Cluster implements Pooled {
     });
     this.link = new Link(name, client, directory, this, agree);
     this.link.on("down", (error) => {
-      for (const fail of this.waiting) fail(new ClusterDownError(name, "no", error));
+      for (const waiter of this.waiting) this.giveUp(waiter, new ClusterDownError(name, "no", error));
       for (const opened of this.clients) destroy(opened);
     });
   }
@@ -117,14 +135,8 @@ export class Cluster implements Pooled {
       try {
         return await this.connection(signal);
       } catch (error) {
-        if (signal?.aborted === true || error instanceof RouterError) throw error;
-        const { code, severity } = error as { code?: string; severity?: string };
-        if (code === undefined || !NOT_NOW.has(code)) {
-          // Who is refused for a reason of its own, such as a wrong password, has to hear it.
-          if (severity !== undefined) throw error;
-          throw new ClusterDownError(this.name, "no", error);
-        }
-        if (performance.now() > until) throw new ClusterDownError(this.name, "no", error);
+        if (signal?.aborted === true) throw error;
+        if (!isNotNow(error) || performance.now() > until) throw this.unconnected(error as Error);
         await delay(NOT_NOW_PAUSE_MS);
       }
     }
@@ -151,9 +163,9 @@ export class Cluster implements Pooled {
   }
 
   private free(client: PoolClient): void {
-    this.holders.delete(client);
+    if (this.holders.size > 0) this.holders.delete(client);
     // Of what nobody asked for the outcome of. It is not the next one's.
-    this.doubtful.delete(client);
+    if (this.doubtful.size > 0) this.doubtful.delete(client);
     client.release();
   }
 
@@ -162,21 +174,9 @@ export class Cluster implements Pooled {
    *
    * @throws {@link ClusterDownError} with `applied: "unknown"` if the connection breaks before the answer; {@link UnknownOutcomeError} if its commit may be lost; the signal's reason; the database's error.
    */
-  async run<Row extends QueryResultRow>(client: PoolClient, statement: Statement, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
-    const answer = values === undefined ? client.query<Row>(statement) : client.query<Row>(statement, values as unknown[]);
-    try {
-      const result = signal === undefined ? await answer : await this.cancellable(client, answer, signal);
-      this.answeredAt = performance.now();
-      if (this.doubtful.size > 0) this.refuseDoubtful(client);
-      return result;
-    } catch (error) {
-      if (error instanceof UnknownOutcomeError) throw error;
-      this.refuseDoubtful(client);
-      if (signal?.aborted === true && error === signal.reason) throw error;
-      if (this.isBroken(client, error)) throw new ClusterDownError(this.name, "unknown", error);
-      this.answeredAt = performance.now();
-      throw error;
-    }
+  run<Row extends QueryResultRow>(client: PoolClient, statement: Statement, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
+    const answer = new Promise<QueryResult<Row>>((resolve, reject) => this.send<Row>(client, statement, values, (error, result) => (result === undefined ? reject(thrown(error)) : resolve(result))));
+    return signal === undefined ? answer : this.cancellable(client, answer, signal);
   }
 
   /** Commits. A commit is not cancelled: it would be done, and might be lost. @throws {@link UnknownOutcomeError} where the signal gives it up before the answer; what {@link run} throws. */
@@ -194,12 +194,38 @@ export class Cluster implements Pooled {
   }
 
   /** Runs a statement on any connection of the pool. @throws what {@link acquire} and {@link run} throw; {@link RouterError} `OPEN_TRANSACTION` if it began a transaction and did not end it. */
-  async query<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
+  query<Row extends QueryResultRow>(statement: Statement, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
+    if (signal !== undefined || !this.link.up) return this.queryPatiently<Row>(statement, values, signal);
+    // The usual way: as the driver's pool has it, with one promise.
+    return new Promise((resolve, reject) => {
+      this.next((refused, client) => {
+        if (client === undefined) {
+          if (isNotNow(refused)) resolve(this.queryPatiently<Row>(statement, values, undefined));
+          else reject(this.unconnected(thrown(refused)));
+          return;
+        }
+        this.send<Row>(client, statement, values, (error, result) => {
+          try {
+            if (result === undefined) return reject(thrown(error));
+            refuseOpen(client, statement);
+            resolve(result);
+          } catch (open) {
+            reject(thrown(open));
+          } finally {
+            this.release(client, error instanceof ClusterDownError);
+          }
+        });
+      });
+    });
+  }
+
+  /** {@link query}, for what may be given up, and waits for a server that takes no connection now. */
+  private async queryPatiently<Row extends QueryResultRow>(statement: Statement, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
     const client = await this.acquire(signal);
     let close = false;
     try {
-      const result = await this.run<Row>(client, text, values, signal);
-      refuseOpen(client, text);
+      const result = await this.run<Row>(client, statement, values, signal);
+      refuseOpen(client, statement);
       return result;
     } catch (error) {
       close = error instanceof ClusterDownError || (signal?.aborted === true && error === signal.reason);
@@ -215,37 +241,106 @@ export class Cluster implements Pooled {
     this.link.end();
     if (!up) for (const client of this.clients) destroy(client);
     await Promise.race([this.pool.end(), ...(up ? [] : [delay(CANCEL_MS, undefined, { ref: false })])]);
+    for (const waiter of this.waiting) this.giveUp(waiter, new RouterError("ENDED", "The router was ended while the statement waited for a connection, and it was not sent"));
   }
 
   /** The pool's next connection, or why it was not waited for. */
   private connection(signal: AbortSignal | undefined): Promise<PoolClient> {
-    const { idleCount, waitingCount, totalCount } = this.pool;
-    const free = idleCount > waitingCount;
-    const connecting = this.pool.connect();
-    // The usual way: it is there.
-    if (free) return connecting;
-    const waiting = new Promise<PoolClient>((resolve, reject) => {
-      const stop = (): void => {
-        clearTimeout(timer);
-        this.waiting.delete(fail);
-        signal?.removeEventListener("abort", abort);
-      };
-      const fail = (error: Error): void => {
-        stop();
-        reject(error);
-        // Whoever stops waiting gives back what comes too late.
-        void connecting.then((late) => late.release(), () => undefined);
-      };
-      const abort = (): void => fail(signal?.reason as Error);
-      // Where one more is opened, that has a limit of its own.
-      const timer = totalCount < this.max ? undefined : setTimeout(() => fail(new PoolTimeoutError(this.name, this.limits.poolTimeoutMs, this.max)), this.limits.poolTimeoutMs);
-      this.waiting.add(fail);
-      signal?.addEventListener("abort", abort, { once: true });
-      connecting.then(resolve, reject).finally(stop);
+    return new Promise((resolve, reject) => {
+      const waiter = this.next((error, client) => (client === undefined ? reject(thrown(error)) : resolve(client)));
+      if (signal === undefined || waiter === undefined || waiter.over) return;
+      const abort = (): void => this.giveUp(waiter, signal.reason);
+      signal.addEventListener("abort", abort, { once: true });
+      waiter.stop = () => signal.removeEventListener("abort", abort);
     });
-    if (!isHeard("tenant-router:pool-wait")) return waiting;
-    const began = performance.now();
-    return waiting.finally(() => tell("tenant-router:pool-wait", { cluster: this.name, waitMs: performance.now() - began, opening: totalCount < this.max }));
+  }
+
+  /** Hands out the pool's next connection. @returns who waits for it; undefined where one is free. */
+  private next(take: Taker): Waiter | undefined {
+    const { pool, max } = this;
+    // The usual way: it is there.
+    if (pool.idleCount > pool.waitingCount) {
+      pool.connect(take);
+      return undefined;
+    }
+    // Where one more is opened, that has a limit of its own.
+    const opening = pool.totalCount < max;
+    const since = performance.now();
+    const waiter: Waiter = { take, since, until: opening ? Number.POSITIVE_INFINITY : since + this.limits.poolTimeoutMs, opening, stop: undefined, over: false };
+    this.waiting.add(waiter);
+    if (!opening) this.alarm ??= this.wake(this.limits.poolTimeoutMs);
+    pool.connect((error, client) => {
+      // Whoever stopped waiting gives back what comes too late.
+      if (waiter.over) return client?.release();
+      this.stopped(waiter);
+      take(error, client);
+    });
+    return waiter;
+  }
+
+  private giveUp(waiter: Waiter, reason: unknown): void {
+    this.stopped(waiter);
+    waiter.take(reason, undefined);
+  }
+
+  private stopped(waiter: Waiter): void {
+    waiter.over = true;
+    this.waiting.delete(waiter);
+    waiter.stop?.();
+    if (isHeard("tenant-router:pool-wait")) tell("tenant-router:pool-wait", { cluster: this.name, waitMs: performance.now() - waiter.since, opening: waiter.opening });
+  }
+
+  private wake(afterMs: number): NodeJS.Timeout {
+    const check = (): void => {
+      this.alarm = undefined;
+      const now = performance.now();
+      for (const waiter of this.waiting) {
+        if (waiter.until === Number.POSITIVE_INFINITY) continue;
+        if (waiter.until > now) return void (this.alarm = this.wake(waiter.until - now));
+        this.giveUp(waiter, new PoolTimeoutError(this.name, this.limits.poolTimeoutMs, this.max));
+      }
+    };
+    // What is waited for keeps the process running.
+    return setTimeout(check, afterMs).unref();
+  }
+
+  /** Sends a statement on a connection. @param done is told what became of it: the result, or else the error. */
+  private send<Row extends QueryResultRow>(client: PoolClient, statement: Statement, values: readonly unknown[] | undefined, done: (error: Error | undefined, result: QueryResult<Row> | undefined) => void): void {
+    // The driver tells of the end of what it could not send, too.
+    let over = false;
+    try {
+      client.query<Row>(statement as string, values as unknown[], (error: Error | null | undefined, result: QueryResult<Row>) => {
+        if (over) return;
+        over = true;
+        // It tells of an error before the connection is ready for another statement.
+        if (error !== null && error !== undefined) return queueMicrotask(() => done(this.explained(client, error), undefined));
+        this.answeredAt = performance.now();
+        const doubt = this.doubtful.size > 0 ? this.doubt(client) : undefined;
+        if (doubt === undefined) done(undefined, result);
+        else done(new UnknownOutcomeError(this.name, doubt), undefined);
+      });
+    } catch (error) {
+      if (over) return;
+      over = true;
+      queueMicrotask(() => done(error as Error, undefined));
+    }
+  }
+
+  /** What is told of an error that a connection gave. */
+  private explained(client: PoolClient, error: Error): Error {
+    const doubt = this.doubt(client);
+    if (doubt !== undefined) return new UnknownOutcomeError(this.name, doubt);
+    if (this.isBroken(client, error)) return new ClusterDownError(this.name, "unknown", error);
+    this.answeredAt = performance.now();
+    return error;
+  }
+
+  /** What is told of an error that was met on the way to a connection. */
+  private unconnected(error: Error): Error {
+    if (error instanceof RouterError) return error;
+    const { code = "", severity } = error as { code?: string; severity?: string };
+    // Who is refused for a reason of its own, such as a wrong password, has to hear it.
+    return severity !== undefined && !NOT_NOW.has(code) ? error : new ClusterDownError(this.name, "no", error);
   }
 
   private async cancellable<Row extends QueryResultRow>(client: PoolClient, answer: Promise<QueryResult<Row>>, signal: AbortSignal): Promise<QueryResult<Row>> {
@@ -255,21 +350,17 @@ export class Cluster implements Pooled {
       if (!signal.aborted || error !== signal.reason) throw error;
       this.cancelled.add(client);
       // Behind a pooler nobody knows which backend it is; the connection is closed then.
-      const sent = this.link.unheard ? Promise.resolve() : this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
+      const sent = this.link.behindPooler ? Promise.resolve() : this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
       const ended = Promise.allSettled([answer, sent]).then(([outcome]) => outcome);
       const outcome = await Promise.race([ended, delay(CANCEL_MS, undefined, { ref: false })]);
       if (outcome === undefined) destroy(client);
       // It was done before it could be cancelled.
       else if (outcome.status === "fulfilled") return outcome.value;
-      else if (this.isBroken(client, outcome.reason)) throw outcome.reason;
-      throw signal.reason as Error;
+      // It broke, or its commit may be lost.
+      else if (outcome.reason instanceof RouterError) throw outcome.reason;
+      const doubt = this.doubt(client);
+      throw doubt === undefined ? (signal.reason as Error) : new UnknownOutcomeError(this.name, doubt);
     }
-  }
-
-  /** @throws {@link UnknownOutcomeError} if the connection has a commit that may be lost. */
-  private refuseDoubtful(client: PoolClient): void {
-    const notice = this.doubt(client);
-    if (notice !== undefined) throw new UnknownOutcomeError(this.name, notice);
   }
 
   /** Whether an error is of a connection that broke. Others that are not the database's are the driver's: of values that it cannot write, for one. */
@@ -286,11 +377,26 @@ export function textOf(statement: Statement): string {
   return typeof statement === "string" ? statement : ((statement as Partial<QueryConfig>).text ?? "");
 }
 
+/** Has an error of the driver's say where in the program it was waited for, and not where the driver met it. */
+export function traceFromHere(error: unknown): void {
+  if (error instanceof DatabaseError) Error.captureStackTrace(error, traceFromHere);
+}
+
 /** @throws {@link RouterError} `OPEN_TRANSACTION` if a statement that was run on any connection began a transaction and did not end it. */
-export function refuseOpen(client: Pick<PoolClient, "getTransactionStatus">, text: string): void {
+export function refuseOpen(client: Pick<PoolClient, "getTransactionStatus">, statement: Statement): void {
   if (client.getTransactionStatus() === "I") return;
-  const applied = commandsOf(text).length > 1 ? "unknown" : "no";
+  const applied = commandsOf(textOf(statement)).length > 1 ? "unknown" : "no";
   throw new RouterError("OPEN_TRANSACTION", "The statement left a transaction open, which was rolled back. Use transaction(), or connect() for a connection of your own", undefined, applied);
+}
+
+/** What is thrown is an error, or whatever a signal was aborted with. */
+function thrown(error: unknown): Error {
+  return error as Error;
+}
+
+/** Whether an error is of a server that takes no connection now, and may in a moment. */
+function isNotNow(error: unknown): boolean {
+  return !(error instanceof RouterError) && NOT_NOW.has((error as { code?: string }).code ?? "");
 }
 
 /** Whether a connection is between statements, and in no transaction. */

@@ -54,9 +54,14 @@ export async function confirmHome(cluster: string, tenant: string, epoch: number
   throw new MissedError({ kind: known.home === cluster && known.state === "closed" ? "closed" : "elsewhere", tenant, home: known.home, epoch: now });
 }
 
-/** @throws {@link MissedError} if a cluster is not where the tenant lived all the time, as far as the directory has heard. */
-export async function confirmHeard({ directory, lookup }: { readonly directory: Directory; readonly lookup: Lookup }, cluster: string, tenant: string, epoch: number): Promise<void> {
+/** Waits until what was announced of a tenant has been read. @returns whether it has. */
+export async function hasHeard(directory: Directory, tenant: string): Promise<boolean> {
   if (directory.isHinted(tenant)) await directory.changed(tenant, HEARD_MS);
+  return !directory.isHinted(tenant);
+}
+
+/** @throws {@link MissedError} if a cluster is not where the tenant lived all the time, as far as the directory has heard. */
+export async function confirmHeard(lookup: Lookup, cluster: string, tenant: string, epoch: number): Promise<void> {
   const { home, epoch: now } = await lookup.find(tenant);
   if (home !== cluster || now !== epoch) throw new MissedError({ kind: "elsewhere", tenant, home, epoch: now });
 }

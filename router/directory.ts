@@ -84,6 +84,12 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     return (this.moving.size === 0 ? undefined : this.moving.get(tenant)) ?? this.lately.get(tenant);
   }
 
+  /** Whether a tenant is known to live in a cluster since an epoch. A look that does not count as a use of the tenant. */
+  isAt(tenant: string, home: string, epoch: number): boolean {
+    const known = (this.moving.size === 0 ? undefined : this.moving.get(tenant)) ?? this.lately.peek(tenant);
+    return known?.epoch === epoch && known.home === home;
+  }
+
   /** {@link recordOf} in full. */
   locate(tenant: string): Location | undefined {
     const record = this.recordOf(tenant);

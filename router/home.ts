@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { escapeLiteral, type QueryResult } from "pg";
-import type { Cluster } from "./cluster";
-import { confirmHeard, confirmHome, metNothing, MissedError, type Run } from "./confirm";
-import { tell } from "./diagnostics";
+import { escapeLiteral, type QueryResult, type QueryResultRow } from "pg";
+import { textOf, traceFromHere, type Cluster, type Statement } from "./cluster";
+import { confirmHeard, confirmHome, hasHeard, metNothing, MissedError, type Run } from "./confirm";
+import { STATEMENT, tell, traced } from "./diagnostics";
 import type { Directory, Location, TenantRecord } from "./directory";
 import { OtherTenantError, RouterError, TenantMovedError, TenantMovingError, UnknownClusterError, type Applied } from "./errors";
 import type { Lookup } from "./lookup";
@@ -114,6 +114,32 @@ export class Home {
     });
   }
 
+  /**
+   * Runs a statement on any connection to the tenant's home, and again where that has gone. All that is not done on the usual way is left to others: each step costs more than it does.
+   *
+   * @throws what {@link Tenant.query} says.
+   */
+  query<Row extends QueryResultRow>(statement: Statement, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
+    if (!STATEMENT.hasSubscribers) return this.queryUntold<Row>(statement, values, signal);
+    return traced(STATEMENT, this.tenant, this.shared.directory, () => this.queryUntold<Row>(statement, values, signal));
+  }
+
+  /** {@link query} of which nobody is told. */
+  async queryUntold<Row extends QueryResultRow>(statement: Statement, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
+    this.refuseOther();
+    for (let patience: Patience | undefined; ; ) {
+      const { cluster, epoch } = this.known() ?? (await this.opened());
+      try {
+        const result = await cluster.query<Row>(statement, values, signal);
+        if (this.needsConfirming(cluster, epoch, result)) await this.confirm(cluster, epoch, textOf(statement), result, (text, its) => cluster.query(text, its, signal));
+        return result;
+      } catch (error) {
+        traceFromHere(error);
+        await this.follow(error, cluster, (patience ??= new Patience(this.shared.moveTimeoutMs)), signal, textOf(statement));
+      }
+    }
+  }
+
   /** Works at the tenant's home, and again where it has gone if the fence refuses. */
   async following<Result>(patience: Patience, signal: AbortSignal | undefined, work: (cluster: Cluster, epoch: number) => Promise<Result>, text?: string): Promise<Result> {
     for (;;) {
@@ -122,6 +148,7 @@ export class Home {
       try {
         return await work(cluster, epoch);
       } catch (error) {
+        traceFromHere(error);
         await this.follow(error, cluster, patience, signal, text);
       }
     }
@@ -182,8 +209,12 @@ export class Home {
   /** Whether a cluster may not have been the tenant's home all the time since it was chosen. */
   mayHaveLeft(cluster: Cluster, epoch: number): boolean {
     const { directory } = this.shared;
-    const known = directory.recordOf(this.tenant);
-    return cluster.link.unheard || directory.isHinted(this.tenant) || known?.epoch !== epoch || known.home !== cluster.name;
+    return cluster.link.unheard || directory.isHinted(this.tenant) || !directory.isAt(this.tenant, cluster.name, epoch);
+  }
+
+  /** Whether there may be something for {@link confirm} to do: a look at what costs nothing. */
+  needsConfirming(cluster: Cluster, epoch: number, { rowCount, command }: QueryResult): boolean {
+    return rowCount === 0 || (command === "SELECT" && this.mayHaveLeft(cluster, epoch));
   }
 
   /**
@@ -199,9 +230,10 @@ export class Home {
     else if (result.command === "SELECT" && this.mayHaveLeft(cluster, epoch) && onlyReads(text)) await this.confirmStayed(cluster, epoch, ask);
   }
 
-  /** @throws {@link MissedError} if a cluster was not the tenant's home all the time: as far as the router has heard, or as it says itself where nothing is heard. */
+  /** @throws {@link MissedError} if a cluster was not the tenant's home all the time: as far as the router has heard, or as it says itself where that may be too little. */
   async confirmStayed(cluster: Cluster, epoch: number, ask: Run): Promise<void> {
-    await (cluster.link.unheard ? confirmHome(cluster.name, this.tenant, epoch, ask) : confirmHeard(this.shared, cluster.name, this.tenant, epoch));
+    const heard = (await hasHeard(this.shared.directory, this.tenant)) && !cluster.link.unheard;
+    await (heard ? confirmHeard(this.shared.lookup, cluster.name, this.tenant, epoch) : confirmHome(cluster.name, this.tenant, epoch, ask));
   }
 
   /** A refusal as the router's error; other errors as they are. */
@@ -237,7 +269,7 @@ export class Home {
   }
 
   /** Where the tenant is found to live. One that is closed is waited for a moment, and asked for where it goes. */
-  private async opened(): Promise<Place> {
+  async opened(): Promise<Place> {
     const { directory, lookup, clusters } = this.shared;
     const found = await lookup.find(this.tenant);
     if (found.state !== "closed") return this.placeOf(found);

@@ -10,6 +10,9 @@ import { idTypeOf, ID_TYPE, type IdType } from "./tenantId";
 const PROBE_INTERVAL_MS = 250;
 const PROBE_TIMEOUT_MS = 500;
 
+/** Whoever moves a tenant leaves its rows where they were for half a second after that cluster was told. A router that has heard of all that was told until so long ago meets no home that is being emptied. */
+const HEARD_WITHIN_MS = 450;
+
 /** So often in a row a cluster may answer statements and not the probe, until the connection is taken for the one that does not work. */
 const UNANSWERED_PROBES = 4;
 
@@ -62,6 +65,8 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   /** Up to where the cluster's changes have been read: a `pg_snapshot`. */
   private since: string | null = null;
   private deaf = false;
+  /** When what the cluster last answered here was sent: of all that was announced before, the router has heard. */
+  private heardAt = Number.NEGATIVE_INFINITY;
   /** Tenants that are asked for together, once the connection is free. */
   private wanted: { readonly tenants: Set<string>; readonly claims: Promise<ReadonlyMap<string, Claim>> } | undefined;
 
@@ -86,8 +91,17 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   }
 
   /** Whether nothing that is announced arrives, because there is a pooler between: then the cluster is asked every second. */
-  get unheard(): boolean {
+  get behindPooler(): boolean {
     return this.deaf;
+  }
+
+  /** Whether a move may have been announced that was not heard: always behind a pooler, and while the connection is silent or lost. */
+  get unheard(): boolean {
+    return this.deaf || this.silent;
+  }
+
+  private get silent(): boolean {
+    return performance.now() - this.heardAt > HEARD_WITHIN_MS;
   }
 
   /** Connects for the first time. @throws what went wrong, a {@link ConfigurationError} where somebody has to mend it; it goes on trying in the background. */
@@ -105,11 +119,10 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     await this.client?.query(text, [...values]).catch(() => undefined);
   }
 
-  /** Asks the cluster outside of every transaction. @throws where there is no connection. */
+  /** Asks the cluster outside of every transaction: over another connection of the pool where this one does not answer. */
   ask<Row extends QueryResultRow>(text: string, values: readonly unknown[]): Promise<QueryResult<Row>> {
     const { client } = this;
-    if (client === undefined) return Promise.reject(new Error("there is no connection at the moment"));
-    return client.query<Row>(text, [...values]);
+    return client === undefined || this.silent ? this.pooled.query<Row>(text, values, AbortSignal.timeout(READ_TIMEOUT_MS)) : client.query<Row>(text, [...values]);
   }
 
   /** Reads what the cluster says now of a tenant, and of the ring. Does not fail: where there is no connection, it is read when there is one. */
@@ -217,20 +230,26 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     return isRefusal(code, message) ? new ConfigurationError(`clusters.${this.cluster}: no connection can be made: ${message}`, error) : (error as Error);
   }
 
-  private schedule(client: Client): void {
-    this.timer = setTimeout(() => void this.probe(client), PROBE_INTERVAL_MS);
+  /** @param since when the last probe began: what it took is no reason to hear later of the next. */
+  private schedule(client: Client, since = performance.now()): void {
+    this.timer = setTimeout(() => void this.probe(client), Math.max(0, since + PROBE_INTERVAL_MS - performance.now()));
     this.timer.unref();
   }
 
   private async probe(client: Client): Promise<void> {
+    const began = performance.now();
     try {
-      await this.serially(() => this.watched(client.query("SELECT")));
+      await this.serially(async () => {
+        const at = performance.now();
+        await this.watched(client.query("SELECT"));
+        this.heardAt = at;
+      });
       this.probes += 1;
       if (this.probes % (this.deaf ? PROBES_PER_LOOK_UNHEARD : PROBES_PER_LOOK) === 0) {
         this.news = true;
         await this.read();
       }
-      if (this.client === client) this.schedule(client);
+      if (this.client === client) this.schedule(client, began);
     } catch (error) {
       this.lose(client, error as Error, error instanceof SilenceError);
     }
@@ -315,6 +334,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
 
   /** Reads what has changed, and takes it in. */
   private async look(run: Run): Promise<void> {
+    const at = performance.now();
     let { rows } = await run<ChangeRow>(CHANGES, [this.since]);
     if (this.since !== null && rows[0] !== undefined && endOf(rows[0].upto) < endOf(this.since)) {
       // The cluster is another than it was, or as it was before: its changes go on from elsewhere.
@@ -324,6 +344,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     const [first] = rows;
     // Without a ring it takes no writes of anybody.
     if (first === undefined) return;
+    this.heardAt = at;
     if (this.since === null) this.directory.forget(this.cluster);
     this.directory.spread(this.cluster, { version: Number(first.version), clusters: first.clusters });
     for (const { tenant, ...claim } of rows) if (tenant !== null) this.directory.take(this.cluster, tenant, claimFrom(claim));

@@ -1,5 +1,6 @@
 import type { Claim, Directory, TenantRecord } from "./directory";
 import { ClusterDownError } from "./errors";
+import { isNewer, type Said } from "./isNewer";
 
 /** A cluster that can be asked. */
 interface Asked {
@@ -54,7 +55,7 @@ export class Lookup {
     const winner = directory.winnerOf(tenant);
     const said = new Map<string, Claim | undefined>();
     const silent = new Map<string, unknown>();
-    let newest: Claim | undefined;
+    let newest: (Claim & Said) | undefined;
     const isAsked = (name: string): boolean => said.has(name) || silent.has(name);
     for (let next = [winner]; next.length > 0; ) {
       const answers = await Promise.allSettled(next.map((name) => this.claimOf(name, tenant)));
@@ -62,8 +63,8 @@ export class Lookup {
         const name = next[index] as string;
         if (answer.status === "rejected") silent.set(name, answer.reason);
         else said.set(name, answer.value);
-        const claim = answer.status === "fulfilled" ? answer.value : undefined;
-        if (claim !== undefined && (newest === undefined || claim.epoch > newest.epoch || (claim.epoch === newest.epoch && claim.home === name))) newest = claim;
+        const claim = answer.status === "fulfilled" && answer.value !== undefined ? { ...answer.value, cluster: name } : undefined;
+        if (claim !== undefined && (newest === undefined || isNewer(claim, newest))) newest = claim;
       }
       // Every cluster has a copy of every record; whoever is away may have missed the last.
       const named = silent.size > 0 ? [...clusters.keys()] : [...said.values()].flatMap((claim) => (claim === undefined ? [] : [claim.home, ...(claim.target === null ? [] : [claim.target])]));

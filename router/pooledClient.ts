@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { Writable } from "node:stream";
 import { escapeIdentifier, escapeLiteral, type Connection, type PoolClient, type QueryConfig, type QueryResult, type Submittable, type TransactionStatus } from "pg";
-import { textOf, type Cluster, type Holder, type Statement } from "./cluster";
+import { textOf, traceFromHere, type Cluster, type Holder, type Statement } from "./cluster";
 import type { Run } from "./confirm";
 import { STATEMENT, traced } from "./diagnostics";
 import { OtherTenantError, RouterError, UnknownOutcomeError } from "./errors";
@@ -80,7 +80,7 @@ export class PooledClient extends EventEmitter implements Holder {
     const give = (): void => this.cluster.release(this.session, Boolean(error));
     // What was sent before is to have its answer.
     if (this.pending === 0) give();
-    else void this.work.then(give);
+    else void this.work.then(give, give);
   };
 
   /** What the connection tells. An error is told to who listens: one that breaks fails the next statement anyway. */
@@ -160,22 +160,32 @@ export class PooledClient extends EventEmitter implements Holder {
     (this.session as unknown as { unref: () => void }).unref();
   }
 
+  /** Begins a task once those before it have ended. */
   private serially<Result>(task: () => Promise<Result>): Promise<Result> {
+    const before = this.pending === 0 ? undefined : this.work;
     this.pending += 1;
-    const done = this.pending === 1 ? task() : this.work.then(task);
-    const over = (): void => void (this.pending -= 1);
-    this.work = done.then(over, over);
+    const done = this.inTurn(task, before);
+    this.work = done;
     return done;
+  }
+
+  private async inTurn<Result>(task: () => Promise<Result>, before: Promise<unknown> | undefined): Promise<Result> {
+    try {
+      if (before !== undefined) await before.catch(() => undefined);
+      return await task();
+    } finally {
+      this.pending -= 1;
+    }
   }
 
   private get inTransaction(): boolean {
     return this.session.getTransactionStatus() !== "I";
   }
 
-  private async execute(statement: Statement, values: readonly unknown[] | undefined): Promise<QueryResult> {
-    this.refuse();
+  private execute(statement: Statement, values: readonly unknown[] | undefined): Promise<QueryResult> {
     const text = textOf(statement);
-    return this.inTransaction ? this.within(statement, values, text) : traced(STATEMENT, this.home.tenant, this.home.shared.directory, () => this.outside(statement, values, text));
+    if (this.inTransaction) return this.within(statement, values, text);
+    return STATEMENT.hasSubscribers ? traced(STATEMENT, this.home.tenant, this.home.shared.directory, () => this.outside(statement, values, text)) : this.outside(statement, values, text);
   }
 
   /** @throws {@link RouterError} if it was released; {@link OtherTenantError} if it belongs to another tenant than the code that runs. */
@@ -188,21 +198,26 @@ export class PooledClient extends EventEmitter implements Holder {
   }
 
   private async outside(statement: Statement, values: readonly unknown[] | undefined, text: string): Promise<QueryResult> {
+    this.refuse();
     this.kept ||= this.unjudged !== undefined && (leavesState(this.unjudged) || needsSession(text));
     this.unjudged = text;
     if (beginsTransaction(text)) return this.begin(statement, values, text);
-    const run = async (cluster: Cluster, epoch: number): Promise<QueryResult> => {
-      const session = await this.at(cluster, epoch);
-      const result = this.home.shared.bindStatements ? await this.bound(cluster, session, statement, values) : await cluster.run(session, statement, values);
-      if (session.getTransactionStatus() === "T") await this.bind(epoch);
-      await this.home.confirm(cluster, epoch, text, result, (asked, its = []) => (this.inTransaction ? cluster.link.ask(asked, its) : cluster.run(session, asked, its)));
-      return result;
-    };
-    if (!this.kept) return this.home.following(new Patience(this.home.shared.moveTimeoutMs), undefined, run, text);
-    try {
-      return await run(this.cluster, this.home.epochOr(this.chosenIn));
-    } catch (error) {
-      throw await this.home.told(error, this.cluster, mayCommitInPart(text) ? "unknown" : "no");
+    const { home } = this;
+    for (let patience: Patience | undefined; ; ) {
+      // What its session keeps is there and nowhere else.
+      const { cluster, epoch } = this.kept ? { cluster: this.cluster, epoch: home.epochOr(this.chosenIn) } : (home.known() ?? (await home.opened()));
+      try {
+        const session = cluster === this.cluster ? this.session : await this.change(cluster);
+        this.chosenIn = epoch;
+        const result = home.shared.bindStatements ? await this.bound(cluster, session, statement, values) : await cluster.run(session, statement, values);
+        if (session.getTransactionStatus() === "T") await this.bind(epoch);
+        if (home.needsConfirming(cluster, epoch, result)) await home.confirm(cluster, epoch, text, result, (asked, its = []) => (this.inTransaction ? cluster.link.ask(asked, its) : cluster.run(session, asked, its)));
+        return result;
+      } catch (error) {
+        traceFromHere(error);
+        if (this.kept) throw await home.told(error, cluster, mayCommitInPart(text) ? "unknown" : "no");
+        await home.follow(error, cluster, (patience ??= new Patience(home.shared.moveTimeoutMs)), undefined, text);
+      }
     }
   }
 
@@ -244,6 +259,7 @@ export class PooledClient extends EventEmitter implements Holder {
 
   /** A statement in a transaction: what is refused in it, the transaction's owner has to do again as a whole. */
   private async within(statement: Statement, values: readonly unknown[] | undefined, text: string): Promise<QueryResult> {
+    this.refuse();
     const { cluster, session, home, epoch } = this;
     const ends = commits(text);
     const alone = ends && commandsOf(text).length === 1;
@@ -253,11 +269,12 @@ export class PooledClient extends EventEmitter implements Holder {
       // A transaction that has written holds the tenant where it is; one that has only read may have seen a part.
       if (ends && session.getTransactionStatus() === "T" && home.mayHaveLeft(cluster, epoch)) await this.sure(() => home.confirmStayed(cluster, epoch, ask), "ROLLBACK");
       const result = await cluster.run(session, statement, values);
-      if (session.getTransactionStatus() === "T") await this.sure(() => home.confirm(cluster, epoch, text, result, ask), FAIL);
+      if (session.getTransactionStatus() === "T" && home.needsConfirming(cluster, epoch, result)) await this.sure(() => home.confirm(cluster, epoch, text, result, ask), FAIL);
       // COMMIT AND CHAIN has begun another.
       if (ends && session.getTransactionStatus() === "T") await this.bind(home.epochOr(epoch));
       return result;
     } catch (error) {
+      traceFromHere(error);
       throw await home.told(error, cluster, ends && !alone ? "unknown" : "no");
     } finally {
       this.kept ||= leavesState(text);
@@ -277,7 +294,10 @@ export class PooledClient extends EventEmitter implements Holder {
   /** The connection, after it was changed for one to the tenant's home where that is another cluster. */
   private async at(cluster: Cluster, epoch: number): Promise<PoolClient> {
     this.chosenIn = epoch;
-    if (cluster === this.cluster) return this.session;
+    return cluster === this.cluster ? this.session : this.change(cluster);
+  }
+
+  private async change(cluster: Cluster): Promise<PoolClient> {
     const session = await cluster.acquire();
     this.cluster.release(this.session);
     [this.cluster, this.session] = [cluster, session];

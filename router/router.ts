@@ -82,6 +82,7 @@ export class Router extends EventEmitter<RouterEvents> {
       home: () => this.currentHome(),
       counts: () => this.counts(),
       goesByRun: true,
+      bound: making.bindStatements,
     });
   }
 

@@ -1,3 +1,5 @@
+import { LRUCache } from "lru-cache";
+
 /*
  * As much of SQL's grammar as it takes to say which statements a text has. Where it cannot tell, the answer is the one that has a statement not repeated.
  */
@@ -14,12 +16,30 @@ const HARMLESS = new Set(
   ].flatMap((words) => words.split(" ")),
 );
 
-/** The commands of a text's statements, in capitals: `["BEGIN", "INSERT", "COMMIT"]`. */
-export function commandsOf(text: string): string[] {
-  return bare(text)
+/** What was found out about a text. */
+interface Found {
+  readonly commands: readonly string[];
+  onlyReads: boolean | undefined;
+}
+
+/** Programs have few texts, and run them again and again; those that write values into them have new ones all the time. */
+const FOUND = new LRUCache<string, Found>({ max: 1000, maxSize: 1_000_000, sizeCalculation: (_, text) => text.length + 1 });
+
+function find(text: string): Found {
+  const known = FOUND.get(text);
+  if (known !== undefined) return known;
+  const commands = bare(text)
     .split(";")
     .map((statement) => /^[\s(]*([^\s(]+)/.exec(statement)?.[1]?.toUpperCase())
     .filter((command) => command !== undefined);
+  const found: Found = { commands, onlyReads: undefined };
+  FOUND.set(text, found);
+  return found;
+}
+
+/** The commands of a text's statements, in capitals: `["BEGIN", "INSERT", "COMMIT"]`. */
+export function commandsOf(text: string): readonly string[] {
+  return find(text).commands;
 }
 
 /** Whether a text may have committed something where a later part of it was refused: procedures, blocks, and several statements at once. */
@@ -30,7 +50,11 @@ export function mayCommitInPart(text: string): boolean {
 
 /** Whether a text is one statement that reads and does nothing else. A function that is not PostgreSQL's own may write, and counts as if it did. */
 export function onlyReads(text: string): boolean {
-  const commands = commandsOf(text);
+  const found = find(text);
+  return (found.onlyReads ??= doesOnlyRead(text, found.commands));
+}
+
+function doesOnlyRead(text: string, commands: readonly string[]): boolean {
   if (commands.length !== 1 || !["SELECT", "WITH", "TABLE", "VALUES"].includes(commands[0] as string)) return false;
   const code = bare(text).toLowerCase();
   if (/\b(insert|update|delete|merge|into)\b/.test(code)) return false;

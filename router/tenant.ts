@@ -1,7 +1,7 @@
 import type { Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
-import type { Cluster } from "./cluster";
+import { traceFromHere, type Cluster } from "./cluster";
 import { confirmHome, metNothing, type Run } from "./confirm";
-import { STATEMENT, tell, traced, TRANSACTION } from "./diagnostics";
+import { tell, traced, TRANSACTION } from "./diagnostics";
 import type { Location } from "./directory";
 import { ConfigurationError, RouterError, TenantMovedError, TenantMovingError } from "./errors";
 import { Home, locate, Patience, transactionOf, type Running, type Shared } from "./home";
@@ -72,24 +72,7 @@ export class Tenant implements Queryable {
    */
   query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> {
     if (this.shared.bindStatements) return this.transaction((transaction) => transaction.query<Row>(text, values), options);
-    return traced(STATEMENT, this.id, this.shared.directory, () => this.queryHome<Row>(text, values, options));
-  }
-
-  private async queryHome<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, options: QueryOptions): Promise<QueryResult<Row>> {
-    this.home.refuseOther();
-    const { signal } = options;
-    const patience = new Patience(this.shared.moveTimeoutMs);
-    // The usual way, with nothing on it that can be left out.
-    const known = this.home.known();
-    if (known !== undefined) {
-      const { cluster, epoch } = known;
-      try {
-        return await this.run<Row>(cluster, epoch, text, values, signal);
-      } catch (error) {
-        await this.home.follow(error, cluster, patience, signal, text);
-      }
-    }
-    return this.home.following(patience, signal, (cluster, epoch) => this.run<Row>(cluster, epoch, text, values, signal), text);
+    return this.home.query<Row>(text, values, options.signal);
   }
 
   /**
@@ -139,6 +122,7 @@ export class Tenant implements Queryable {
       counts: () => this.home.likely?.counts ?? NO_CONNECTIONS,
       max: this.home.likely?.max,
       goesByRun: false,
+      bound: this.shared.bindStatements,
     }));
   }
 
@@ -164,13 +148,6 @@ export class Tenant implements Queryable {
     }
   }
 
-  /** @param epoch the tenant's epoch as it was known when the cluster was chosen. */
-  private async run<Row extends QueryResultRow>(cluster: Cluster, epoch: number, text: string, values: readonly unknown[] | undefined, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
-    const result = await cluster.query<Row>(text, values, signal);
-    await this.home.confirm(cluster, epoch, text, result, (statement, its) => cluster.query(statement, its, signal));
-    return result;
-  }
-
   private async runTransaction<Result>(
     cluster: Cluster,
     epoch: number,
@@ -191,6 +168,7 @@ export class Tenant implements Queryable {
         its?.throwIfAborted();
         return result;
       } catch (error) {
+        traceFromHere(error);
         failure ??= error;
         if ((error instanceof RouterError && error.code === "CLUSTER_DOWN") || its?.aborted === true) broken = error as Error;
         throw error;
@@ -292,6 +270,7 @@ export class TenantClient implements Queryable {
       if (metNothing(text, result)) await confirmHome(cluster.name, tenantHome.tenant, epoch, (statement, its = []) => (connection.getTransactionStatus() === "I" ? cluster.run(connection, statement, its, signal) : cluster.link.ask(statement, its)));
       return result;
     } catch (error) {
+      traceFromHere(error);
       throw await tenantHome.told(error, cluster, mayCommitInPart(text) ? "unknown" : "no");
     }
   }

@@ -1,5 +1,5 @@
 import { Pool, Query, type PoolClient, type QueryResult } from "pg";
-import { refuseOpen, textOf, type Statement } from "./cluster";
+import { refuseOpen, type Statement } from "./cluster";
 import { ClusterDownError, ConfigurationError } from "./errors";
 import type { Home } from "./home";
 import { answered, isSubmittable, PooledClient, type Callback } from "./pooledClient";
@@ -20,7 +20,12 @@ export interface Destination {
   readonly max?: number | undefined;
   /** Whether the tenant is that of the code that runs. */
   readonly goesByRun: boolean;
+  /** Whether each statement is run in a transaction of its own. */
+  readonly bound: boolean;
 }
+
+/** Who hears of these sees the pool's clients. */
+const CLIENT_EVENTS = ["connect", "acquire", "release", "remove"];
 
 const CALLED_TOO_LATE = "Cannot use a pool after calling end on the pool";
 
@@ -62,7 +67,8 @@ export class TenantPool extends Pool {
   override query(statement: unknown, values?: unknown, callback?: unknown): never {
     if (typeof statement === "function") return answered(Promise.reject(new Error("Passing a function as the first parameter to pool.query is not supported")), statement as Callback) as never;
     const [given, called] = typeof values === "function" ? [undefined, values] : [values, callback];
-    return answered(this.run(statement, given), called as Callback | undefined) as never;
+    const answer = this.isPlain(statement) ? this.runPlain(statement, given as readonly unknown[] | undefined) : this.run(statement, given);
+    return answered(answer, called as Callback | undefined) as never;
   }
 
   /** Ends its use: what has begun goes on to its end, what comes later is refused. The router and its connections stay. */
@@ -103,13 +109,32 @@ export class TenantPool extends Pool {
     try {
       if (isSubmittable(statement)) return await new Promise((resolve, reject) => client.query(statement, (error: Error | null, result: QueryResult) => (error === null ? resolve(result) : reject(error))));
       const result = (await client.query(statement, values)) as QueryResult;
-      refuseOpen(client, textOf(statement as Statement));
+      refuseOpen(client, statement as Statement);
       return result;
     } catch (error) {
       failure = error as Error;
       throw error;
     } finally {
       client.release(failure instanceof ClusterDownError ? failure : undefined);
+    }
+  }
+
+  /** Whether a statement needs no client of its own, and nobody wants to see one. */
+  private isPlain(statement: unknown): statement is Statement {
+    if (this.destination.bound || CLIENT_EVENTS.some((event) => this.listenerCount(event) > 0)) return false;
+    if (typeof statement === "string") return true;
+    return typeof statement === "object" && statement !== null && !isSubmittable(statement) && typeof (statement as { callback?: unknown }).callback !== "function";
+  }
+
+  /** Runs a statement as {@link Tenant.query} does. */
+  private async runPlain(statement: Statement, values: readonly unknown[] | undefined): Promise<QueryResult> {
+    if (this.ending) throw new Error(CALLED_TOO_LATE);
+    const home = this.destination.home();
+    this.users += 1;
+    try {
+      return await home.query(statement, values, undefined);
+    } finally {
+      this.gone();
     }
   }
 

@@ -1,3 +1,4 @@
+import { isNewer } from "../router/isNewer";
 import { bucketOf } from "../topology/fence";
 import type { TenancySpec } from "../topology/plan";
 import { Coordinator } from "./coordinator";
@@ -22,6 +23,7 @@ export interface Settled {
 
 /** What a cluster knows of a tenant. */
 export interface Known extends Settled {
+  readonly cluster: string;
   /** Where it is moving to; null: no move of it is under way. */
   readonly target: string | null;
 }
@@ -162,9 +164,9 @@ export function bucketsToSettle(members: readonly Pick<Member, "digests">[]): nu
   return parts;
 }
 
-async function recordsIn({ coordinator }: Member, buckets: readonly number[]): Promise<Map<string, Known>> {
-  const rows = await coordinator.query<Omit<Known, "epoch"> & { epoch: string }>(`SELECT tenant, home, epoch, pinned, target FROM tenancy.tenant WHERE ${bucketOf("tenant")} = ANY ($1)`, [buckets]);
-  return new Map(rows.map((row) => [row.tenant, { ...row, epoch: Number(row.epoch) }]));
+async function recordsIn({ name, coordinator }: Member, buckets: readonly number[]): Promise<Map<string, Known>> {
+  const rows = await coordinator.query<Omit<Known, "cluster" | "epoch"> & { epoch: string }>(`SELECT tenant, home, epoch, pinned, target FROM tenancy.tenant WHERE ${bucketOf("tenant")} = ANY ($1)`, [buckets]);
+  return new Map(rows.map((row) => [row.tenant, { ...row, cluster: name, epoch: Number(row.epoch) }]));
 }
 
 /** The clusters that tenants of these buckets live in or are moving to, as the newest records say. */
@@ -172,7 +174,7 @@ async function homesIn(members: readonly Member[], parts: readonly (readonly num
   const homes = new Set<string>();
   for (const buckets of parts) {
     const records = await Promise.all(members.map((member) => recordsIn(member, buckets)));
-    for (const { home, target } of newestOf(records.flatMap((known) => [...known.values()]))) {
+    for (const { home, target } of newestRecords(records.flatMap((known) => [...known.values()]))) {
       homes.add(home);
       if (target !== null) homes.add(target);
     }
@@ -197,14 +199,14 @@ function withoutLost(homes: ReadonlySet<string>, names: readonly string[], ring:
 }
 
 /**
- * What the clusters shall know, of what they know: the record with the highest epoch is true.
+ * What the clusters shall know, of what they know.
  *
  * @param names the stack's clusters; every other one is lost.
  */
 export function knowledgeOf(records: readonly Known[], names: readonly string[]): Knowledge {
   const lost = (name: string | null): boolean => name !== null && !names.includes(name);
   const [decided, bereft, givenUp]: [Settled[], { tenant: string; epoch: number }[], string[]] = [[], [], []];
-  for (const { tenant, home, epoch, pinned, target } of newestOf(records)) {
+  for (const { tenant, home, epoch, pinned, target } of newestRecords(records)) {
     // The next epoch may be that of the cluster that is lost.
     if (lost(home)) bereft.push({ tenant, epoch: epoch + 2 });
     else if (lost(target)) {
@@ -215,13 +217,12 @@ export function knowledgeOf(records: readonly Known[], names: readonly string[])
   return { newest: decided, bereft, givenUp };
 }
 
-/** The record with the highest epoch of each tenant: what a cluster missed is no owner any more. */
-function newestOf(records: readonly Known[]): Known[] {
+/** The record of each tenant that is to be believed: what a cluster missed is no owner any more. */
+function newestRecords(records: readonly Known[]): Known[] {
   const newest = new Map<string, Known>();
   for (const record of records) {
     const known = newest.get(record.tenant);
-    // Of one epoch there is one home, and perhaps a move away from it.
-    if (known === undefined || record.epoch > known.epoch || (record.epoch === known.epoch && record.target !== null)) newest.set(record.tenant, record);
+    if (known === undefined || isNewer(record, known)) newest.set(record.tenant, record);
   }
   return [...newest.values()];
 }

@@ -1,3 +1,4 @@
+import { newestRecord } from "./newestRecord";
 import { recordOf, winnersOf, type TenantRecord } from "./record";
 import { newestRing } from "./ring";
 import type { Site } from "./site";
@@ -20,16 +21,14 @@ export interface Location {
  * Where a tenant lives, as the clusters that answer say.
  *
  * @param id the tenant, in any form that its column takes.
- * @throws {@link TenantError} if it cannot be a tenant.
+ * @throws {@link TenantError} if it cannot be a tenant, or two clusters say of themselves that they are the home.
  */
 export async function locateTenant(sites: readonly Site[], id: string): Promise<Location> {
   const tenant = await canonicalTenant(sites[0] as Site, id);
-  const records = (await Promise.all(sites.map((site) => recordOf(site, tenant)))).filter((record) => record !== undefined);
-  const newest = records.sort((one, other) => other.epoch - one.epoch)[0];
+  const records = await Promise.all(sites.map(async (site) => [site.name, await recordOf(site, tenant)] as const));
+  const newest = newestRecord(tenant, new Map(records.flatMap(([name, record]) => (record === undefined ? [] : [[name, record]]))));
   if (newest !== undefined) {
-    const { home, epoch, pinned } = newest;
-    // Only the home knows whether it is closed; a copy elsewhere is as old as the beginning of the move.
-    const { state, target } = records.find((record) => record.epoch === epoch && record.state === "closed") ?? newest;
+    const { home, epoch, state, target, pinned } = newest;
     return { tenant, home, epoch, by: "lookup", state, pinned, ...(target !== null && { target }) };
   }
   const ring = await newestRing(sites);

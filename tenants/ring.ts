@@ -1,6 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { BUCKETS, eventually, FENCE_LOCK } from "./fenceLock";
+import { pagesOf } from "./pagesOf";
 import { announceRing, horizonOf, LOCK_RECORDS, ringOf, type Ring } from "./record";
+import { settledRecords } from "./settledRecords";
+import { shareRecords } from "./shareRecords";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
 import { tenantTables } from "./tenantTables";
@@ -61,14 +64,11 @@ export async function changeRing(sites: readonly Site[], clusters: readonly stri
 async function pinTenants(site: Site, sites: readonly Site[], clusters: readonly string[], next: readonly string[], epoch: number): Promise<number> {
   const tables = await tenantTables(site);
   const present = tables.map(({ name, column }) => `SELECT DISTINCT ${column}::text AS tenant FROM ${name}`).join(" UNION ");
-  const { rows } = await site.coordinator.query<{ tenant: string }>({
-    text: `WITH present AS MATERIALIZED (${present}), known AS MATERIALIZED (SELECT tenant FROM tenancy.tenant)
-      SELECT tenant FROM present WHERE tenant NOT IN (SELECT tenant FROM known) AND tenancy.winner(tenant, $1) = $3 AND tenancy.winner(tenant, $2) <> $3`,
-    values: [clusters, next, site.name],
-    query_timeout: 600_000,
-  } as never);
-  for (let from = 0; from < rows.length; from += RECORDS_AT_ONCE) {
-    const tenants = rows.slice(from, from + RECORDS_AT_ONCE).map(({ tenant }) => tenant);
+  const text = `WITH present AS MATERIALIZED (${present}), known AS MATERIALIZED (SELECT tenant FROM tenancy.tenant)
+    SELECT tenant FROM present WHERE tenant NOT IN (SELECT tenant FROM known) AND tenancy.winner(tenant, $1::text[]) = $3 AND tenancy.winner(tenant, $2::text[]) <> $3`;
+  let count = 0;
+  for await (const rows of pagesOf<{ tenant: string }>(site, text, [clusters, next, site.name])) {
+    const tenants = rows.map(({ tenant }) => tenant);
     await Promise.all(
       sites.map(({ coordinator }) =>
         coordinator.query(
@@ -78,48 +78,9 @@ async function pinTenants(site: Site, sites: readonly Site[], clusters: readonly
         ),
       ),
     );
+    count += tenants.length;
   }
-  return rows.length;
-}
-
-/** A record without a move, as it is compared between clusters. */
-interface Settled {
-  readonly tenant: string;
-  readonly home: string;
-  readonly epoch: number;
-  readonly pinned: boolean;
-}
-
-/** Brings every record to the clusters that missed it: by the new ring one of them may be where the tenant would live without it. */
-async function shareRecords(sites: readonly Site[]): Promise<void> {
-  const known = await Promise.all(sites.map((site) => settledRecords(site)));
-  const newest = new Map<string, Settled>();
-  for (const record of known.flatMap((records) => [...records.values()])) {
-    if (record.epoch > (newest.get(record.tenant)?.epoch ?? -1)) newest.set(record.tenant, record);
-  }
-  await Promise.all(
-    sites.map(async ({ coordinator }, index) => {
-      const behind = [...newest.values()].filter(({ tenant, epoch }) => (known[index]?.get(tenant)?.epoch ?? -1) < epoch);
-      for (let from = 0; from < behind.length; from += RECORDS_AT_ONCE) {
-        const some = behind.slice(from, from + RECORDS_AT_ONCE);
-        await coordinator.query(
-          `INSERT INTO tenancy.tenant AS known (tenant, home, epoch, state, pinned) SELECT tenant, home, epoch, 'settled', pinned FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[]) AS newer (tenant, home, epoch, pinned)
-           ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, pinned = excluded.pinned WHERE known.epoch < excluded.epoch AND known.move IS NULL AND known.state = 'settled'`,
-          [some.map(({ tenant }) => tenant), some.map(({ home }) => home), some.map(({ epoch }) => epoch), some.map(({ pinned }) => pinned)],
-        );
-      }
-    }),
-  );
-}
-
-/** The records of a cluster. @param winners only of tenants that live where this ring puts them. */
-async function settledRecords({ coordinator }: Site, winners?: readonly string[]): Promise<Map<string, Settled>> {
-  const { rows } = await coordinator.query<Omit<Settled, "epoch"> & { epoch: string }>({
-    text: "SELECT tenant, home, epoch, pinned FROM tenancy.tenant WHERE state = 'settled' AND move IS NULL AND ($1::text[] IS NULL OR home = tenancy.winner(tenant, $1))",
-    values: [winners ?? null],
-    query_timeout: 600_000,
-  } as never);
-  return new Map(rows.map((row) => [row.tenant, { ...row, epoch: Number(row.epoch) }]));
+  return count;
 }
 
 /**
@@ -133,35 +94,44 @@ export async function pruneRecords(sites: readonly Site[]): Promise<number> {
   const rings = await Promise.all(sites.map(ringOf));
   const [ring] = rings as [Ring];
   if (rings.some(({ version, next }) => version !== ring.version || next !== null)) return 0;
-  const known = new Map(await Promise.all(sites.map(async (site) => [site.name, await settledRecords(site, ring.clusters)] as const)));
-  const [first = new Map<string, Settled>(), ...others] = known.values();
-  // Its home knows whether it was moved by hand.
-  const alike = [...first.values()].filter(
-    ({ tenant, home, epoch }) => known.get(home)?.get(tenant)?.pinned === true && others.every((records) => records.get(tenant)?.home === home && records.get(tenant)?.epoch === epoch),
-  );
-  if (alike.length === 0) return 0;
-  const highest = alike.reduce((most, { epoch }) => Math.max(most, epoch), 0);
+  // Its home knows whether it was moved by hand; of others' records that says nothing.
+  const found = settledRecords(sites, ({ name }) => ({ condition: "(home <> $2 OR pinned) AND home = tenancy.winner(tenant, $1::text[])", values: [ring.clusters, name] }));
+  let [count, some] = [0, [] as { tenant: string; epoch: number }[]];
+  const prune = async (): Promise<void> => {
+    if (some.length > 0) await forgetRecords(sites, ring, some);
+    count += some.length;
+    some = [];
+  };
+  for await (const { tenant, records } of found) {
+    const [one] = records.values();
+    if (one === undefined || records.size < sites.length || !records.has(one.home) || [...records.values()].some(({ home, epoch }) => home !== one.home || epoch !== one.epoch)) continue;
+    some.push({ tenant, epoch: one.epoch });
+    if (some.length === RECORDS_AT_ONCE) await prune();
+  }
+  await prune();
+  return count;
+}
+
+/** Takes records away from every cluster, each of which remembers their highest epoch first. */
+async function forgetRecords(sites: readonly Site[], ring: Ring, some: readonly { readonly tenant: string; readonly epoch: number }[]): Promise<void> {
+  const highest = some.reduce((most, { epoch }) => Math.max(most, epoch), 0);
   await Promise.all(sites.map(({ coordinator }) => coordinator.query("UPDATE tenancy.horizon SET epoch = $1 WHERE epoch < $1", [highest])));
-  for (let from = 0; from < alike.length; from += RECORDS_AT_ONCE) {
-    const some = alike.slice(from, from + RECORDS_AT_ONCE);
-    for (const { coordinator } of sites) {
-      await coordinator.query("BEGIN");
-      try {
-        await coordinator.query(LOCK_RECORDS);
-        const { rowCount } = await coordinator.query("SELECT FROM tenancy.ring WHERE version = $1 AND next IS NULL", [ring.version]);
-        if (rowCount !== 1) throw new TenantError("The ring was changed by somebody else meanwhile. Run this again");
-        await coordinator.query("DELETE FROM tenancy.tenant t USING unnest($1::text[], $2::bigint[]) AS gone (tenant, epoch) WHERE t.tenant = gone.tenant AND t.epoch = gone.epoch AND t.state = 'settled' AND t.move IS NULL", [
-          some.map(({ tenant }) => tenant),
-          some.map(({ epoch }) => epoch),
-        ]);
-        await coordinator.query("COMMIT");
-      } catch (error) {
-        await coordinator.query("ROLLBACK").catch(() => undefined);
-        throw error;
-      }
+  for (const { coordinator } of sites) {
+    await coordinator.query("BEGIN");
+    try {
+      await coordinator.query(LOCK_RECORDS);
+      const { rowCount } = await coordinator.query("SELECT FROM tenancy.ring WHERE version = $1 AND next IS NULL", [ring.version]);
+      if (rowCount !== 1) throw new TenantError("The ring was changed by somebody else meanwhile. Run this again");
+      await coordinator.query("DELETE FROM tenancy.tenant t USING unnest($1::text[], $2::bigint[]) AS gone (tenant, epoch) WHERE t.tenant = gone.tenant AND t.epoch = gone.epoch AND t.state = 'settled' AND t.move IS NULL", [
+        some.map(({ tenant }) => tenant),
+        some.map(({ epoch }) => epoch),
+      ]);
+      await coordinator.query("COMMIT");
+    } catch (error) {
+      await coordinator.query("ROLLBACK").catch(() => undefined);
+      throw error;
     }
   }
-  return alike.length;
 }
 
 async function setRing({ name, coordinator }: Site, { version, clusters, next }: Ring): Promise<void> {

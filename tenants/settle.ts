@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { decide } from "./handover";
 import { deleteLeftovers, dropPublications } from "./leftovers";
+import { newestRecord } from "./newestRecord";
 import { recordsOf, writeRecords, type RecordChange, type TenantRecord } from "./record";
 import type { Site } from "./site";
 import { TenantError } from "./tenantError";
@@ -167,21 +168,6 @@ async function decideAll(sites: readonly Site[], giver: Site, given: readonly Gi
   }
   for (const [under, some] of grouped(opening, (one) => one.move)) await dropPublications(giver, some.map(({ tenant }) => tenant), under);
   return ended;
-}
-
-/**
- * The record with the highest epoch; of several, that of the home itself.
- *
- * @throws {@link TenantError} if two clusters say of themselves that they are the home.
- */
-export function newestRecord(tenant: string, records: ReadonlyMap<string, TenantRecord>): TenantRecord | undefined {
-  const epoch = Math.max(...[...records.values()].map((record) => record.epoch));
-  const newest = [...records].filter(([, record]) => record.epoch === epoch);
-  const [[first, record] = [], [second] = []] = newest.filter(([cluster, { home }]) => home === cluster);
-  if (second !== undefined) {
-    throw new TenantError(`Clusters ${first} and ${second} both say that tenant ${tenant} lives there since epoch ${epoch}: one of them came back with older data. Nothing was changed. Look which rows are right, and delete the record of the other from its tenancy.tenant`);
-  }
-  return record ?? newest[0]?.[1];
 }
 
 /** Brings every cluster's copies up to date, and cleans those that are not a tenant's home. What fails is told, and cleaned another time. */

@@ -79,6 +79,62 @@ describe("the loss of the router's own connection", () => {
     expect(router.clusters[0]?.reason).toBeUndefined();
   });
 
+  describe("while it is silent", () => {
+    beforeEach(() => {
+      [a.answer, b.answer] = [says("left over"), says("from b")];
+    });
+    const moved = (): void => void (a.records = b.records = [settled(IN_A, "b", 1)]);
+
+    test("has what is read confirmed by the others: of what was announced it may not have heard", async () => {
+      const router = await routing();
+      expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "left over" }]);
+      a.mute = true;
+      moved();
+      await nap(500);
+      expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from b" }]);
+      expect(a.asked).toBe(1);
+      a.mute = false;
+    });
+
+    test("has what is read in a transaction confirmed, which is not committed where the tenant has left", async () => {
+      const router = await routing();
+      const client = await router.for(IN_A).pool.connect();
+      await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+      await client.query("SELECT 1");
+      a.mute = true;
+      moved();
+      a.knownInTransaction = { home: "a", epoch: 0, state: "settled" };
+      await nap(500);
+      expect(await failure(client.query("COMMIT"))).toMatchObject({ code: "TENANT_MOVED", applied: "no" });
+      client.release();
+      a.mute = false;
+    });
+
+    test("has the cluster asked of a tenant that was announced, and could not be read", async () => {
+      const router = await routing();
+      await router.locate(IN_A);
+      a.answer = () => ({ rows: [{ word: "left over" }], after: 20 });
+      const reading = router.for(IN_A).query("SELECT 1");
+      await nap(5);
+      moved();
+      a.notify(JSON.stringify({ tenant: String(IN_A) }));
+      a.mute = true;
+      expect((await reading).rows).toEqual([{ word: "from b" }]);
+      a.mute = false;
+    });
+  });
+
+  test("costs nothing while that answers", async () => {
+    const router = await routing();
+    a.answer = says("from a");
+    for (let reads = 0; reads < 30; reads += 1) {
+      await router.for(IN_A).query("SELECT 1");
+      await nap(20);
+    }
+    // A process that stands still for as long is not sure, and asks.
+    expect(a.asked).toBeLessThan(3);
+  });
+
   test("is a cluster's where nothing else answers", async () => {
     const router = await routing();
     const told = events(router);
@@ -166,6 +222,30 @@ describe("a pool that is full", () => {
     expect(error).toBeInstanceOf(PoolTimeoutError);
     expect(error).toMatchObject({ code: "POOL_TIMEOUT", cluster: "a", applied: "no", message: expect.stringContaining("100 ms (poolTimeoutMs)") as string });
     await Promise.all(running);
+    a.answer = says("from a");
+    expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from a" }]);
+    expect(a.statements).not.toContain("INSERT");
+  });
+
+  test("is waited for by each as long, whatever became of those before it", async () => {
+    const router = await routing({ clusters: { a: { ...a.config, max: 1 }, b: b.config }, poolTimeoutMs: 200 });
+    a.answer = () => ({ after: 800 });
+    const running = router.for(IN_A).query("SELECT 1");
+    await nap(20);
+    const wait = async (signal?: AbortSignal): Promise<[unknown, number]> => {
+      const began = performance.now();
+      return [await failure(router.for(IN_A).query("INSERT", [], { ...(signal && { signal }) })), performance.now() - began];
+    };
+    const waiting = [wait(), wait(AbortSignal.timeout(50)), nap(120).then(() => wait())];
+    const [[first, firstMs], [second, secondMs], [third, thirdMs]] = (await Promise.all(waiting)) as [[unknown, number], [unknown, number], [unknown, number]];
+    expect([first, third]).toMatchObject([{ code: "POOL_TIMEOUT" }, { code: "POOL_TIMEOUT" }]);
+    expect(second).toMatchObject({ name: "TimeoutError" });
+    expect(secondMs).toBeLessThan(190);
+    for (const took of [firstMs, thirdMs]) {
+      expect(took).toBeGreaterThan(190);
+      expect(took).toBeLessThan(400);
+    }
+    await running;
     a.answer = says("from a");
     expect((await router.for(IN_A).query("SELECT 1")).rows).toEqual([{ word: "from a" }]);
     expect(a.statements).not.toContain("INSERT");

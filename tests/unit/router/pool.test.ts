@@ -268,6 +268,19 @@ describe("a statement", () => {
     expect((await router.for(IN_A).pool.query("UPDATE")).rowCount).toBe(1);
   });
 
+  test("is run on a client that somebody sees where somebody wants to, and is the same otherwise", async () => {
+    const { pool } = router.for(IN_A);
+    a.answer = says("from a");
+    expect((await pool.query({ text: "SELECT 1", values: [] })).rows).toEqual([{ word: "from a" }]);
+    const seen: string[] = [];
+    for (const event of ["acquire", "release"] as const) pool.on(event, () => void seen.push(event));
+    expect((await pool.query("SELECT 1")).rows).toEqual([{ word: "from a" }]);
+    expect(seen).toEqual(["acquire", "release"]);
+    expect(await failure(pool.query(null as unknown as string))).toBeInstanceOf(TypeError);
+    pool.removeAllListeners();
+    expect(await failure(pool.query(null as unknown as string))).toBeInstanceOf(TypeError);
+  });
+
   test("that leaves a transaction open is told of, as a commit that may be lost is", async () => {
     expect(await failure(router.for(IN_A).pool.query("BEGIN"))).toMatchObject({ code: "OPEN_TRANSACTION" });
     a.answer = () => ({ warning: { code: "01000", message: "canceling wait for synchronous replication due to user request" } });

@@ -309,7 +309,7 @@ describe("a write that meets no row", () => {
     [a.answer, a.known] = [none, { home: "b", epoch: 1, state: "settled" }];
     await using client = await router.for(IN_A).connect();
     expect(await failure(client.query("UPDATE"))).toBeInstanceOf(TenantMovedError);
-    a.known = undefined;
+    a.known = null;
     expect(await failure(client.query("UPDATE"))).toBeInstanceOf(TenantMovingError);
   });
 });
@@ -433,6 +433,26 @@ describe("a connection", () => {
 });
 
 describe("an error of the application", () => {
+  test("says where the program waited for it", async () => {
+    const router = await routing();
+    a.answer = (sql) => (sql === "INSERT" ? { error: { code: "23505", message: "there is one already" } } : {});
+    const tenant = router.for(IN_A);
+    const waits = {
+      handle: async () => void (await tenant.query("INSERT")),
+      pool: async () => void (await tenant.pool.query("INSERT")),
+      transaction: async () => tenant.transaction(async (tx) => void (await tx.query("INSERT"))),
+      client: async () => {
+        const client = await tenant.pool.connect();
+        await client.query("INSERT").finally(() => client.release());
+      },
+    };
+    for (const wait of Object.values(waits)) {
+      const error = (await failure(wait())) as Error;
+      expect(error).toMatchObject({ code: "23505" });
+      expect(error.stack).toContain("router.test.ts");
+    }
+  });
+
   test("is told as what it is, and costs no connection", async () => {
     const router = await routing();
     a.answer = says("from a");

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { bucketsToSettle, knowledgeOf, type Known } from "../../../setup/tenancy";
 
-const record = (more: Partial<Known>): Known => ({ tenant: "7", home: "a", epoch: 1, pinned: false, target: null, ...more });
-const leaving = (more: Partial<Known>): Known => record({ target: "b", ...more });
+const record = (more: Partial<Known>): Known => ({ cluster: "b", tenant: "7", home: "a", epoch: 1, pinned: false, target: null, ...more });
+const leaving = (more: Partial<Known>): Known => record({ cluster: "a", target: "b", ...more });
 
 test.each<[string, Known[], ReturnType<typeof knowledgeOf>]>([
   ["the highest epoch is true", [record({ epoch: 3, home: "b", pinned: true }), record({ epoch: 2 })], { newest: [{ tenant: "7", home: "b", epoch: 3, pinned: true }], bereft: [], givenUp: [] }],

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Ring } from "../../../tenants/record";
 import { changeRing, pruneRecords } from "../../../tenants/ring";
+import { shareRecords } from "../../../tenants/shareRecords";
 import type { Site } from "../../../tenants/site";
 
 interface Row {
@@ -15,11 +16,20 @@ function cluster(name: string, ring: Ring, done: unknown[][], records: readonly 
   const query = (statement: string | { text: string }, values: readonly unknown[] = []): Promise<unknown> => {
     const text = typeof statement === "string" ? statement : statement.text;
     if (text.startsWith("SELECT version")) return Promise.resolve({ rows: [{ ...ring, version: String(ring.version) }] });
-    if (text.startsWith("SELECT tenant, home, epoch, pinned")) return Promise.resolve({ rows: records });
+    if (text.startsWith("SELECT bucket")) return Promise.resolve({ rows: records.length === 0 ? [] : [{ bucket: 1, digest: name }] });
+    if (text.startsWith("INSERT INTO tenancy.tenant")) done.push([name, ...values.slice(0, 3)]);
     if (/^(UPDATE tenancy\.(ring|horizon)|DELETE)/.test(text)) done.push([name, text.split(" ").slice(0, 3).join(" "), ...values]);
     return Promise.resolve({ rows: [], rowCount: 1 });
   };
-  return { name, coordinator: { query } } as unknown as Site;
+  const another = (): Promise<unknown> => {
+    let left = [...records];
+    const fetched = (text: string | { text: string }): Promise<unknown> => {
+      const many = /^FETCH (\d+)/.exec(typeof text === "string" ? text : text.text)?.[1];
+      return Promise.resolve({ rows: many === undefined ? [] : left.splice(0, Number(many)) });
+    };
+    return Promise.resolve({ query: fetched, connection: { stream: { destroy: () => void (left = []) } } });
+  };
+  return { name, coordinator: { query }, another, ownCopy: () => Promise.resolve("tenant_1") } as unknown as Site;
 }
 
 const before: Ring = { version: 1, clusters: ["a", "b"], next: ["a", "b", "c"] };
@@ -51,4 +61,22 @@ test("no record goes while the ring changes", async () => {
   const done: unknown[][] = [];
   expect(await pruneRecords([cluster("a", after, done, [record("1", 4)]), cluster("b", before, done, [record("1", 4)])])).toBe(0);
   expect(done).toEqual([]);
+});
+
+test("records go in parts, of tenants in whatever order the databases have", async () => {
+  const done: unknown[][] = [];
+  // As bytes are ordered.
+  const rows = [...Array.from({ length: 12_000 }, (_, tenant) => String(100_000 + tenant)), "\ue000", "\u{1f600}"].map((tenant) => record(tenant, 2));
+  const sites = ["a", "b", "c"].map((name) => cluster(name, after, done, name === "b" ? rows.filter(({ tenant }) => tenant !== "100007") : rows));
+  expect(await pruneRecords(sites)).toBe(12_001);
+  const gone = done.flatMap(([name, what, tenants]) => (name === "c" && what === "DELETE FROM tenancy.tenant" ? [(tenants as string[]).length] : []));
+  expect(gone).toEqual([10_000, 2001]);
+});
+
+test("a record is brought to the clusters that missed it, and of one epoch the home's own is believed", async () => {
+  const done: unknown[][] = [];
+  const at = (tenant: string, home: string, epoch: number): Row => ({ tenant, home, epoch: String(epoch), pinned: false });
+  const sites = [cluster("a", before, done, [at("1", "b", 4), at("2", "b", 1)]), cluster("b", before, done, [at("1", "a", 3), at("2", "b", 1)]), cluster("c", before, done, [at("1", "a", 3), at("2", "a", 1)])];
+  await shareRecords(sites);
+  expect(done).toEqual([["b", ["1"], ["b"], [4]], ["c", ["1"], ["b"], [4]]]);
 });

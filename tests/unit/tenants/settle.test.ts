@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { TenantRecord } from "../../../tenants/record";
-import { newestRecord, settle, settleAll } from "../../../tenants/settle";
+import { newestRecord } from "../../../tenants/newestRecord";
+import { settle, settleAll } from "../../../tenants/settle";
 import type { Site } from "../../../tenants/site";
 
 const record = (more: Partial<TenantRecord>): TenantRecord => ({ home: "a", epoch: 1, state: "settled", target: null, move: null, pinned: false, ...more });
