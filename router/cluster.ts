@@ -1,10 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Client, Pool, type ClientConfig, type PoolClient, type PoolConfig, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
+import { Pool, type PoolClient, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
+import { ClusterClient } from "./clusterClient";
 import { isHeard, tell } from "./diagnostics";
 import type { Directory } from "./directory";
 import { ClusterDownError, PoolTimeoutError, RouterError, UnknownOutcomeError } from "./errors";
 import { destroy, Link, type Pooled } from "./link";
-import type { Limits } from "./options";
+import type { ClusterSettings } from "./options";
 import { commandsOf } from "./sqlText";
 import type { IdType } from "./tenantId";
 
@@ -17,9 +18,6 @@ const ENDS = new Set(["57P01", "57P02", "57P05", "25P03"]);
 
 /** How long a statement that was cancelled, or left behind, may take to end before its connection is given up. */
 const CANCEL_MS = 500;
-
-/** Connections of a pool that says nothing else. */
-const DEFAULT_MAX = 10;
 
 /** What the driver runs: a text, or one with what else it takes (a name, `rowMode`, `types`). */
 export type Statement = string | QueryConfig;
@@ -37,8 +35,6 @@ export class Cluster implements Pooled {
   readonly link: Link;
   answeredAt = 0;
   private readonly pool: Pool;
-  /** Connections at most. */
-  readonly max: number;
   private readonly clients = new Set<PoolClient>();
   /** Connections that have ended. */
   private readonly lost = new WeakSet<PoolClient>();
@@ -54,22 +50,18 @@ export class Cluster implements Pooled {
 
   constructor(
     readonly name: string,
-    config: PoolConfig,
-    private readonly limits: Limits,
+    private readonly settings: ClusterSettings,
     directory: Directory,
     agree: (type: IdType) => void,
   ) {
-    const { max, min, idleTimeoutMillis, allowExitOnIdle, maxUses, maxLifetimeSeconds, ...connection } = config;
-    this.max = max ?? DEFAULT_MAX;
-    const client: ClientConfig = { ...connection, connectionTimeoutMillis: limits.connectTimeoutMs, keepAlive: true };
+    const client = { ...settings.connection, connectionTimeoutMillis: settings.limits.connectTimeoutMs, keepAlive: true };
     // The pool's own time limit would count the wait for a free connection, too; a pool that is full is not a cluster that is down.
-    class TimedClient extends Client {
+    class TimedClient extends ClusterClient {
       constructor() {
         super(client);
       }
     }
-    const bounds = { max, min, idleTimeoutMillis, allowExitOnIdle, maxUses, maxLifetimeSeconds };
-    this.pool = new Pool({ ...(Object.fromEntries(Object.entries(bounds).filter(([, value]) => value !== undefined)) as PoolConfig), Client: TimedClient });
+    this.pool = new Pool({ ...settings.bounds, Client: TimedClient });
     // A connection that breaks while it is idle is replaced by the pool.
     this.pool.on("error", () => undefined);
     this.pool.on("connect", (opened) => {
@@ -99,6 +91,11 @@ export class Cluster implements Pooled {
     return this.link.up;
   }
 
+  /** Connections at most. */
+  get max(): number {
+    return this.pool.options.max;
+  }
+
   /** Connections that are open, idle among them, and statements that wait for one. */
   get counts(): { readonly open: number; readonly idle: number; readonly waiting: number } {
     return { open: this.pool.totalCount, idle: this.pool.idleCount, waiting: this.pool.waitingCount };
@@ -111,7 +108,7 @@ export class Cluster implements Pooled {
    */
   async acquire(signal?: AbortSignal): Promise<PoolClient> {
     if (!this.link.up) throw new ClusterDownError(this.name, "no", this.link.reason);
-    const until = performance.now() + this.limits.connectTimeoutMs;
+    const until = performance.now() + this.settings.limits.connectTimeoutMs;
     for (;;) {
       signal?.throwIfAborted();
       try {
@@ -238,7 +235,7 @@ export class Cluster implements Pooled {
       };
       const abort = (): void => fail(signal?.reason as Error);
       // Where one more is opened, that has a limit of its own.
-      const timer = totalCount < this.max ? undefined : setTimeout(() => fail(new PoolTimeoutError(this.name, this.limits.poolTimeoutMs, this.max)), this.limits.poolTimeoutMs);
+      const timer = totalCount < this.max ? undefined : setTimeout(() => fail(new PoolTimeoutError(this.name, this.settings.limits.poolTimeoutMs, this.max)), this.settings.limits.poolTimeoutMs);
       this.waiting.add(fail);
       signal?.addEventListener("abort", abort, { once: true });
       connecting.then(resolve, reject).finally(stop);

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
-import { Client, type ClientConfig, type QueryResult, type QueryResultRow } from "pg";
+import type { Client, ClientConfig, QueryResult, QueryResultRow } from "pg";
+import { ClusterClient } from "./clusterClient";
 import type { Run } from "./confirm";
 import { tell } from "./diagnostics";
 import type { Claim, Directory, TenantRecord } from "./directory";
@@ -161,7 +162,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   private async connect(): Promise<void> {
     let broken: Error | undefined;
     try {
-      const client = new Client({ ...this.config, application_name: "citus-sharding router", query_timeout: READ_TIMEOUT_MS });
+      const client = new ClusterClient({ ...this.config, application_name: "citus-sharding router", query_timeout: READ_TIMEOUT_MS });
       const lose = (error: Error): void => {
         broken ??= error;
         this.lose(client, error);

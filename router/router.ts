@@ -1,14 +1,14 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { escapeLiteral, type Pool, type PoolConfig, type QueryResultRow } from "pg";
+import { escapeLiteral, type Pool, type QueryResultRow } from "pg";
 import { Cluster } from "./cluster";
 import { tell } from "./diagnostics";
 import { Directory, type Change, type Location } from "./directory";
 import { ClusterDownError, ConfigurationError, RouterError } from "./errors";
 import { Home, locate, type Shared } from "./home";
 import { Lookup } from "./lookup";
-import { parseOptions, type Limits, type RouterOptions } from "./options";
+import { parseCluster, parseOptions, type ClusterOptions, type Limits, type RouterOptions } from "./options";
 import { Tenant, type QueryOptions } from "./tenant";
 import { TenantPool } from "./tenantPool";
 import { idOf, type IdType, type TenantId } from "./tenantId";
@@ -61,6 +61,7 @@ const ANEW_PAUSE_MS = 50;
 /** What a router and its clusters share, beside what its tenants do. */
 interface Making extends Shared {
   readonly clusters: Map<string, Cluster>;
+  /** Limits of clusters that have none of their own. */
   readonly limits: Limits;
   /** How the distribution column has ids; undefined until a cluster has said it. */
   idType: { readonly type: IdType; readonly cluster: string } | undefined;
@@ -123,11 +124,10 @@ export class Router extends EventEmitter<RouterEvents> {
    *
    * @throws {@link ConfigurationError} if the cluster is there already, or somebody has to mend something before it can be used.
    */
-  async addCluster(name: string, config: PoolConfig): Promise<void> {
+  async addCluster(name: string, options: ClusterOptions): Promise<void> {
     if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
     if (this.making.clusters.has(name)) throw new ConfigurationError(`clusters.${name}: is among the router's clusters already`);
-    parseOptions({ clusters: { [name]: config } });
-    const cluster = this.join(name, config);
+    const cluster = this.join(name, options);
     try {
       await cluster.link.start();
     } catch (error) {
@@ -139,8 +139,8 @@ export class Router extends EventEmitter<RouterEvents> {
   }
 
   /** @internal */
-  join(name: string, config: PoolConfig): Cluster {
-    const cluster = new Cluster(name, config, this.making.limits, this.making.directory, (type) => this.agree(name, type));
+  join(name: string, options: ClusterOptions): Cluster {
+    const cluster = new Cluster(name, parseCluster(name, options, this.making.limits), this.making.directory, (type) => this.agree(name, type));
     cluster.link.on("up", () => {
       tell("tenant-router:cluster", { cluster: name, up: true, reason: undefined });
       this.emit("up", name);
@@ -161,9 +161,9 @@ export class Router extends EventEmitter<RouterEvents> {
    *     router.all((here) => `SELECT count(*) FROM messages m WHERE ${here("m.room_id")}`)
    */
   async all<Row extends QueryResultRow = QueryResultRow>(text: GatheringText, values?: readonly unknown[], options: GatherOptions = {}): Promise<Gathered<Row>> {
-    const { directory, limits } = this.making;
+    const { directory, moveTimeoutMs } = this.making;
     if (typeof text === "string") return this.gather<Row>(() => text, values, options);
-    for (const until = performance.now() + limits.moveTimeoutMs; ; await delay(ANEW_PAUSE_MS)) {
+    for (const until = performance.now() + moveTimeoutMs; ; await delay(ANEW_PAUSE_MS)) {
       // Of a tenant that is closed its home does not know whether it is open elsewhere.
       await Promise.all(directory.closed.map(async ([tenant, target]) => this.making.clusters.get(target)?.link.doubt(tenant)));
       const moves = directory.moves;
@@ -246,11 +246,11 @@ export class Router extends EventEmitter<RouterEvents> {
  * {@link ClusterDownError} if no cluster answers.
  */
 export async function createRouter(options: RouterOptions): Promise<Router> {
-  const { clusters: configs, bindStatements, cachedTenants, ...limits } = parseOptions(options);
+  const { clusters: given, bindStatements, cachedTenants, moveTimeoutMs, ...limits } = parseOptions(options);
   const directory = new Directory(cachedTenants);
   const clusters = new Map<string, Cluster>();
-  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, moveTimeoutMs: limits.moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined });
-  const members = Object.entries(configs).map(([name, config]) => router.join(name, config));
+  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined });
+  const members = Object.entries(given).map(([name, its]) => router.join(name, its));
   const outcomes = await Promise.allSettled(members.map(({ link }) => link.start()));
   const problems = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (members[index] as Cluster).name, error: outcome.reason as Error }] : []));
   // A cluster that is being added may not be set up yet.
