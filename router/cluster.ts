@@ -1,17 +1,22 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Pool, type PoolClient, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
+import { Bulkhead, type Share } from "./bulkhead";
 import { ClusterClient } from "./clusterClient";
 import { isHeard, tell } from "./diagnostics";
 import type { Directory } from "./directory";
-import { ClusterDownError, PoolTimeoutError, RouterError, UnknownOutcomeError } from "./errors";
+import { ClusterDownError, PoolTimeoutError, RouterError, StatementTimeoutError, UnknownOutcomeError } from "./errors";
 import { destroy, Link, type Pooled } from "./link";
-import type { ClusterSettings } from "./options";
-import { commandsOf } from "./sqlText";
+import type { ClusterSettings, Limits } from "./options";
+import { commandsOf, commits, onlyReads } from "./sqlText";
 import type { IdType } from "./tenantId";
+import type { TenantLimiter } from "./tenantLimits";
 
 /** SQLSTATEs of a server that takes no connection now, and may in a moment. */
 const NOT_NOW = new Set(["57P03", "53300", "08001", "08004"]);
 const NOT_NOW_PAUSE_MS = 50;
+
+/** SQLSTATE of a statement that was cancelled, or took longer than `statement_timeout`. */
+const CANCELLED = "57014";
 
 /** SQLSTATEs with which a server ends a connection. The severity says so, too, in the server's language. */
 const ENDS = new Set(["57P01", "57P02", "57P05", "25P03"]);
@@ -21,6 +26,14 @@ const CANCEL_MS = 500;
 
 /** What the driver runs: a text, or one with what else it takes (a name, `rowMode`, `types`). */
 export type Statement = string | QueryConfig;
+
+/** How long a statement may run, and whose it is. */
+export interface TimeLimit {
+  readonly tenant: string;
+  readonly timeoutMs: number;
+  /** Whether the database sees to it, by a setting of the transaction: {@link settingOf}. */
+  readonly byDatabase: boolean;
+}
 
 /** Who has a connection, and is told what happens to it. */
 export interface Holder {
@@ -45,6 +58,10 @@ export class Cluster implements Pooled {
   /** Connections that nobody has had yet. */
   private readonly unused = new WeakSet<PoolClient>();
   private readonly holders = new Map<PoolClient, Holder>();
+  /** Gives tenants their parts of the connections; undefined where none has a limit. */
+  private readonly bulkhead: Bulkhead | undefined;
+  /** Whose part a connection is. */
+  private readonly shares = new Map<PoolClient, Share>();
   /** Fail whoever waits for a connection. */
   private readonly waiting = new Set<(error: Error) => void>();
 
@@ -53,6 +70,7 @@ export class Cluster implements Pooled {
     private readonly settings: ClusterSettings,
     directory: Directory,
     agree: (type: IdType) => void,
+    private readonly tenants: TenantLimiter | undefined,
   ) {
     const client = { ...settings.connection, connectionTimeoutMillis: settings.limits.connectTimeoutMs, keepAlive: true };
     // The pool's own time limit would count the wait for a free connection, too; a pool that is full is not a cluster that is down.
@@ -80,6 +98,7 @@ export class Cluster implements Pooled {
       this.holders.get(removed)?.tell("remove");
       this.holders.delete(removed);
     });
+    if (tenants !== undefined || Number.isFinite(settings.limits.maxPerTenant)) this.bulkhead = new Bulkhead(() => this.max);
     this.link = new Link(name, client, directory, this, agree);
     this.link.on("down", (error) => {
       for (const fail of this.waiting) fail(new ClusterDownError(name, "no", error));
@@ -98,21 +117,26 @@ export class Cluster implements Pooled {
 
   /** Connections that are open, idle among them, and statements that wait for one. */
   get counts(): { readonly open: number; readonly idle: number; readonly waiting: number } {
-    return { open: this.pool.totalCount, idle: this.pool.idleCount, waiting: this.pool.waitingCount };
+    return { open: this.pool.totalCount, idle: this.pool.idleCount, waiting: this.pool.waitingCount + (this.bulkhead?.waiting ?? 0) };
   }
 
   /**
    * A connection of the pool, which the caller gives to {@link release}.
    *
+   * @param tenant whom it is for, if it is for a tenant.
    * @throws {@link ClusterDownError} at once if the cluster is down, and when it goes down meanwhile; {@link PoolTimeoutError}; the signal's reason.
    */
-  async acquire(signal?: AbortSignal): Promise<PoolClient> {
+  acquire(signal?: AbortSignal, tenant?: string): Promise<PoolClient> {
+    return this.bulkhead === undefined || tenant === undefined ? this.take(signal) : this.takeShare(this.bulkhead, tenant, signal);
+  }
+
+  private async take(signal: AbortSignal | undefined, timeoutMs?: number, waitedMs?: number): Promise<PoolClient> {
     if (!this.link.up) throw new ClusterDownError(this.name, "no", this.link.reason);
     const until = performance.now() + this.settings.limits.connectTimeoutMs;
     for (;;) {
       signal?.throwIfAborted();
       try {
-        return await this.connection(signal);
+        return await this.connection(signal, timeoutMs, waitedMs);
       } catch (error) {
         if (signal?.aborted === true || error instanceof RouterError) throw error;
         const { code, severity } = error as { code?: string; severity?: string };
@@ -127,11 +151,54 @@ export class Cluster implements Pooled {
     }
   }
 
+  /** A connection for a tenant once it may have one more, and it is its turn. */
+  private async takeShare(bulkhead: Bulkhead, tenant: string, signal: AbortSignal | undefined): Promise<PoolClient> {
+    if (!this.link.up) throw new ClusterDownError(this.name, "no", this.link.reason);
+    signal?.throwIfAborted();
+    const { maxPerTenant, poolTimeoutMs } = this.limitsOf(tenant);
+    const began = performance.now();
+    const share = await this.turn(bulkhead, tenant, maxPerTenant, poolTimeoutMs, signal);
+    try {
+      const client = await this.take(signal, poolTimeoutMs, performance.now() - began);
+      this.shares.set(client, share);
+      return client;
+    } catch (error) {
+      bulkhead.leave(share);
+      throw error;
+    }
+  }
+
+  /** Waits until a tenant may have a connection. */
+  private turn(bulkhead: Bulkhead, tenant: string, max: number, timeoutMs: number, signal: AbortSignal | undefined): Promise<Share> {
+    return new Promise((resolve, reject) => {
+      let stop = (): void => undefined;
+      const admit = (share: Share): void => {
+        stop();
+        resolve(share);
+      };
+      const share = bulkhead.enter(tenant, max, admit);
+      // The usual way: it has been admitted.
+      if (!share.waiting.has(admit)) return;
+      const began = performance.now();
+      const told = (): void => tell("tenant-router:pool-wait", { cluster: this.name, waitMs: performance.now() - began, opening: false });
+      const late = (): PoolTimeoutError => (share.used >= share.max ? new PoolTimeoutError(this.name, timeoutMs, share.max, tenant) : new PoolTimeoutError(this.name, timeoutMs, this.max));
+      const wait = this.waits(timeoutMs, late, signal, (error) => {
+        bulkhead.cancel(share, admit);
+        told();
+        reject(error);
+      });
+      stop = () => {
+        wait();
+        told();
+      };
+    });
+  }
+
   /** Gives a connection back. One that is in a transaction, or has a statement that does not end, is closed: whoever gets it next would be part of that. */
   release(client: PoolClient, close = false): void {
-    if (close || this.lost.has(client) || this.cancelled.has(client)) client.release(true);
+    if (close || this.lost.has(client) || this.cancelled.has(client)) this.close(client);
     else if (isIdle(client)) this.free(client);
-    else void settled(client).then(() => (isIdle(client) ? this.free(client) : client.release(true)));
+    else void settled(client).then(() => (isIdle(client) ? this.free(client) : this.close(client)));
   }
 
   /** Who has a connection is told of its events until it is released. @returns whether it has just been opened. */
@@ -152,14 +219,43 @@ export class Cluster implements Pooled {
     // Of what nobody asked for the outcome of. It is not the next one's.
     this.doubtful.delete(client);
     client.release();
+    if (this.bulkhead !== undefined) this.giveShare(client);
+  }
+
+  private close(client: PoolClient): void {
+    client.release(true);
+    if (this.bulkhead !== undefined) this.giveShare(client);
+  }
+
+  private giveShare(client: PoolClient): void {
+    const share = this.shares.get(client);
+    if (share === undefined) return;
+    this.shares.delete(client);
+    this.bulkhead?.leave(share);
+  }
+
+  /** What a tenant may have here: what it has of its own, and the cluster's otherwise. */
+  private limitsOf(tenant: string): Omit<Limits, "connectTimeoutMs"> {
+    const { limits } = this.settings;
+    const own = this.tenants?.of(tenant);
+    return { maxPerTenant: own?.max ?? limits.maxPerTenant, poolTimeoutMs: own?.poolTimeoutMs ?? limits.poolTimeoutMs, statementTimeoutMs: own?.statementTimeoutMs ?? limits.statementTimeoutMs };
+  }
+
+  /** How long a tenant's statements may run here; undefined: as long as they take. */
+  timeLimit(tenant: string, byDatabase = false): TimeLimit | undefined {
+    if (this.tenants === undefined && this.settings.limits.statementTimeoutMs === 0) return undefined;
+    const { statementTimeoutMs } = this.limitsOf(tenant);
+    return statementTimeoutMs === 0 ? undefined : { tenant, timeoutMs: statementTimeoutMs, byDatabase };
   }
 
   /**
    * Runs a statement on a connection.
    *
-   * @throws {@link ClusterDownError} with `applied: "unknown"` if the connection breaks before the answer; {@link UnknownOutcomeError} if its commit may be lost; the signal's reason; the database's error.
+   * @param limit how long it may run.
+   * @throws {@link StatementTimeoutError}; {@link ClusterDownError} with `applied: "unknown"` if the connection breaks before the answer; {@link UnknownOutcomeError} if its commit may be lost; the signal's reason; the database's error.
    */
-  async run<Row extends QueryResultRow>(client: PoolClient, statement: Statement, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
+  async run<Row extends QueryResultRow>(client: PoolClient, statement: Statement, values: readonly unknown[] | undefined, signal?: AbortSignal, limit?: TimeLimit): Promise<QueryResult<Row>> {
+    if (limit !== undefined) return this.runLimited(client, statement, values, signal, limit);
     const answer = values === undefined ? client.query<Row>(statement) : client.query<Row>(statement, values as unknown[]);
     try {
       const result = signal === undefined ? await answer : await this.cancellable(client, answer, signal);
@@ -173,6 +269,31 @@ export class Cluster implements Pooled {
       if (this.isBroken(client, error)) throw new ClusterDownError(this.name, "unknown", error);
       this.answeredAt = performance.now();
       throw error;
+    }
+  }
+
+  /**
+   * Runs a statement within its limit. Outside of a transaction the router has it cancelled, since a session's setting would be another tenant's next, and is nobody's behind a pooler. What that meets may be done by then: on a worker
+   * the statement commits before the coordinator has heard of it. What is rolled back with its transaction, or only reads, was certainly not applied.
+   */
+  private async runLimited<Row extends QueryResultRow>(client: PoolClient, statement: Statement, values: readonly unknown[] | undefined, signal: AbortSignal | undefined, { tenant, timeoutMs, byDatabase }: TimeLimit): Promise<QueryResult<Row>> {
+    const text = textOf(statement);
+    const ends = commits(text);
+    const inTransaction = client.getTransactionStatus() === "T";
+    const began = performance.now();
+    const late = (cause?: unknown): StatementTimeoutError => {
+      const undone = (inTransaction && !ends && commandsOf(text).length === 1) || onlyReads(text);
+      return new StatementTimeoutError(tenant, this.name, timeoutMs, undone ? "no" : "unknown", cause);
+    };
+    const limit = new AbortController();
+    // A commit that is cancelled is done all the same.
+    const timer = ends || byDatabase ? undefined : setTimeout(() => limit.abort(late()), timeoutMs);
+    try {
+      return await this.run<Row>(client, statement, values, timer === undefined ? signal : signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]));
+    } catch (error) {
+      throw (error as { code?: unknown } | undefined)?.code === CANCELLED && performance.now() - began >= timeoutMs ? late(error) : error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -191,11 +312,11 @@ export class Cluster implements Pooled {
   }
 
   /** Runs a statement on any connection of the pool. @throws what {@link acquire} and {@link run} throw; {@link RouterError} `OPEN_TRANSACTION` if it began a transaction and did not end it. */
-  async query<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>> {
-    const client = await this.acquire(signal);
+  async query<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, signal?: AbortSignal, tenant?: string): Promise<QueryResult<Row>> {
+    const client = await this.acquire(signal, tenant);
     let close = false;
     try {
-      const result = await this.run<Row>(client, text, values, signal);
+      const result = await this.run<Row>(client, text, values, signal, tenant === undefined ? undefined : this.timeLimit(tenant));
       refuseOpen(client, text);
       return result;
     } catch (error) {
@@ -215,34 +336,43 @@ export class Cluster implements Pooled {
   }
 
   /** The pool's next connection, or why it was not waited for. */
-  private connection(signal: AbortSignal | undefined): Promise<PoolClient> {
+  private connection(signal: AbortSignal | undefined, timeoutMs = this.settings.limits.poolTimeoutMs, waitedMs = 0): Promise<PoolClient> {
     const { idleCount, waitingCount, totalCount } = this.pool;
     const free = idleCount > waitingCount;
     const connecting = this.pool.connect();
     // The usual way: it is there.
     if (free) return connecting;
     const waiting = new Promise<PoolClient>((resolve, reject) => {
-      const stop = (): void => {
-        clearTimeout(timer);
-        this.waiting.delete(fail);
-        signal?.removeEventListener("abort", abort);
-      };
       const fail = (error: Error): void => {
-        stop();
         reject(error);
         // Whoever stops waiting gives back what comes too late.
         void connecting.then((late) => late.release(), () => undefined);
       };
-      const abort = (): void => fail(signal?.reason as Error);
       // Where one more is opened, that has a limit of its own.
-      const timer = totalCount < this.max ? undefined : setTimeout(() => fail(new PoolTimeoutError(this.name, this.settings.limits.poolTimeoutMs, this.max)), this.settings.limits.poolTimeoutMs);
-      this.waiting.add(fail);
-      signal?.addEventListener("abort", abort, { once: true });
+      const stop = this.waits(totalCount < this.max ? undefined : timeoutMs - waitedMs, () => new PoolTimeoutError(this.name, timeoutMs, this.max), signal, fail);
       connecting.then(resolve, reject).finally(stop);
     });
     if (!isHeard("tenant-router:pool-wait")) return waiting;
     const began = performance.now();
     return waiting.finally(() => tell("tenant-router:pool-wait", { cluster: this.name, waitMs: performance.now() - began, opening: totalCount < this.max }));
+  }
+
+  /** Has a wait for a connection fail where it takes too long, is given up, or the cluster goes down. @returns what ends that. */
+  private waits(timeoutMs: number | undefined, late: () => Error, signal: AbortSignal | undefined, fail: (error: Error) => void): () => void {
+    const stop = (): void => {
+      clearTimeout(timer);
+      this.waiting.delete(failed);
+      signal?.removeEventListener("abort", abort);
+    };
+    const failed = (error: Error): void => {
+      stop();
+      fail(error);
+    };
+    const abort = (): void => failed(signal?.reason as Error);
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => failed(late()), timeoutMs);
+    this.waiting.add(failed);
+    signal?.addEventListener("abort", abort, { once: true });
+    return stop;
   }
 
   private async cancellable<Row extends QueryResultRow>(client: PoolClient, answer: Promise<QueryResult<Row>>, signal: AbortSignal): Promise<QueryResult<Row>> {
@@ -276,6 +406,11 @@ export class Cluster implements Pooled {
     // The driver's own limit leaves the statement running.
     return this.lost.has(client) || syscall !== undefined || /^Connection terminated|^Query read timeout/.test(message ?? "");
   }
+}
+
+/** What sets a transaction's limit, before what binds it to a tenant: after that, Citus would send the setting to every worker as well. */
+export function settingOf(limit: TimeLimit | undefined): string {
+  return limit === undefined ? "" : `SET LOCAL statement_timeout TO ${limit.timeoutMs}; `;
 }
 
 /** The text of a statement; empty where it is one that was prepared before, and goes by its name. */

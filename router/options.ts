@@ -8,6 +8,29 @@ export interface ClusterLimits {
   readonly connectTimeoutMs?: number | undefined;
   /** How long a statement waits for a connection where all that it may have are in use, in milliseconds. @default 10000 */
   readonly poolTimeoutMs?: number | undefined;
+  /**
+   * How many connections to a cluster one tenant may have at once, so that it cannot take those of the others; its statements wait for one another then. Where connections are scarce, tenants get them in turn.
+   *
+   * @default no limit, and whoever came first is first
+   */
+  readonly maxPerTenant?: number | undefined;
+  /**
+   * How long a tenant's statement may run in the database, in milliseconds; 0: as long as it takes. Then it is cancelled, and fails with `StatementTimeoutError`. In a transaction the database itself sees to that
+   * (`SET LOCAL statement_timeout`). Cursors, streams and `router.all` outside of transactions are not limited.
+   *
+   * @default 0
+   */
+  readonly statementTimeoutMs?: number | undefined;
+}
+
+/** What one tenant may have, where that is another than what its cluster gives. */
+export interface TenantLimits {
+  /** Connections to a cluster at once; see `maxPerTenant`. */
+  readonly max?: number | undefined;
+  /** How long its statements wait for a connection, in milliseconds. */
+  readonly poolTimeoutMs?: number | undefined;
+  /** How long its statements may run, in milliseconds; 0: as long as they take. */
+  readonly statementTimeoutMs?: number | undefined;
 }
 
 /** Options of the driver's pool that a router takes; the others are the driver's client's. */
@@ -23,6 +46,12 @@ export interface ClusterOptions extends Omit<ClientConfig, "connectionTimeoutMil
 export interface RouterOptions extends ClusterLimits {
   /** The clusters by name. The names are those of the stack's `clusters`. */
   readonly clusters: Readonly<Record<string, ClusterOptions>>;
+  /**
+   * Limits of single tenants, by the id as the databases write it; undefined: the cluster's. It is asked when a tenant is used, and again when the answer is older than 10 seconds, so it has to give it at once.
+   *
+   *     limits: (tenant) => (trials.has(tenant) ? { max: 2, statementTimeoutMs: 1000 } : undefined)
+   */
+  readonly limits?: ((tenant: string) => TenantLimits | undefined) | undefined;
   /** For how long, from the first refusal, a statement or a transaction is tried again while its tenant moves, in milliseconds. @default 5000 */
   readonly moveTimeoutMs?: number;
   /**
@@ -34,7 +63,7 @@ export interface RouterOptions extends ClusterLimits {
   readonly cachedTenants?: number;
 }
 
-/** A cluster's limits as they count. */
+/** A cluster's limits as they count. No limit of connections is Infinity. */
 export type Limits = { readonly [Limit in keyof ClusterLimits]-?: Exclude<ClusterLimits[Limit], undefined> };
 
 /** A cluster's options, sorted by who takes them. */
@@ -45,7 +74,7 @@ export interface ClusterSettings {
 }
 
 /** A router's options as they count. */
-export interface RouterSettings extends Limits, Required<Pick<RouterOptions, "clusters" | "moveTimeoutMs" | "bindStatements" | "cachedTenants">> {}
+export interface RouterSettings extends Limits, Required<Omit<RouterOptions, keyof ClusterLimits>> {}
 
 const whole = (from: number, to: number, of = "must be a whole number"): z.ZodInt => {
   const message = `${of} from ${from} to ${to}`;
@@ -57,7 +86,12 @@ const flag = z.boolean("must be true or false");
 const limits = {
   connectTimeoutMs: milliseconds(50, 60_000).optional(),
   poolTimeoutMs: milliseconds(1, 600_000).optional(),
+  maxPerTenant: whole(1, 10_000).optional(),
+  statementTimeoutMs: milliseconds(0, 86_400_000).optional(),
 };
+
+const { poolTimeoutMs, maxPerTenant: max, statementTimeoutMs } = limits;
+const tenantLimits = z.strictObject({ max, poolTimeoutMs, statementTimeoutMs }, { error: ({ code }) => (code === "invalid_type" ? "must be an object such as { max: 2 }, or undefined" : undefined) });
 
 const bounds = {
   max: whole(1, 10_000).optional(),
@@ -104,6 +138,7 @@ const cluster = z
 const schema = z.strictObject({
   ...limits,
   clusters: z.record(z.string().min(1, "must not be an empty name"), cluster, CLUSTERS).refine((clusters) => Object.keys(clusters).length > 0, CLUSTERS),
+  limits: z.custom<RouterOptions["limits"]>((given) => given === undefined || typeof given === "function", "must be a function that gives a tenant's limits, such as (tenant) => ({ max: 2 })").optional(),
   moveTimeoutMs: milliseconds(0, 600_000).prefault(5000),
   bindStatements: flag.prefault(false),
   cachedTenants: z.int(CACHED_TENANTS).min(1000, CACHED_TENANTS).max(10_000_000, CACHED_TENANTS).prefault(100_000),
@@ -112,7 +147,7 @@ const schema = z.strictObject({
 /** Options with every default applied. @throws {@link ConfigurationError} that names the key and says what would be right. */
 export function parseOptions(options: RouterOptions): RouterSettings {
   const parsed = parse(schema, options, "the router's options");
-  return { ...parsed, clusters: options.clusters, ...limitsOf(parsed, { connectTimeoutMs: 900, poolTimeoutMs: 10_000 }) };
+  return { ...parsed, clusters: options.clusters, limits: parsed.limits, ...limitsOf(parsed, { connectTimeoutMs: 900, poolTimeoutMs: 10_000, maxPerTenant: Number.POSITIVE_INFINITY, statementTimeoutMs: 0 }) };
 }
 
 /**
@@ -131,8 +166,21 @@ export function parseCluster(name: string, options: ClusterOptions, defaults: Li
   };
 }
 
+/** What the application's function gives for a tenant. @throws {@link ConfigurationError} that names the tenant. */
+export function parseTenantLimits(tenant: string, give: () => TenantLimits | undefined): TenantLimits {
+  const name = `limits(${JSON.stringify(tenant)})`;
+  try {
+    const given = give() ?? {};
+    if ((given as { then?: unknown }).then !== undefined) throw new ConfigurationError(`${name}: must be given at once, and not as a promise`);
+    return parse(z.object({ [name]: tenantLimits }), { [name]: given }, name)[name] as TenantLimits;
+  } catch (error) {
+    throw error instanceof ConfigurationError ? error : new ConfigurationError(`${name}: the function failed${error instanceof Error ? `: ${error.message}` : ""}`, error);
+  }
+}
+
 function limitsOf(given: ClusterLimits, defaults: Limits): Limits {
-  return { connectTimeoutMs: given.connectTimeoutMs ?? defaults.connectTimeoutMs, poolTimeoutMs: given.poolTimeoutMs ?? defaults.poolTimeoutMs };
+  const of = (limit: keyof Limits): number => given[limit] ?? defaults[limit];
+  return { connectTimeoutMs: of("connectTimeoutMs"), poolTimeoutMs: of("poolTimeoutMs"), maxPerTenant: of("maxPerTenant"), statementTimeoutMs: of("statementTimeoutMs") };
 }
 
 function parse<Schema extends z.ZodType>(by: Schema, given: unknown, whole: string): z.output<Schema> {

@@ -10,6 +10,7 @@ import { Home, locate, type Shared } from "./home";
 import { Lookup } from "./lookup";
 import { parseCluster, parseOptions, type ClusterOptions, type Limits, type RouterOptions } from "./options";
 import { Tenant, type QueryOptions } from "./tenant";
+import { TenantLimiter } from "./tenantLimits";
 import { TenantPool } from "./tenantPool";
 import { idOf, type IdType, type TenantId } from "./tenantId";
 
@@ -63,6 +64,8 @@ interface Making extends Shared {
   readonly clusters: Map<string, Cluster>;
   /** Limits of clusters that have none of their own. */
   readonly limits: Limits;
+  /** Those of single tenants. */
+  readonly tenants: TenantLimiter | undefined;
   /** How the distribution column has ids; undefined until a cluster has said it. */
   idType: { readonly type: IdType; readonly cluster: string } | undefined;
 }
@@ -140,7 +143,7 @@ export class Router extends EventEmitter<RouterEvents> {
 
   /** @internal */
   join(name: string, options: ClusterOptions): Cluster {
-    const cluster = new Cluster(name, parseCluster(name, options, this.making.limits), this.making.directory, (type) => this.agree(name, type));
+    const cluster = new Cluster(name, parseCluster(name, options, this.making.limits), this.making.directory, (type) => this.agree(name, type), this.making.tenants);
     cluster.link.on("up", () => {
       tell("tenant-router:cluster", { cluster: name, up: true, reason: undefined });
       this.emit("up", name);
@@ -246,10 +249,11 @@ export class Router extends EventEmitter<RouterEvents> {
  * {@link ClusterDownError} if no cluster answers.
  */
 export async function createRouter(options: RouterOptions): Promise<Router> {
-  const { clusters: given, bindStatements, cachedTenants, moveTimeoutMs, ...limits } = parseOptions(options);
+  const { clusters: given, bindStatements, cachedTenants, moveTimeoutMs, limits: ofTenant, ...limits } = parseOptions(options);
   const directory = new Directory(cachedTenants);
   const clusters = new Map<string, Cluster>();
-  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined });
+  const tenants = ofTenant && new TenantLimiter(ofTenant);
+  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, tenants, moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined });
   const members = Object.entries(given).map(([name, its]) => router.join(name, its));
   const outcomes = await Promise.allSettled(members.map(({ link }) => link.start()));
   const problems = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (members[index] as Cluster).name, error: outcome.reason as Error }] : []));
