@@ -1,12 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Pool, type PoolClient, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
+import { Pool, type Client, type PoolClient, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
 import { Bulkhead, type Share } from "./bulkhead";
 import { ClusterClient } from "./clusterClient";
 import { isHeard, tell } from "./diagnostics";
 import type { Directory } from "./directory";
 import { ClusterDownError, PoolTimeoutError, RouterError, StatementTimeoutError, UnknownOutcomeError } from "./errors";
 import { destroy, Link, type Pooled } from "./link";
-import type { ClusterSettings, Limits } from "./options";
+import type { ClusterSettings, ConnectHook, Limits } from "./options";
 import { commandsOf, commits, onlyReads } from "./sqlText";
 import type { IdType } from "./tenantId";
 import type { TenantLimiter } from "./tenantLimits";
@@ -43,6 +43,16 @@ export interface Holder {
 /** What of a connection's own events its holder hears. */
 const TOLD = ["error", "end", "drain", "notice", "notification"] as const;
 
+/** What a cluster has of its router. */
+export interface Surroundings {
+  readonly directory: Directory;
+  /** Takes in how the cluster writes ids. @throws {@link ConfigurationError} if others do otherwise. */
+  readonly agree: (type: IdType) => void;
+  /** Limits of single tenants. */
+  readonly tenants: TenantLimiter | undefined;
+  readonly onConnect: ConnectHook | undefined;
+}
+
 /** One cluster: its pool of connections, and whether it is there. */
 export class Cluster implements Pooled {
   readonly link: Link;
@@ -68,15 +78,15 @@ export class Cluster implements Pooled {
   constructor(
     readonly name: string,
     private readonly settings: ClusterSettings,
-    directory: Directory,
-    agree: (type: IdType) => void,
-    private readonly tenants: TenantLimiter | undefined,
+    private readonly router: Surroundings,
   ) {
+    const { directory, agree, tenants, onConnect } = router;
     const client = { ...settings.connection, connectionTimeoutMillis: settings.limits.connectTimeoutMs, keepAlive: true };
     // The pool's own time limit would count the wait for a free connection, too; a pool that is full is not a cluster that is down.
+    const prepare = onConnect && ((opened: Client, withinMs: number) => this.prepare(opened, onConnect, withinMs));
     class TimedClient extends ClusterClient {
       constructor() {
-        super(client);
+        super(client, prepare);
       }
     }
     this.pool = new Pool({ ...settings.bounds, Client: TimedClient });
@@ -108,6 +118,11 @@ export class Cluster implements Pooled {
 
   get up(): boolean {
     return this.link.up;
+  }
+
+  /** Whether sessions are set up, which has to stay so. */
+  get setsSessions(): boolean {
+    return this.router.onConnect !== undefined;
   }
 
   /** Connections at most. */
@@ -237,13 +252,13 @@ export class Cluster implements Pooled {
   /** What a tenant may have here: what it has of its own, and the cluster's otherwise. */
   private limitsOf(tenant: string): Omit<Limits, "connectTimeoutMs"> {
     const { limits } = this.settings;
-    const own = this.tenants?.of(tenant);
+    const own = this.router.tenants?.of(tenant);
     return { maxPerTenant: own?.max ?? limits.maxPerTenant, poolTimeoutMs: own?.poolTimeoutMs ?? limits.poolTimeoutMs, statementTimeoutMs: own?.statementTimeoutMs ?? limits.statementTimeoutMs };
   }
 
   /** How long a tenant's statements may run here; undefined: as long as they take. */
   timeLimit(tenant: string, byDatabase = false): TimeLimit | undefined {
-    if (this.tenants === undefined && this.settings.limits.statementTimeoutMs === 0) return undefined;
+    if (this.router.tenants === undefined && this.settings.limits.statementTimeoutMs === 0) return undefined;
     const { statementTimeoutMs } = this.limitsOf(tenant);
     return statementTimeoutMs === 0 ? undefined : { tenant, timeoutMs: statementTimeoutMs, byDatabase };
   }
@@ -333,6 +348,33 @@ export class Cluster implements Pooled {
     this.link.end();
     if (!up) for (const client of this.clients) destroy(client);
     await Promise.race([this.pool.end(), ...(up ? [] : [delay(CANCEL_MS, undefined, { ref: false })])]);
+  }
+
+  /** Has the application set up a connection that was opened. @throws {@link RouterError} `CONNECT_HOOK`; {@link ClusterDownError} if the connection breaks. The connection is closed then. */
+  private async prepare(client: Client, hook: ConnectHook, withinMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    let broken: Error | undefined;
+    let lose = (_error: Error): void => undefined;
+    const end = (): void => lose(new Error("Connection terminated"));
+    const ends = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`it has not ended within ${this.settings.limits.connectTimeoutMs} ms with the opening (connectTimeoutMs)`)), withinMs);
+      lose = (error) => reject((broken ??= error));
+    });
+    // Kept where it fails: an error that nobody listens to would end the process.
+    client.on("error", (error) => lose(error)).on("end", end);
+    try {
+      await Promise.race([Promise.resolve().then(() => hook(client, this.name)), ends]);
+      // What the application did not wait for is waited for.
+      if (!isReady(client)) await Promise.race([new Promise<void>((resolve) => void client.once("drain", resolve)), ends]);
+      if (!isIdle(client)) throw new Error("it left a transaction open");
+      client.off("end", end);
+    } catch (error) {
+      destroy(client);
+      if (broken !== undefined) throw new ClusterDownError(this.name, "no", broken);
+      throw new RouterError("CONNECT_HOOK", `onConnect failed for a new connection to cluster ${this.name}${error instanceof Error ? `: ${error.message}` : ""}`, { cause: error });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** The pool's next connection, or why it was not waited for. */
@@ -425,9 +467,14 @@ export function refuseOpen(client: Pick<PoolClient, "getTransactionStatus">, tex
   throw new RouterError("OPEN_TRANSACTION", "The statement left a transaction open, which was rolled back. Use transaction(), or connect() for a connection of your own", undefined, applied);
 }
 
+/** Whether a connection is between statements. */
+function isReady(client: Client): boolean {
+  return (client as unknown as { readyForQuery: boolean }).readyForQuery;
+}
+
 /** Whether a connection is between statements, and in no transaction. */
-function isIdle(client: PoolClient): boolean {
-  return (client as unknown as { readyForQuery: boolean }).readyForQuery && client.getTransactionStatus() === "I";
+function isIdle(client: Client): boolean {
+  return isReady(client) && client.getTransactionStatus() === "I";
 }
 
 /** Resolves when a connection's statements have ended, or take too long. */

@@ -4,6 +4,7 @@ export type RouterErrorCode =
   | "UNKNOWN_CLUSTER"
   | "POOL_TIMEOUT"
   | "STATEMENT_TIMEOUT"
+  | "CONNECT_HOOK"
   | "TENANT_MOVED"
   | "TENANT_MOVING"
   | "OTHER_TENANT"

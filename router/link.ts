@@ -33,10 +33,15 @@ const CLAIMS = "SELECT tenant, home, epoch, state, target, over FROM tenancy.cla
 /** Where it is another than the one that the connection was told of, there is a pooler between. */
 const BACKEND = "SELECT pg_backend_pid() AS pid";
 
+/** What is told of a hook that sets up sessions where there is a pooler. */
+const MIXED_UP = "is reached through a pooler, where what onConnect sets would be missing in some transactions, and met by those of others. Give the database's own address, or leave onConnect out and set what is needed with ALTER ROLE … SET";
+
 /** The application's connections to a cluster. */
 export interface Pooled {
   /** When the cluster last answered a statement of the application, by `performance.now()`. */
   readonly answeredAt: number;
+  /** Whether sessions are set up, which has to stay so. */
+  readonly setsSessions: boolean;
   query<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>>;
 }
 
@@ -175,6 +180,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
       const run: Run = (text, values) => client.query(text, values as unknown[]);
       const [{ pid } = { pid: 0 }] = (await run<{ pid: number }>(BACKEND)).rows;
       this.deaf = pid !== (client as unknown as { processID: number }).processID;
+      if (this.deaf && this.pooled.setsSessions) throw new ConfigurationError(`clusters.${this.cluster}: ${MIXED_UP}`);
       // Before the directory is read: what changes in between is heard.
       if (!this.deaf) await client.query("LISTEN tenancy");
       await this.identify(run);

@@ -1,4 +1,4 @@
-import type { ClientConfig, PoolConfig } from "pg";
+import type { ClientBase, ClientConfig, PoolConfig } from "pg";
 import { z } from "zod";
 import { ConfigurationError } from "./errors";
 
@@ -42,6 +42,9 @@ type PoolBounds = Pick<PoolConfig, "max" | "min" | "idleTimeoutMillis" | "allowE
  */
 export interface ClusterOptions extends Omit<ClientConfig, "connectionTimeoutMillis">, PoolBounds, ClusterLimits {}
 
+/** Sets up a connection that was opened to a cluster; the connection is used when its promise is fulfilled. */
+export type ConnectHook = (client: ClientBase, cluster: string) => unknown;
+
 /** How a router is made. */
 export interface RouterOptions extends ClusterLimits {
   /** The clusters by name. The names are those of the stack's `clusters`. */
@@ -52,6 +55,13 @@ export interface RouterOptions extends ClusterLimits {
    *     limits: (tenant) => (trials.has(tenant) ? { max: 2, statementTimeoutMs: 1000 } : undefined)
    */
   readonly limits?: ((tenant: string) => TenantLimits | undefined) | undefined;
+  /**
+   * Sets up each connection for statements after it was opened, and before it is used: `SET search_path`, `SET ROLE`. What it sets stays, since the router resets nothing. It may take what is left of `connectTimeoutMs`; if it fails,
+   * the connection is closed, and who waited for it is told so (`RouterError` `CONNECT_HOOK`, with the `cause`). Behind PgBouncer it is refused: what a session is set to does not stay there, and meets others.
+   *
+   *     onConnect: (client) => client.query("SET ROLE application")
+   */
+  readonly onConnect?: ConnectHook | undefined;
   /** For how long, from the first refusal, a statement or a transaction is tried again while its tenant moves, in milliseconds. @default 5000 */
   readonly moveTimeoutMs?: number;
   /**
@@ -139,6 +149,7 @@ const schema = z.strictObject({
   ...limits,
   clusters: z.record(z.string().min(1, "must not be an empty name"), cluster, CLUSTERS).refine((clusters) => Object.keys(clusters).length > 0, CLUSTERS),
   limits: z.custom<RouterOptions["limits"]>((given) => given === undefined || typeof given === "function", "must be a function that gives a tenant's limits, such as (tenant) => ({ max: 2 })").optional(),
+  onConnect: z.custom<RouterOptions["onConnect"]>((given) => given === undefined || typeof given === "function", 'must be a function, such as (client) => client.query("SET ROLE application")').optional(),
   moveTimeoutMs: milliseconds(0, 600_000).prefault(5000),
   bindStatements: flag.prefault(false),
   cachedTenants: z.int(CACHED_TENANTS).min(1000, CACHED_TENANTS).max(10_000_000, CACHED_TENANTS).prefault(100_000),
@@ -147,7 +158,7 @@ const schema = z.strictObject({
 /** Options with every default applied. @throws {@link ConfigurationError} that names the key and says what would be right. */
 export function parseOptions(options: RouterOptions): RouterSettings {
   const parsed = parse(schema, options, "the router's options");
-  return { ...parsed, clusters: options.clusters, limits: parsed.limits, ...limitsOf(parsed, { connectTimeoutMs: 900, poolTimeoutMs: 10_000, maxPerTenant: Number.POSITIVE_INFINITY, statementTimeoutMs: 0 }) };
+  return { ...parsed, clusters: options.clusters, limits: parsed.limits, onConnect: parsed.onConnect, ...limitsOf(parsed, { connectTimeoutMs: 900, poolTimeoutMs: 10_000, maxPerTenant: Number.POSITIVE_INFINITY, statementTimeoutMs: 0 }) };
 }
 
 /**

@@ -8,7 +8,7 @@ import { Directory, type Change, type Location } from "./directory";
 import { ClusterDownError, ConfigurationError, RouterError } from "./errors";
 import { Home, locate, type Shared } from "./home";
 import { Lookup } from "./lookup";
-import { parseCluster, parseOptions, type ClusterOptions, type Limits, type RouterOptions } from "./options";
+import { parseCluster, parseOptions, type ClusterOptions, type ConnectHook, type Limits, type RouterOptions } from "./options";
 import { Tenant, type QueryOptions } from "./tenant";
 import { TenantLimiter } from "./tenantLimits";
 import { TenantPool } from "./tenantPool";
@@ -66,6 +66,7 @@ interface Making extends Shared {
   readonly limits: Limits;
   /** Those of single tenants. */
   readonly tenants: TenantLimiter | undefined;
+  readonly onConnect: ConnectHook | undefined;
   /** How the distribution column has ids; undefined until a cluster has said it. */
   idType: { readonly type: IdType; readonly cluster: string } | undefined;
 }
@@ -143,7 +144,8 @@ export class Router extends EventEmitter<RouterEvents> {
 
   /** @internal */
   join(name: string, options: ClusterOptions): Cluster {
-    const cluster = new Cluster(name, parseCluster(name, options, this.making.limits), this.making.directory, (type) => this.agree(name, type), this.making.tenants);
+    const { limits, directory, tenants, onConnect } = this.making;
+    const cluster = new Cluster(name, parseCluster(name, options, limits), { directory, agree: (type) => this.agree(name, type), tenants, onConnect });
     cluster.link.on("up", () => {
       tell("tenant-router:cluster", { cluster: name, up: true, reason: undefined });
       this.emit("up", name);
@@ -249,11 +251,11 @@ export class Router extends EventEmitter<RouterEvents> {
  * {@link ClusterDownError} if no cluster answers.
  */
 export async function createRouter(options: RouterOptions): Promise<Router> {
-  const { clusters: given, bindStatements, cachedTenants, moveTimeoutMs, limits: ofTenant, ...limits } = parseOptions(options);
+  const { clusters: given, bindStatements, cachedTenants, moveTimeoutMs, limits: ofTenant, onConnect, ...limits } = parseOptions(options);
   const directory = new Directory(cachedTenants);
   const clusters = new Map<string, Cluster>();
   const tenants = ofTenant && new TenantLimiter(ofTenant);
-  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, tenants, moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined });
+  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, tenants, onConnect, moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined });
   const members = Object.entries(given).map(([name, its]) => router.join(name, its));
   const outcomes = await Promise.allSettled(members.map(({ link }) => link.start()));
   const problems = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (members[index] as Cluster).name, error: outcome.reason as Error }] : []));
