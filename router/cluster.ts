@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Pool, type Client, type PoolClient, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
 import { Bulkhead, type Share } from "./bulkhead";
+import { requestCancel } from "./cancelRequest";
 import { ClusterClient } from "./clusterClient";
 import { isHeard, tell } from "./diagnostics";
 import type { Directory } from "./directory";
@@ -423,8 +424,8 @@ export class Cluster implements Pooled {
     } catch (error) {
       if (!signal.aborted || error !== signal.reason) throw error;
       this.cancelled.add(client);
-      // Behind a pooler nobody knows which backend it is; the connection is closed then.
-      const sent = this.link.unheard ? Promise.resolve() : this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
+      // Behind a pooler nobody knows which backend it is but the pooler.
+      const sent = this.link.behindPooler ? requestCancel(client) : this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
       const ended = Promise.allSettled([answer, sent]).then(([outcome]) => outcome);
       const outcome = await Promise.race([ended, delay(CANCEL_MS, undefined, { ref: false })]);
       if (outcome === undefined) destroy(client);

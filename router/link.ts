@@ -92,6 +92,11 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   }
 
   /** Whether nothing that is announced arrives, because there is a pooler between: then the cluster is asked every second. */
+  get behindPooler(): boolean {
+    return this.deaf;
+  }
+
+  /** Whether a move may have been announced here that the router has not heard of. */
   get unheard(): boolean {
     return this.deaf;
   }

@@ -309,6 +309,17 @@ describe("a statement's time", () => {
     expect(a.cancelled).toBe(0);
   });
 
+  test("ends behind a pooler as well, which passes a cancellation on", async () => {
+    a.pooled = true;
+    const router = await routing({ statementTimeoutMs: 60 });
+    a.answer = slow;
+    const began = performance.now();
+    expect(await failure(router.for(IN_A).query("INSERT"))).toMatchObject({ code: "STATEMENT_TIMEOUT", applied: "unknown" });
+    expect(await failure(router.for(IN_A).transaction((tx) => tx.query("INSERT")))).toMatchObject({ code: "STATEMENT_TIMEOUT", applied: "no" });
+    expect(performance.now() - began).toBeLessThan(800);
+    expect([a.cancelRequests, a.cancelled]).toEqual([1, 0]);
+  });
+
   test("is not that of a question to all clusters", async () => {
     const router = await routing({ statementTimeoutMs: 50 });
     a.answer = () => ({ after: 150, rows: [{ word: "from a" }] });
