@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Pool, type Client, type PoolClient, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
+import { Pool, type Client, type ClientConfig, type PoolClient, type QueryConfig, type QueryResult, type QueryResultRow } from "pg";
 import { Bulkhead, type Share } from "./bulkhead";
 import { requestCancel } from "./cancelRequest";
 import { ClusterClient } from "./clusterClient";
@@ -7,7 +7,7 @@ import { isHeard, tell } from "./diagnostics";
 import type { Directory } from "./directory";
 import { ClusterDownError, PoolTimeoutError, RouterError, StatementTimeoutError, UnknownOutcomeError } from "./errors";
 import { destroy, Link, type Pooled } from "./link";
-import type { ClusterSettings, ConnectHook, Limits } from "./options";
+import type { ClusterOptions, ClusterSettings, ConnectHook, Limits } from "./options";
 import { commandsOf, commits, onlyReads } from "./sqlText";
 import type { IdType } from "./tenantId";
 import type { TenantLimiter } from "./tenantLimits";
@@ -24,6 +24,12 @@ const ENDS = new Set(["57P01", "57P02", "57P05", "25P03"]);
 
 /** How long a statement that was cancelled, or left behind, may take to end before its connection is given up. */
 const CANCEL_MS = 500;
+
+/** How often is looked whether what runs has ended. */
+const DRAIN_PAUSE_MS = 20;
+
+/** Why statements of a cluster are refused, or given up, that the router has done with. */
+const ENDED = "the router was ended, or the cluster taken out of it or given another address";
 
 /** What the driver runs: a text, or one with what else it takes (a name, `rowMode`, `types`). */
 export type Statement = string | QueryConfig;
@@ -70,19 +76,24 @@ export class Cluster implements Pooled {
   private readonly unused = new WeakSet<PoolClient>();
   private readonly holders = new Map<PoolClient, Holder>();
   /** Gives tenants their parts of the connections; undefined where none has a limit. */
-  private readonly bulkhead: Bulkhead | undefined;
+  private bulkhead: Bulkhead | undefined;
   /** Whose part a connection is. */
   private readonly shares = new Map<PoolClient, Share>();
   /** Fail whoever waits for a connection. */
   private readonly waiting = new Set<(error: Error) => void>();
+  /** How connections are made from now on. */
+  private readonly client: ClientConfig;
+  private ending: Promise<void> | undefined;
+  /** Why connections were closed under statements that ran. */
+  private givenUp: Error | undefined;
 
   constructor(
     readonly name: string,
-    private readonly settings: ClusterSettings,
+    private settings: ClusterSettings,
     private readonly router: Surroundings,
   ) {
-    const { directory, agree, tenants, onConnect } = router;
-    const client = { ...settings.connection, connectionTimeoutMillis: settings.limits.connectTimeoutMs, keepAlive: true };
+    const { directory, agree, onConnect } = router;
+    const client = (this.client = { ...settings.connection, connectionTimeoutMillis: settings.limits.connectTimeoutMs, keepAlive: true });
     // The pool's own time limit would count the wait for a free connection, too; a pool that is full is not a cluster that is down.
     const prepare = onConnect && ((opened: Client, withinMs: number) => this.prepare(opened, onConnect, withinMs));
     class TimedClient extends ClusterClient {
@@ -109,7 +120,7 @@ export class Cluster implements Pooled {
       this.holders.get(removed)?.tell("remove");
       this.holders.delete(removed);
     });
-    if (tenants !== undefined || Number.isFinite(settings.limits.maxPerTenant)) this.bulkhead = new Bulkhead(() => this.max);
+    this.limitTenants();
     this.link = new Link(name, client, directory, this, agree);
     this.link.on("down", (error) => {
       for (const fail of this.waiting) fail(new ClusterDownError(name, "no", error));
@@ -143,11 +154,12 @@ export class Cluster implements Pooled {
    * @throws {@link ClusterDownError} at once if the cluster is down, and when it goes down meanwhile; {@link PoolTimeoutError}; the signal's reason.
    */
   acquire(signal?: AbortSignal, tenant?: string): Promise<PoolClient> {
+    const over = this.ending !== undefined && tenant !== undefined;
+    if (!this.link.up || over) return Promise.reject(new ClusterDownError(this.name, "no", over ? new Error(ENDED) : this.link.reason));
     return this.bulkhead === undefined || tenant === undefined ? this.take(signal) : this.takeShare(this.bulkhead, tenant, signal);
   }
 
   private async take(signal: AbortSignal | undefined, timeoutMs?: number, waitedMs?: number): Promise<PoolClient> {
-    if (!this.link.up) throw new ClusterDownError(this.name, "no", this.link.reason);
     const until = performance.now() + this.settings.limits.connectTimeoutMs;
     for (;;) {
       signal?.throwIfAborted();
@@ -169,7 +181,6 @@ export class Cluster implements Pooled {
 
   /** A connection for a tenant once it may have one more, and it is its turn. */
   private async takeShare(bulkhead: Bulkhead, tenant: string, signal: AbortSignal | undefined): Promise<PoolClient> {
-    if (!this.link.up) throw new ClusterDownError(this.name, "no", this.link.reason);
     signal?.throwIfAborted();
     const { maxPerTenant, poolTimeoutMs } = this.limitsOf(tenant);
     const began = performance.now();
@@ -234,7 +245,8 @@ export class Cluster implements Pooled {
     this.holders.delete(client);
     // Of what nobody asked for the outcome of. It is not the next one's.
     this.doubtful.delete(client);
-    client.release();
+    // There may be more than there are to be from now on.
+    client.release(this.pool.totalCount > this.max);
     if (this.bulkhead !== undefined) this.giveShare(client);
   }
 
@@ -282,7 +294,7 @@ export class Cluster implements Pooled {
       if (error instanceof UnknownOutcomeError) throw error;
       this.refuseDoubtful(client);
       if (signal?.aborted === true && error === signal.reason) throw error;
-      if (this.isBroken(client, error)) throw new ClusterDownError(this.name, "unknown", error);
+      if (this.isBroken(client, error)) throw new ClusterDownError(this.name, "unknown", this.givenUp ?? error);
       this.answeredAt = performance.now();
       throw error;
     }
@@ -343,12 +355,51 @@ export class Cluster implements Pooled {
     }
   }
 
-  /** Ends every connection; statements that run are given up where the cluster is down. */
-  async end(): Promise<void> {
-    const { up } = this.link;
+  /** What it was given. */
+  get given(): ClusterOptions {
+    return this.settings.given;
+  }
+
+  /** Takes other limits for what begins from now on. @returns whether nothing but limits is another: otherwise other connections are needed, and nothing is changed. */
+  adjust(settings: ClusterSettings): boolean {
+    if (!alike(this.settings.connection, settings.connection)) return false;
+    this.settings = settings;
+    this.client.connectionTimeoutMillis = settings.limits.connectTimeoutMs;
+    Object.assign(this.pool.options, new Pool(settings.bounds).options);
+    this.limitTenants();
+    this.bulkhead?.admitNext();
+    // Who waits in the pool is not looked at before a connection comes back.
+    for (let more = Math.min(this.pool.waitingCount, this.max - this.pool.totalCount); more > 0; more -= 1) void this.pool.connect().then((opened) => opened.release(), () => undefined);
+    return true;
+  }
+
+  private limitTenants(): void {
+    if (this.router.tenants !== undefined || Number.isFinite(this.settings.limits.maxPerTenant)) this.bulkhead ??= new Bulkhead(() => this.max);
+  }
+
+  /**
+   * Takes no tenant's statement more, and ends every connection once what has begun has ended, with who waits for a connection. What runs is given up where the cluster is down.
+   *
+   * @param drainMs after how long what has not ended is given up. @default never
+   */
+  end(drainMs?: number): Promise<void> {
+    return (this.ending ??= this.drain(drainMs));
+  }
+
+  private async drain(drainMs = Number.POSITIVE_INFINITY): Promise<void> {
+    const until = performance.now() + drainMs;
+    const isBusy = (): boolean => this.waiting.size > 0 || this.pool.waitingCount > 0 || this.pool.totalCount > this.pool.idleCount;
+    // What was begun may have something to ask: the pool takes that until the end.
+    while (isBusy() && this.link.up && performance.now() < until) await delay(DRAIN_PAUSE_MS);
+    for (const fail of this.waiting) fail(new ClusterDownError(this.name, "no", new Error(ENDED)));
+    if (isBusy() || !this.link.up) {
+      this.givenUp = new Error(ENDED);
+      for (const client of this.clients) destroy(client);
+    }
+    const ended = this.pool.end();
+    // Who has a connection may not know yet, or not care.
+    if (!this.pool.ended) await Promise.race([ended, delay(CANCEL_MS, undefined, { ref: false })]);
     this.link.end();
-    if (!up) for (const client of this.clients) destroy(client);
-    await Promise.race([this.pool.end(), ...(up ? [] : [delay(CANCEL_MS, undefined, { ref: false })])]);
   }
 
   /** Has the application set up a connection that was opened. @throws {@link RouterError} `CONNECT_HOOK`; {@link ClusterDownError} if the connection breaks. The connection is closed then. */
@@ -454,6 +505,12 @@ export class Cluster implements Pooled {
 /** What sets a transaction's limit, before what binds it to a tenant: after that, Citus would send the setting to every worker as well. */
 export function settingOf(limit: TimeLimit | undefined): string {
   return limit === undefined ? "" : `SET LOCAL statement_timeout TO ${limit.timeoutMs}; `;
+}
+
+/** Whether two objects have the same values. */
+function alike(one: object, other: object): boolean {
+  const entries = Object.entries(one);
+  return entries.length === Object.keys(other).length && entries.every(([key, value]) => Object.is(value, (other as Record<string, unknown>)[key]));
 }
 
 /** The text of a statement; empty where it is one that was prepared before, and goes by its name. */

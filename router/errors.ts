@@ -47,14 +47,15 @@ export class ClusterDownError extends RouterError {
   }
 }
 
-/** A tenant lives in a cluster that the router was not given. Its statements were not sent; everybody else's are not concerned. */
+/** A tenant lives in a cluster that the router does not have. Its statements were not sent; everybody else's are not concerned. */
 export class UnknownClusterError extends RouterError {
   constructor(
-    readonly tenant: string,
+    /** Undefined: all tenants of a cluster that the ring has and the router does not. */
+    readonly tenant: string | undefined,
     readonly cluster: string,
     known: readonly string[],
   ) {
-    super("UNKNOWN_CLUSTER", `Tenant ${tenant} lives in cluster ${cluster}, which this router was not given: it has ${known.join(", ")}. Give it with router.addCluster, or in the option clusters`);
+    super("UNKNOWN_CLUSTER", `${tenant === undefined ? "Tenants live" : `Tenant ${tenant} lives`} in cluster ${cluster}, which this router does not have: it has ${known.join(", ")}. Give it with router.addCluster, or in the option clusters`);
   }
 }
 

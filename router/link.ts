@@ -3,7 +3,7 @@ import type { Client, ClientConfig, QueryResult, QueryResultRow } from "pg";
 import { ClusterClient } from "./clusterClient";
 import type { Run } from "./confirm";
 import { tell } from "./diagnostics";
-import type { Claim, Directory, TenantRecord } from "./directory";
+import { Directory, type Claim, type TenantRecord } from "./directory";
 import { ClusterDownError, ConfigurationError } from "./errors";
 import { idTypeOf, ID_TYPE, type IdType } from "./tenantId";
 
@@ -55,6 +55,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   private refusedAt = Number.NEGATIVE_INFINITY;
   private probes = 0;
   private ended = false;
+  private retired = false;
   private reachable = false;
   /** Whether the connection is complete. */
   private standing = false;
@@ -74,7 +75,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   constructor(
     private readonly cluster: string,
     private readonly config: ClientConfig,
-    private readonly directory: Directory,
+    private directory: Directory,
     private readonly pooled: Pooled,
     private readonly agree: (type: IdType) => void,
   ) {
@@ -98,7 +99,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
 
   /** Whether a move may have been announced here that the router has not heard of. */
   get unheard(): boolean {
-    return this.deaf;
+    return this.deaf || this.retired;
   }
 
   /** Connects for the first time. @throws what went wrong, a {@link ConfigurationError} where somebody has to mend it; it goes on trying in the background. */
@@ -160,6 +161,14 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     this.news = true;
     await this.read();
     return this.client === client;
+  }
+
+  /** Goes on watching the cluster for what still runs there, and tells the router nothing more: the cluster is not its any more, or another connection has taken over. */
+  retire(): void {
+    this.retired = true;
+    this.directory.unhint(this.announced);
+    this.announced.clear();
+    this.directory = new Directory(1);
   }
 
   end(): void {
@@ -298,7 +307,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   }
 
   private async readNews(): Promise<void> {
-    const { client } = this;
+    const { client, directory } = this;
     const tenants = [...this.announced];
     this.announced.clear();
     this.news = false;
@@ -306,7 +315,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
       // Whatever it was, it is read when there is a connection again.
       if (client !== undefined) await this.look((text, values) => this.watched(client.query(text, values as unknown[])));
     } finally {
-      this.directory.unhint(tenants);
+      directory.unhint(tenants);
     }
   }
 
@@ -340,7 +349,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     this.directory.spread(this.cluster, { version: Number(first.version), clusters: first.clusters });
     for (const { tenant, ...claim } of rows) if (tenant !== null) this.directory.take(this.cluster, tenant, claimFrom(claim));
     this.since = first.upto;
-    tell("tenant-router:comparison", { cluster: this.cluster });
+    if (!this.retired) tell("tenant-router:comparison", { cluster: this.cluster });
   }
 
   private serially<Result>(task: () => Promise<Result>): Promise<Result> {

@@ -33,6 +33,12 @@ export interface TenantLimits {
   readonly statementTimeoutMs?: number | undefined;
 }
 
+/** How a cluster is left. */
+export interface DrainOptions {
+  /** How long statements, transactions and connections of one's own that have begun may take to end, in milliseconds, before they are given up (`ClusterDownError`); 0: at once. @default 30000 */
+  readonly drainMs?: number | undefined;
+}
+
 /** Options of the driver's pool that a router takes; the others are the driver's client's. */
 type PoolBounds = Pick<PoolConfig, "max" | "min" | "idleTimeoutMillis" | "allowExitOnIdle" | "maxUses" | "maxLifetimeSeconds">;
 
@@ -78,6 +84,7 @@ export type Limits = { readonly [Limit in keyof ClusterLimits]-?: Exclude<Cluste
 
 /** A cluster's options, sorted by who takes them. */
 export interface ClusterSettings {
+  readonly given: ClusterOptions;
   readonly connection: ClientConfig;
   readonly bounds: PoolBounds;
   readonly limits: Limits;
@@ -171,10 +178,16 @@ export function parseCluster(name: string, options: ClusterOptions, defaults: Li
   const has = (kind: object) => ([key, value]: [string, unknown]): boolean => key in kind && value !== undefined;
   const given = Object.entries(options);
   return {
+    given: options,
     connection: Object.fromEntries(given.filter(([key, value]) => !(key in limits || key in bounds) && value !== undefined)),
     bounds: Object.fromEntries(given.filter(has(bounds))),
     limits: limitsOf(options, defaults),
   };
+}
+
+/** @throws {@link ConfigurationError} */
+export function parseDrain(options: DrainOptions): number {
+  return parse(z.strictObject({ drainMs: milliseconds(0, 86_400_000).prefault(30_000) }), options, "the options").drainMs;
 }
 
 /** What the application's function gives for a tenant. @throws {@link ConfigurationError} that names the tenant. */
