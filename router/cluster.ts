@@ -476,7 +476,7 @@ export class Cluster implements Pooled {
       if (!signal.aborted || error !== signal.reason) throw error;
       this.cancelled.add(client);
       // Behind a pooler nobody knows which backend it is but the pooler.
-      const sent = this.link.behindPooler ? requestCancel(client) : this.link.aside("SELECT pg_cancel_backend($1)", [(client as unknown as { processID: number }).processID]);
+      const sent = this.link.behindPooler ? requestCancel(client) : this.link.aside("SELECT pg_cancel_backend($1::int)", [(client as unknown as { processID: number }).processID]);
       const ended = Promise.allSettled([answer, sent]).then(([outcome]) => outcome);
       const outcome = await Promise.race([ended, delay(CANCEL_MS, undefined, { ref: false })]);
       if (outcome === undefined) destroy(client);
