@@ -99,6 +99,14 @@ export class Coordinator {
     this.client = await openSession(this.endpoint);
   }
 
+  /** Whether the session is still there. */
+  answers(): Promise<boolean> {
+    return this.client.query("SELECT").then(
+      () => true,
+      () => false,
+    );
+  }
+
   async close(): Promise<void> {
     await this.client.end().catch(() => undefined);
   }

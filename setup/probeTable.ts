@@ -1,8 +1,6 @@
-import { setTimeout as delay } from "node:timers/promises";
-import type { DatabaseError } from "pg";
 import type { Coordinator } from "./coordinator";
 import { distribute } from "./distribution";
-import { writeEveryShard, type ProbeResult } from "./probe";
+import { writeEveryShard } from "./probe";
 import type { Report } from "./report";
 import { SetupError } from "./setupError";
 
@@ -27,26 +25,6 @@ export async function ensureProbe(coordinator: Coordinator, table: string, repor
   report.did("sharding.probe", `created for writes to every shard, colocated with ${table} by ${column}`);
 }
 
-/** How long a coordinator may be away that ends the session meanwhile: a failover, or HAProxy that misses one answer of a busy leader. */
-const AWAY_MS = 10_000;
-const RETRY_MS = 250;
-
-/** Writes to every shard, over another session where one ends on the way: nothing is lost with it. */
-async function written(coordinator: Coordinator): Promise<ProbeResult> {
-  const until = performance.now() + AWAY_MS;
-  for (let again = false; ; again = true) {
-    try {
-      if (again) await coordinator.reconnect();
-      return await writeEveryShard(coordinator.session);
-    } catch (error) {
-      const { severity, code = "" } = error as Partial<DatabaseError>;
-      const ended = severity === undefined || /^(08|57P)/.test(code);
-      if (!ended || performance.now() > until) throw error;
-      await delay(RETRY_MS);
-    }
-  }
-}
-
 /**
  * Proves that every shard takes a write.
  *
@@ -54,7 +32,7 @@ async function written(coordinator: Coordinator): Promise<ProbeResult> {
  */
 export async function proveWritable(coordinator: Coordinator, cluster: string, report: Report): Promise<void> {
   report.activity = "writing to every shard";
-  const { shards, failed } = await written(coordinator);
+  const { shards, failed } = await writeEveryShard(coordinator.session);
   const [first] = failed;
   if (first === undefined) {
     report.found(cluster, `every shard took a write (${shards} shards)`);

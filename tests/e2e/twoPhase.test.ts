@@ -73,6 +73,17 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a transaction over two wor
     docker("exec", coordinator, "patronictl", "resume", "--wait");
   });
 
+  test("and a set-up whose session is ended meanwhile begins again, over another one", async () => {
+    let ended = 0;
+    const ending = setInterval(() => {
+      if (ended === 0 && sql(coordinator, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'citus-sharding set-up'") !== "0") ended += 1;
+    }, 100);
+    project.configure({ shardCount: 8 });
+    const out = await project.pulumi("up", "--yes", "--skip-preview").finally(() => clearInterval(ending));
+    expect(ended).toBe(1);
+    expect(out).toMatch(/ended the session while .*: the set-up begins again/);
+  });
+
   test("is finished by no leader whose standbys did not confirm it, and who stops because it has lost its lease", async () => {
     const etcd = `${PREFIX}etcd-1`;
     const client = spawn("docker", [
