@@ -231,7 +231,8 @@ export class Cluster implements Pooled {
         bulkhead.cancel(share, admit);
         reject(thrown(error));
       };
-      waiter = this.wait(take, timeoutMs, false, undefined, share);
+      const waiter = this.wait(take, timeoutMs, false, undefined, share);
+      stop = () => this.stopped(waiter);
       this.heed(signal, waiter);
     });
   }
