@@ -219,9 +219,9 @@ export class Cluster implements Pooled {
   /** Waits until a tenant may have a connection. */
   private turn(bulkhead: Bulkhead, tenant: string, max: number, timeoutMs: number, signal: AbortSignal | undefined): Promise<Share> {
     return new Promise((resolve, reject) => {
-      let waiter: Waiter | undefined;
+      let stop = (): void => undefined;
       const admit = (share: Share): void => {
-        if (waiter !== undefined) this.stopped(waiter);
+        stop();
         resolve(share);
       };
       const share = bulkhead.enter(tenant, max, admit);
