@@ -55,12 +55,14 @@ export interface Comparison {
   readonly cluster: string;
 }
 
-/** A cluster answers, or does not any more. */
+/** A cluster answers, or does not any more, or was taken out of the router. */
 export interface Availability {
   readonly cluster: string;
   readonly up: boolean;
   /** Why it does not. */
   readonly reason: Error | undefined;
+  /** Set where it was taken out of the router: nothing more is told of it. */
+  readonly removed?: true;
 }
 
 /** What each channel of `node:diagnostics_channel` tells. The tracing channels `tenant-router:statement` and `tenant-router:transaction` have an {@link Operation}. */

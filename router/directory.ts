@@ -218,6 +218,12 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     this.forgetGone(cluster);
   }
 
+  /** A cluster is no more the router's. What it said of moves counts no more; who lives there is told so, as of a cluster that does not answer. */
+  leave(cluster: string): void {
+    for (const tenant of [...(this.unsettled.get(cluster)?.keys() ?? [])]) this.noteUnsettled(cluster, tenant, undefined);
+    this.silence(cluster);
+  }
+
   /** Resolves when something new is known of a tenant, or after a while. */
   async changed(tenant: string, timeoutMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;

@@ -3,6 +3,8 @@ export type RouterErrorCode =
   | "CLUSTER_DOWN"
   | "UNKNOWN_CLUSTER"
   | "POOL_TIMEOUT"
+  | "STATEMENT_TIMEOUT"
+  | "CONNECT_HOOK"
   | "TENANT_MOVED"
   | "TENANT_MOVING"
   | "OTHER_TENANT"
@@ -46,25 +48,48 @@ export class ClusterDownError extends RouterError {
   }
 }
 
-/** A tenant lives in a cluster that the router was not given. Its statements were not sent; everybody else's are not concerned. */
+/** A tenant lives in a cluster that the router does not have. Its statements were not sent; everybody else's are not concerned. */
 export class UnknownClusterError extends RouterError {
   constructor(
-    readonly tenant: string,
+    /** Undefined: all tenants of a cluster that the ring has and the router does not. */
+    readonly tenant: string | undefined,
     readonly cluster: string,
     known: readonly string[],
   ) {
-    super("UNKNOWN_CLUSTER", `Tenant ${tenant} lives in cluster ${cluster}, which this router was not given: it has ${known.join(", ")}. Give it with router.addCluster, or in the option clusters`);
+    super("UNKNOWN_CLUSTER", `${tenant === undefined ? "Tenants live" : `Tenant ${tenant} lives`} in cluster ${cluster}, which this router does not have: it has ${known.join(", ")}. Give it with router.addCluster, or in the option clusters`);
   }
 }
 
-/** No connection of the pool was free for `poolTimeoutMs`: statements take long, or there are too few connections. The statement was not sent. */
+/** No connection was free for `poolTimeoutMs`: statements take long, or there are too few connections, for all or for the tenant. The statement was not sent. */
 export class PoolTimeoutError extends RouterError {
   constructor(
     readonly cluster: string,
     timeoutMs: number,
     connections: number,
+    /** The tenant that has as many connections as it may have; undefined: all of the cluster's are in use. */
+    readonly tenant?: string,
   ) {
-    super("POOL_TIMEOUT", `No connection to cluster ${cluster} was free for ${timeoutMs} ms (poolTimeoutMs): statements on its ${connections} take long, or clusters.${cluster}.max is too small`);
+    super(
+      "POOL_TIMEOUT",
+      tenant === undefined
+        ? `No connection to cluster ${cluster} was free for ${timeoutMs} ms (poolTimeoutMs): statements on its ${connections} take long, or clusters.${cluster}.max is too small`
+        : `Tenant ${tenant} has had all that it may have of the connections to cluster ${cluster}, ${connections}, in use for ${timeoutMs} ms (poolTimeoutMs): its statements take long, one of its transactions waits for a statement outside of it, or its limit is too small (maxPerTenant, or max of limits)`,
+    );
+  }
+}
+
+/** A tenant's statement ran for longer than `statementTimeoutMs`, and was cancelled. In a transaction that is rolled back. */
+export class StatementTimeoutError extends RouterError {
+  constructor(
+    readonly tenant: string,
+    readonly cluster: string,
+    readonly timeoutMs: number,
+    /** `no`: it was rolled back, or has only read; `unknown`: it may have come to its end in the same moment, or goes on where it could not be cancelled. */
+    applied: Applied,
+    cause?: unknown,
+  ) {
+    const what = applied === "no" ? "it was not applied" : "whether it was applied is not known";
+    super("STATEMENT_TIMEOUT", `A statement of tenant ${tenant} took longer than ${timeoutMs} ms in cluster ${cluster} (statementTimeoutMs), and was cancelled: ${what}`, { cause }, applied);
   }
 }
 

@@ -130,7 +130,7 @@ export class Home {
     for (let patience: Patience | undefined; ; ) {
       const { cluster, epoch } = this.known() ?? (await this.opened());
       try {
-        const result = await cluster.query<Row>(statement, values, signal);
+        const result = await cluster.query<Row>(statement, values, signal, this.tenant);
         if (this.needsConfirming(cluster, epoch, result)) await this.confirm(cluster, epoch, textOf(statement), result, (text, its) => cluster.query(text, its, signal));
         return result;
       } catch (error) {

@@ -9,6 +9,7 @@ export {
   OtherTenantError,
   PoolTimeoutError,
   RouterError,
+  StatementTimeoutError,
   TenantMovedError,
   TenantMovingError,
   UnknownClusterError,
@@ -17,7 +18,7 @@ export {
   type RouterErrorCode,
 } from "./errors";
 export type { Claimed, KeyLookup } from "./keyLookup";
-export type { RouterOptions } from "./options";
+export type { ClusterLimits, ClusterOptions, ConnectHook, DrainOptions, RouterOptions, TenantLimits } from "./options";
 export { Placement } from "./placement";
 export { refusalOf, type Refusal } from "./refusal";
 export { createRouter, type ClusterState, type GatherOptions, type Gathered, type GatheringText, type Router, type RouterEvents } from "./router";

@@ -1,8 +1,9 @@
 import { EventEmitter } from "node:events";
-import { Client, type ClientConfig, type QueryResult, type QueryResultRow } from "pg";
+import type { Client, ClientConfig, QueryResult, QueryResultRow } from "pg";
+import { ClusterClient } from "./clusterClient";
 import type { Run } from "./confirm";
 import { tell } from "./diagnostics";
-import type { Claim, Directory, TenantRecord } from "./directory";
+import { Directory, type Claim, type TenantRecord } from "./directory";
 import { ClusterDownError, ConfigurationError } from "./errors";
 import { idTypeOf, ID_TYPE, type IdType } from "./tenantId";
 
@@ -35,10 +36,15 @@ const CLAIMS = "SELECT tenant, home, epoch, state, target, over FROM tenancy.cla
 /** Where it is another than the one that the connection was told of, there is a pooler between. */
 const BACKEND = "SELECT pg_backend_pid() AS pid";
 
+/** What is told of a hook that sets up sessions where there is a pooler. */
+const MIXED_UP = "is reached through a pooler, where what onConnect sets would be missing in some transactions, and met by those of others. Give the database's own address, or leave onConnect out and set what is needed with ALTER ROLE … SET";
+
 /** The application's connections to a cluster. */
 export interface Pooled {
   /** When the cluster last answered a statement of the application, by `performance.now()`. */
   readonly answeredAt: number;
+  /** Whether sessions are set up, which has to stay so. */
+  readonly setsSessions: boolean;
   query<Row extends QueryResultRow>(text: string, values: readonly unknown[] | undefined, signal?: AbortSignal): Promise<QueryResult<Row>>;
 }
 
@@ -52,6 +58,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   private refusedAt = Number.NEGATIVE_INFINITY;
   private probes = 0;
   private ended = false;
+  private retired = false;
   private reachable = false;
   /** Whether the connection is complete. */
   private standing = false;
@@ -73,7 +80,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   constructor(
     private readonly cluster: string,
     private readonly config: ClientConfig,
-    private readonly directory: Directory,
+    private directory: Directory,
     private readonly pooled: Pooled,
     private readonly agree: (type: IdType) => void,
   ) {
@@ -95,9 +102,9 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     return this.deaf;
   }
 
-  /** Whether a move may have been announced that was not heard: always behind a pooler, and while the connection is silent or lost. */
+  /** Whether a move may have been announced that was not heard: always behind a pooler, while the connection is silent or lost, and where the router has left the cluster. */
   get unheard(): boolean {
-    return this.deaf || this.silent;
+    return this.deaf || this.retired || this.silent;
   }
 
   private get silent(): boolean {
@@ -164,6 +171,14 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     return this.client === client;
   }
 
+  /** Goes on watching the cluster for what still runs there, and tells the router nothing more: the cluster is not its any more, or another connection has taken over. */
+  retire(): void {
+    this.retired = true;
+    this.directory.unhint(this.announced);
+    this.announced.clear();
+    this.directory = new Directory(1);
+  }
+
   end(): void {
     this.ended = true;
     this.reachable = false;
@@ -174,7 +189,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   private async connect(): Promise<void> {
     let broken: Error | undefined;
     try {
-      const client = new Client({ ...this.config, application_name: "citus-sharding router", query_timeout: READ_TIMEOUT_MS });
+      const client = new ClusterClient({ ...this.config, application_name: "citus-sharding router", query_timeout: READ_TIMEOUT_MS });
       const lose = (error: Error): void => {
         broken ??= error;
         this.lose(client, error);
@@ -187,6 +202,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
       const run: Run = (text, values) => client.query(text, values as unknown[]);
       const [{ pid } = { pid: 0 }] = (await run<{ pid: number }>(BACKEND)).rows;
       this.deaf = pid !== (client as unknown as { processID: number }).processID;
+      if (this.deaf && this.pooled.setsSessions) throw new ConfigurationError(`clusters.${this.cluster}: ${MIXED_UP}`);
       // Before the directory is read: what changes in between is heard.
       if (!this.deaf) await client.query("LISTEN tenancy");
       await this.identify(run);
@@ -305,7 +321,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   }
 
   private async readNews(): Promise<void> {
-    const { client } = this;
+    const { client, directory } = this;
     const tenants = [...this.announced];
     this.announced.clear();
     this.news = false;
@@ -313,7 +329,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
       // Whatever it was, it is read when there is a connection again.
       if (client !== undefined) await this.look((text, values) => this.watched(client.query(text, values as unknown[])));
     } finally {
-      this.directory.unhint(tenants);
+      directory.unhint(tenants);
     }
   }
 
@@ -349,7 +365,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
     this.directory.spread(this.cluster, { version: Number(first.version), tickets: first.clusters });
     for (const { tenant, ...claim } of rows) if (tenant !== null) this.directory.take(this.cluster, tenant, claimFrom(claim));
     this.since = first.upto;
-    tell("tenant-router:comparison", { cluster: this.cluster });
+    if (!this.retired) tell("tenant-router:comparison", { cluster: this.cluster });
   }
 
   private serially<Result>(task: () => Promise<Result>): Promise<Result> {

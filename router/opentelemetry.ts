@@ -53,7 +53,10 @@ export function instrument({ meterProvider = metrics.getMeterProvider(), tracerP
     listen("tenant-router:pool-wait", ({ cluster, waitMs, opening }) => poolWaits.record(waitMs / 1000, { cluster, opening })),
     listen("tenant-router:tenant-wait", ({ cluster, waitMs }) => tenantWaits.add(waitMs / 1000, { cluster })),
     listen("tenant-router:comparison", ({ cluster }) => void comparedAt.set(cluster, performance.now())),
-    listen("tenant-router:cluster", ({ cluster, up: answers }) => void states.set(cluster, answers)),
+    listen("tenant-router:cluster", ({ cluster, up: answers, removed }) => {
+      if (removed === undefined) states.set(cluster, answers);
+      else for (const known of [states, comparedAt]) known.delete(cluster);
+    }),
     ...(["statement", "transaction"] as const).map((operation) => {
       const begun = new WeakMap<Operation, Begun>();
       const start = (message: Operation): void => {

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { Writable } from "node:stream";
 import { escapeIdentifier, escapeLiteral, type Connection, type PoolClient, type QueryConfig, type QueryResult, type Submittable, type TransactionStatus } from "pg";
-import { textOf, traceFromHere, type Cluster, type Holder, type Statement } from "./cluster";
+import { settingOf, textOf, traceFromHere, type Cluster, type Holder, type Statement, type TimeLimit } from "./cluster";
 import type { Run } from "./confirm";
 import { STATEMENT, traced } from "./diagnostics";
 import { OtherTenantError, RouterError, UnknownOutcomeError } from "./errors";
@@ -39,6 +39,8 @@ export class PooledClient extends EventEmitter implements Holder {
   private unjudged: string | undefined;
   /** The home's epoch when the transaction began. */
   private epoch = 0;
+  /** How long statements of the transaction may run. */
+  private limit: TimeLimit | undefined;
   private work: Promise<unknown> = Promise.resolve();
   private pending = 0;
 
@@ -209,7 +211,7 @@ export class PooledClient extends EventEmitter implements Holder {
       try {
         const session = cluster === this.cluster ? this.session : await this.change(cluster);
         this.chosenIn = epoch;
-        const result = home.shared.bindStatements ? await this.bound(cluster, session, statement, values) : await cluster.run(session, statement, values);
+        const result = home.shared.bindStatements ? await this.bound(cluster, session, statement, values) : await cluster.run(session, statement, values, undefined, cluster.timeLimit(home.tenant));
         if (session.getTransactionStatus() === "T") await this.bind(epoch);
         if (home.needsConfirming(cluster, epoch, result)) await home.confirm(cluster, epoch, text, result, (asked, its = []) => (this.inTransaction ? cluster.link.ask(asked, its) : cluster.run(session, asked, its)));
         return result;
@@ -233,7 +235,7 @@ export class PooledClient extends EventEmitter implements Holder {
         return result;
       }
       this.epoch = epoch;
-      const results = (await cluster.run(session, `${text}\n; ${home.binding}`, undefined)) as unknown as [QueryResult];
+      const results = (await cluster.run(session, `${text}\n; ${this.timing()}${home.binding}`, undefined)) as unknown as [QueryResult];
       return results[0];
     };
     return this.kept ? run(this.cluster, home.epochOr(this.chosenIn)) : home.following(new Patience(home.shared.moveTimeoutMs), undefined, run);
@@ -241,9 +243,9 @@ export class PooledClient extends EventEmitter implements Holder {
 
   /** Runs a statement in a transaction of its own, which is bound to the tenant. */
   private async bound(cluster: Cluster, session: PoolClient, statement: Statement, values: readonly unknown[] | undefined): Promise<QueryResult> {
-    await cluster.run(session, `BEGIN; ${this.home.binding}`, undefined);
+    await cluster.run(session, `BEGIN; ${this.timing()}${this.home.binding}`, undefined);
     try {
-      const result = await cluster.run(session, statement, values);
+      const result = await cluster.run(session, statement, values, undefined, this.limit);
       await cluster.commit(session);
       return result;
     } catch (error) {
@@ -254,7 +256,13 @@ export class PooledClient extends EventEmitter implements Holder {
 
   private async bind(epoch: number): Promise<void> {
     this.epoch = epoch;
-    await this.cluster.run(this.session, this.home.binding, undefined);
+    await this.cluster.run(this.session, `${this.timing()}${this.home.binding}`, undefined);
+  }
+
+  /** What limits the time of statements in a transaction that begins. */
+  private timing(): string {
+    this.limit = this.cluster.timeLimit(this.home.tenant, true);
+    return settingOf(this.limit);
   }
 
   /** A statement in a transaction: what is refused in it, the transaction's owner has to do again as a whole. */
@@ -268,7 +276,7 @@ export class PooledClient extends EventEmitter implements Holder {
     try {
       // A transaction that has written holds the tenant where it is; one that has only read may have seen a part.
       if (ends && session.getTransactionStatus() === "T" && home.mayHaveLeft(cluster, epoch)) await this.sure(() => home.confirmStayed(cluster, epoch, ask), "ROLLBACK");
-      const result = await cluster.run(session, statement, values);
+      const result = await cluster.run(session, statement, values, undefined, this.limit);
       if (session.getTransactionStatus() === "T" && home.needsConfirming(cluster, epoch, result)) await this.sure(() => home.confirm(cluster, epoch, text, result, ask), FAIL);
       // COMMIT AND CHAIN has begun another.
       if (ends && session.getTransactionStatus() === "T") await this.bind(home.epochOr(epoch));
@@ -298,7 +306,7 @@ export class PooledClient extends EventEmitter implements Holder {
   }
 
   private async change(cluster: Cluster): Promise<PoolClient> {
-    const session = await cluster.acquire();
+    const session = await cluster.acquire(undefined, this.home.tenant);
     this.cluster.release(this.session);
     [this.cluster, this.session] = [cluster, session];
     this.take(cluster, session);

@@ -1,16 +1,17 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { escapeLiteral, type Pool, type PoolConfig, type QueryResultRow } from "pg";
+import { escapeLiteral, type Pool, type QueryResultRow } from "pg";
 import { Cluster } from "./cluster";
 import { tell } from "./diagnostics";
 import { Directory, type Change, type Location } from "./directory";
-import { ClusterDownError, ConfigurationError, RouterError } from "./errors";
+import { ClusterDownError, ConfigurationError, RouterError, UnknownClusterError } from "./errors";
 import { Home, locate, type Shared } from "./home";
 import { KeyLookup } from "./keyLookup";
 import { Lookup } from "./lookup";
-import { parseOptions, type Limits, type RouterOptions } from "./options";
+import { parseCluster, parseDrain, parseOptions, type ClusterOptions, type ConnectHook, type DrainOptions, type Limits, type RouterOptions } from "./options";
 import { Tenant, type QueryOptions } from "./tenant";
+import { TenantLimiter } from "./tenantLimits";
 import { TenantPool } from "./tenantPool";
 import { idOf, type IdType, type TenantId } from "./tenantId";
 
@@ -62,7 +63,11 @@ const ANEW_PAUSE_MS = 50;
 /** What a router and its clusters share, beside what its tenants do. */
 interface Making extends Shared {
   readonly clusters: Map<string, Cluster>;
+  /** Limits of clusters that have none of their own. */
   readonly limits: Limits;
+  /** Those of single tenants. */
+  readonly tenants: TenantLimiter | undefined;
+  readonly onConnect: ConnectHook | undefined;
   /** How the distribution column has ids; undefined until a cluster has said it. */
   idType: { readonly type: IdType; readonly cluster: string } | undefined;
   readonly lookupTable: string;
@@ -75,9 +80,12 @@ export class Router extends EventEmitter<RouterEvents> {
    */
   readonly pool: Pool;
   private ended = false;
-  private readonly configs = new Map<string, PoolConfig>();
   /** The clusters whose table of lookups is as it has to be. */
   private readonly lookedAt = new Set<Cluster>();
+  /** The last change of a cluster's address: they are made one after the other. */
+  private changing: Promise<unknown> = Promise.resolve();
+  /** Clusters that the router has left, while something still runs there. */
+  private readonly leaving = new Set<Cluster>();
 
   /** @internal */
   constructor(private readonly making: Making) {
@@ -93,7 +101,7 @@ export class Router extends EventEmitter<RouterEvents> {
 
   /** A tenant, whose statements go to its home. Cheap: make one whenever you need it. @throws {@link ConfigurationError} if the id cannot be one. */
   for(tenant: TenantId): Tenant {
-    if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
+    this.refuseEnded();
     return new Tenant(idOf(tenant, this.making.idType?.type), this.making);
   }
 
@@ -120,8 +128,8 @@ export class Router extends EventEmitter<RouterEvents> {
   }
 
   /** @internal How each cluster is reached, as it was given. */
-  get configurations(): Readonly<Record<string, PoolConfig>> {
-    return Object.fromEntries([...this.configs].filter(([name]) => this.making.clusters.has(name)));
+  get configurations(): Readonly<Record<string, ClusterOptions>> {
+    return Object.fromEntries([...this.making.clusters].map(([name, { given }]) => [name, given]));
   }
 
   /** @internal Asks a cluster what it says now of a tenant, which was placed or moved there. */
@@ -146,35 +154,117 @@ export class Router extends EventEmitter<RouterEvents> {
    *
    * @throws {@link ConfigurationError} if the cluster is there already, or somebody has to mend something before it can be used.
    */
-  async addCluster(name: string, config: PoolConfig): Promise<void> {
-    if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
+  async addCluster(name: string, options: ClusterOptions): Promise<void> {
+    this.refuseEnded();
     if (this.making.clusters.has(name)) throw new ConfigurationError(`clusters.${name}: is among the router's clusters already`);
-    parseOptions({ clusters: { [name]: config } });
-    const cluster = this.join(name, config);
+    const cluster = this.join(name, options);
     try {
       await cluster.link.start();
     } catch (error) {
       if (!(error instanceof ConfigurationError)) return;
-      this.making.clusters.delete(name);
-      await cluster.end();
+      if (this.making.clusters.get(name) === cluster) this.making.clusters.delete(name);
+      await cluster.end(0);
       throw error;
     }
   }
 
+  /**
+   * Changes a cluster's address, credentials or limits, without an error for what runs; what is not named stays as it is, and `undefined` is the default. Where nothing but limits is changed, connections stay, and what begins from
+   * now on goes by the new limits. Otherwise the router makes sure of the new address first; then statements go there, and the connections to the old one are closed once what has begun on them has ended. For a password that changes
+   * often give a function as `password` instead.
+   *
+   * @returns once the old connections are closed.
+   * @throws {@link ConfigurationError} if there is no such cluster, something cannot be right, or the new address does not answer. Then nothing is changed.
+   */
+  async updateCluster(name: string, changes: Partial<ClusterOptions>, options: DrainOptions = {}): Promise<void> {
+    const drainMs = parseDrain(options);
+    const changed = this.changing.then(() => this.change(name, changes));
+    this.changing = changed.catch(() => undefined);
+    const old = await changed;
+    if (old !== undefined) await this.leave(old, drainMs);
+  }
+
+  /**
+   * Takes a cluster out of the router: after its last tenant has gone, and it is out of the ring (`npm run tenant -- drain`). Statements of tenants that live there nevertheless are `UnknownClusterError` from now on, and `router.all`
+   * names it as missing while it is in the ring. What has begun there goes on to its end, `drainMs` at most. The cluster may be added again, also with another address.
+   *
+   * @returns once its connections are closed.
+   * @throws {@link ConfigurationError} if there is no such cluster, or no other.
+   */
+  async removeCluster(name: string, options: DrainOptions = {}): Promise<void> {
+    const drainMs = parseDrain(options);
+    const cluster = this.member(name);
+    if (this.making.clusters.size === 1) throw new ConfigurationError(`clusters.${name}: is the only one of the router: end the router instead`);
+    this.making.clusters.delete(name);
+    const left = this.leave(cluster, drainMs);
+    this.making.directory.leave(name);
+    tell("tenant-router:cluster", { cluster: name, up: false, reason: undefined, removed: true });
+    await left;
+  }
+
   /** @internal */
-  join(name: string, config: PoolConfig): Cluster {
-    const cluster = new Cluster(name, config, this.making.limits, this.making.directory, (type) => this.agree(name, type));
+  join(name: string, options: ClusterOptions): Cluster {
+    const cluster = this.make(name, options);
+    this.making.clusters.set(name, cluster);
+    return cluster;
+  }
+
+  private make(name: string, options: ClusterOptions): Cluster {
+    const { limits, directory, tenants, onConnect, clusters } = this.making;
+    const cluster = new Cluster(name, parseCluster(name, options, limits), { directory, agree: (type) => this.agree(name, type), tenants, onConnect });
     cluster.link.on("up", () => {
-      tell("tenant-router:cluster", { cluster: name, up: true, reason: undefined });
-      this.emit("up", name);
+      if (clusters.get(name) === cluster) this.isUp(name);
     });
     cluster.link.on("down", (reason) => {
+      if (clusters.get(name) !== cluster) return;
       tell("tenant-router:cluster", { cluster: name, up: false, reason });
       this.emit("down", name, reason);
     });
-    this.making.clusters.set(name, cluster);
-    this.configs.set(name, config);
     return cluster;
+  }
+
+  private isUp(name: string): void {
+    tell("tenant-router:cluster", { cluster: name, up: true, reason: undefined });
+    this.emit("up", name);
+  }
+
+  /** @returns what was a cluster until now, and has something that still runs there. */
+  private async change(name: string, changes: Partial<ClusterOptions>): Promise<Cluster | undefined> {
+    const old = this.member(name);
+    const options = { ...old.given, ...changes };
+    if (old.adjust(parseCluster(name, options, this.making.limits))) return undefined;
+    const next = this.make(name, options);
+    try {
+      await next.link.start();
+      if (this.member(name) !== old) throw new ConfigurationError(`clusters.${name}: was taken out of the router and added again meanwhile`);
+    } catch (error) {
+      next.link.retire();
+      await next.end(0);
+      throw error instanceof RouterError ? error : new ConfigurationError(`clusters.${name}: does not answer as it was changed (${(error as Error).message}): it stays as it was`, error);
+    }
+    this.making.clusters.set(name, next);
+    if (!old.up) this.isUp(name);
+    return old;
+  }
+
+  /** Has what runs in a cluster end, and hears nothing more of it. */
+  private async leave(cluster: Cluster, drainMs: number): Promise<void> {
+    cluster.link.retire();
+    this.leaving.add(cluster);
+    await cluster.end(drainMs);
+    this.leaving.delete(cluster);
+  }
+
+  /** @throws {@link ConfigurationError} if the router does not have it. */
+  private member(name: string): Cluster {
+    this.refuseEnded();
+    const cluster = this.making.clusters.get(name);
+    if (cluster === undefined) throw new ConfigurationError(`clusters.${name}: is not among the router's clusters: it has ${[...this.making.clusters.keys()].join(", ")}`);
+    return cluster;
+  }
+
+  private refuseEnded(): void {
+    if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
   }
 
   /**
@@ -185,9 +275,9 @@ export class Router extends EventEmitter<RouterEvents> {
    *     router.all((here) => `SELECT count(*) FROM messages m WHERE ${here("m.room_id")}`)
    */
   async all<Row extends QueryResultRow = QueryResultRow>(text: GatheringText, values?: readonly unknown[], options: GatherOptions = {}): Promise<Gathered<Row>> {
-    const { directory, limits } = this.making;
+    const { directory, moveTimeoutMs } = this.making;
     if (typeof text === "string") return this.gather<Row>(() => text, values, options);
-    for (const until = performance.now() + limits.moveTimeoutMs; ; await delay(ANEW_PAUSE_MS)) {
+    for (const until = performance.now() + moveTimeoutMs; ; await delay(ANEW_PAUSE_MS)) {
       // Of a tenant that is closed its home does not know whether it is open elsewhere.
       await Promise.all(directory.closed.map(async ([tenant, target]) => this.making.clusters.get(target)?.link.doubt(tenant)));
       const moves = directory.moves;
@@ -201,7 +291,7 @@ export class Router extends EventEmitter<RouterEvents> {
   async end(): Promise<void> {
     if (this.ended) return;
     this.ended = true;
-    await Promise.all([...this.making.clusters.values()].map((cluster) => cluster.end()));
+    await Promise.all([this.changing, ...[...this.making.clusters.values(), ...this.leaving].map((cluster) => cluster.end())]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -214,7 +304,7 @@ export class Router extends EventEmitter<RouterEvents> {
   }
 
   private currentHome(): Home {
-    if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
+    this.refuseEnded();
     const home = this.making.current.getStore();
     if (home === undefined) throw new RouterError("NO_TENANT", "There is no tenant here: call this within router.run(tenant, …), or use router.for(tenant).pool");
     return home;
@@ -227,7 +317,7 @@ export class Router extends EventEmitter<RouterEvents> {
   }
 
   private async gather<Row extends QueryResultRow>(textFor: (cluster: string) => string, values: readonly unknown[] | undefined, { signal, timeoutMs }: GatherOptions): Promise<Gathered<Row>> {
-    if (this.ended) throw new RouterError("ENDED", "The router was ended: make another with createRouter");
+    this.refuseEnded();
     signal?.throwIfAborted();
     const members = [...this.making.clusters.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
     const outcomes = await Promise.allSettled(
@@ -239,7 +329,9 @@ export class Router extends EventEmitter<RouterEvents> {
     );
     signal?.throwIfAborted();
     const answers = outcomes.map((outcome, index) => ({ cluster: (members[index] as Cluster).name, outcome }));
-    const missing = answers.flatMap(({ cluster, outcome }) => (outcome.status === "rejected" ? [{ cluster, error: outcome.reason as Error }] : []));
+    const names = members.map(({ name }) => name);
+    const unknown = this.making.directory.ring.filter((name) => !names.includes(name)).map((cluster) => ({ cluster, error: new UnknownClusterError(undefined, cluster, names) }));
+    const missing = [...answers.flatMap(({ cluster, outcome }) => (outcome.status === "rejected" ? [{ cluster, error: outcome.reason as Error }] : [])), ...unknown];
     return {
       rows: answers.flatMap(({ cluster, outcome }) => (outcome.status === "fulfilled" ? outcome.value.rows.map((row) => ({ cluster, row })) : [])),
       answered: answers.flatMap(({ cluster, outcome }) => (outcome.status === "fulfilled" ? [cluster] : [])),
@@ -270,11 +362,12 @@ export class Router extends EventEmitter<RouterEvents> {
  * {@link ClusterDownError} if no cluster answers.
  */
 export async function createRouter(options: RouterOptions): Promise<Router> {
-  const { clusters: configs, bindStatements, cachedTenants, lookupTable, ...limits } = parseOptions(options);
+  const { clusters: given, bindStatements, cachedTenants, lookupTable, moveTimeoutMs, limits: ofTenant, onConnect, ...limits } = parseOptions(options);
   const directory = new Directory(cachedTenants);
   const clusters = new Map<string, Cluster>();
-  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, moveTimeoutMs: limits.moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined, lookupTable });
-  const members = Object.entries(configs).map(([name, config]) => router.join(name, config));
+  const tenants = ofTenant && new TenantLimiter(ofTenant);
+  const router = new Router({ directory, lookup: new Lookup(directory, clusters), clusters, limits, tenants, onConnect, moveTimeoutMs, bindStatements, current: new AsyncLocalStorage(), idType: undefined, lookupTable });
+  const members = Object.entries(given).map(([name, its]) => router.join(name, its));
   const outcomes = await Promise.allSettled(members.map(({ link }) => link.start()));
   const problems = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" ? [{ name: (members[index] as Cluster).name, error: outcome.reason as Error }] : []));
   // A cluster that is being added may not be set up yet.

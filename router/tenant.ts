@@ -1,5 +1,5 @@
 import type { Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
-import { traceFromHere, type Cluster } from "./cluster";
+import { settingOf, traceFromHere, type Cluster } from "./cluster";
 import { confirmHome, metNothing, type Run } from "./confirm";
 import { tell, traced, TRANSACTION } from "./diagnostics";
 import type { Location } from "./directory";
@@ -68,7 +68,7 @@ export class Tenant implements Queryable {
    *
    * That the statement is of this tenant is up to its text; see `bindStatements`.
    *
-   * @throws {@link ClusterDownError}, {@link TenantMovingError}, {@link UnknownOutcomeError}, the signal's reason, or the database's error.
+   * @throws {@link ClusterDownError}, {@link TenantMovingError}, {@link PoolTimeoutError}, {@link StatementTimeoutError}, {@link UnknownOutcomeError}, the signal's reason, or the database's error.
    */
   query<Row extends QueryResultRow = QueryResultRow>(text: string, values?: readonly unknown[], options: QueryOptions = {}): Promise<QueryResult<Row>> {
     if (this.shared.bindStatements) return this.transaction((transaction) => transaction.query<Row>(text, values), options);
@@ -108,7 +108,7 @@ export class Tenant implements Queryable {
   async connect({ signal }: QueryOptions = {}): Promise<TenantClient> {
     this.home.refuseOther();
     const { cluster, epoch } = await this.home.find();
-    return new TenantClient(this.home, epoch, cluster, await cluster.acquire(signal));
+    return new TenantClient(this.home, epoch, cluster, await cluster.acquire(signal, this.id));
   }
 
   /**
@@ -155,7 +155,8 @@ export class Tenant implements Queryable {
     signal: AbortSignal | undefined,
     isolation: NonNullable<TransactionOptions["isolation"]>,
   ): Promise<Result> {
-    const client = await cluster.acquire(signal);
+    const limit = cluster.timeLimit(this.id, true);
+    const client = await cluster.acquire(signal, this.id);
     const running: Running = { tenant: this.id, shared: this.shared, over: false };
     let broken: Error | undefined;
     let failure: unknown;
@@ -163,7 +164,7 @@ export class Tenant implements Queryable {
     let escaped = false;
     const run = async <Row extends QueryResultRow>(text: string, values?: readonly unknown[], its = signal): Promise<QueryResult<Row>> => {
       try {
-        const result = await cluster.run<Row>(client, text, values, its);
+        const result = await cluster.run<Row>(client, text, values, its, limit);
         // A late cancellation would meet the next statement.
         its?.throwIfAborted();
         return result;
@@ -189,7 +190,7 @@ export class Tenant implements Queryable {
     const ask: Run = isolation === "read committed" ? run : (text, values = []) => cluster.link.ask(text, values);
     let committing = false;
     try {
-      await run(`BEGIN ISOLATION LEVEL ${isolation}; ${this.home.binding}`);
+      await run(`BEGIN ISOLATION LEVEL ${isolation}; ${settingOf(limit)}${this.home.binding}`);
       const [outcome] = await Promise.allSettled([transactionOf.run(running, () => work({ query }))]);
       running.over = true;
       if (escaped) throw new RouterError("TRANSACTION_OVER", "The work ended its transaction itself: what came before may have been applied. Return from the work to commit, and throw to roll back", { cause: outcome.status === "rejected" ? outcome.reason : undefined }, "unknown");
@@ -239,6 +240,8 @@ function refusedOf(error: unknown, tenant: string, told: TenantMovedError | Tena
 /** A connection that stays with one cluster. */
 export class TenantClient implements Queryable {
   private released = false;
+  /** The last statement that has a limit of time: it is not that of others before it. */
+  private limited: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly tenantHome: Home,
@@ -265,7 +268,11 @@ export class TenantClient implements Queryable {
     const { cluster, connection, tenantHome } = this;
     const epoch = tenantHome.epochOr(this.epoch);
     try {
-      const result = await cluster.run<Row>(connection, text, values, signal);
+      const limit = cluster.timeLimit(tenantHome.tenant);
+      const run = (): Promise<QueryResult<Row>> => cluster.run<Row>(connection, text, values, signal, limit);
+      const answer = limit === undefined ? run() : this.limited.then(run);
+      if (limit !== undefined) this.limited = answer.catch(() => undefined);
+      const result = await answer;
       // In a transaction the snapshot may be an old one.
       if (metNothing(text, result)) await confirmHome(cluster.name, tenantHome.tenant, epoch, (statement, its = []) => (connection.getTransactionStatus() === "I" ? cluster.run(connection, statement, its, signal) : cluster.link.ask(statement, its)));
       return result;

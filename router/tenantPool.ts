@@ -93,7 +93,7 @@ export class TenantPool extends Pool {
     this.users += 1;
     try {
       const { cluster, epoch } = home.known() ?? (await home.find());
-      const client = new PooledClient(this, home, cluster, epoch, await cluster.acquire(), this.destination.goesByRun);
+      const client = new PooledClient(this, home, cluster, epoch, await cluster.acquire(undefined, home.tenant), this.destination.goesByRun);
       this.emit("acquire", client);
       return client;
     } catch (error) {

@@ -1,6 +1,6 @@
 import { Client, type PoolConfig } from "pg";
 import { writeRecords } from "../../tenants/record";
-import { CREATE_CHANGES, CREATE_FENCE_TABLES, CREATE_HORIZON, fenceFunctions } from "../../topology/fence";
+import { CREATE_CHANGES, CREATE_FENCE_TABLES, CREATE_HORIZON, CREATE_REGIONS, fenceFunctions } from "../../topology/fence";
 import { Failure } from "../failure";
 
 /** The database, and what tells it from one that somebody else calls so. */
@@ -126,7 +126,7 @@ export class ScratchDirectory {
     });
     await this.admin.query(`COMMENT ON DATABASE ${DATABASE} IS '${COMMENT}'`);
     this.session = await connected({ connectionString: this.uri, options: `-c bench.self=${name}` });
-    for (const statement of [...INSTEAD_OF_CITUS, ...CREATE_FENCE_TABLES, ...CREATE_HORIZON]) await this.session.query(statement);
+    for (const statement of [...INSTEAD_OF_CITUS, ...CREATE_FENCE_TABLES, ...CREATE_HORIZON, ...CREATE_REGIONS]) await this.session.query(statement);
     await this.session.query("ALTER TABLE tenancy.ring RENAME TO rings");
     await this.session.query("CREATE VIEW tenancy.ring AS SELECT * FROM tenancy.rings WHERE self = current_setting('bench.self', true)");
     await this.session.query("INSERT INTO tenancy.rings (self, version, clusters) SELECT self, 1, $1 FROM unnest($1::text[]) AS self", [names]);

@@ -10,6 +10,7 @@ export {
   PoolTimeoutError,
   refusalOf,
   RouterError,
+  StatementTimeoutError,
   TenantMovedError,
   TenantMovingError,
   UnknownClusterError,

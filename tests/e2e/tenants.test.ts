@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import * as path from "node:path";
 import { Client, type QueryResult } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createRouter } from "../../router/index";
+import { createRouter, type Queryable } from "../../router/index";
 import { moveTenant, moveTogether, openSites, type BatchReport, type MoveOptions, type MoveStep } from "../../tenants/move";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
 import { settle, unsettledTenants } from "../../tenants/settle";
@@ -789,6 +789,31 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect([(await router.locate(room as string)).home, down]).toEqual(["a", []]);
     await router.for(room as string).query("SELECT");
+  });
+
+  test("a tenant's statement ends at its time, and a cluster is changed and left under its statements", async () => {
+    const [{ room } = {}] = await sql("a", "SELECT min(n)::text AS room FROM generate_series(6000, 6100) n WHERE tenancy.home(n::text) = 'a'");
+    const access = Object.fromEntries(clusters.map(({ name, uri }) => [name, { connectionString: uri, max: 4 }]));
+    await using free = await createRouter({ clusters: access });
+    await using router = await createRouter({ clusters: access, maxPerTenant: 2, statementTimeoutMs: 500, onConnect: (client) => client.query("SET work_mem TO '5MB'") });
+    const tenant = router.for(room as string);
+    const insert = (): Promise<unknown> => tenant.query("INSERT INTO messages (room_id, user_id, body) VALUES ($1, 1, 'one')", [room]);
+    const late = (on: Queryable): Promise<unknown> => on.query("UPDATE messages SET body = 'late' WHERE room_id = $1", [room]);
+    await insert();
+    await free.for(room as string).transaction(async (tx) => {
+      await tx.query("UPDATE messages SET body = 'held' WHERE room_id = $1", [room]);
+      await expect(late(tenant)).rejects.toMatchObject({ code: "STATEMENT_TIMEOUT", applied: "unknown" });
+      await expect(tenant.transaction(late)).rejects.toMatchObject({ code: "STATEMENT_TIMEOUT", applied: "no" });
+    });
+    await eventually(5000, async () => expect(await sql("a", "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%''late''%' AND pid <> pg_backend_pid()")).toEqual([]));
+    expect((await tenant.query("SELECT body, current_setting('work_mem') AS set, current_setting('statement_timeout') AS time FROM messages WHERE room_id = $1", [room])).rows).toEqual([{ body: "held", set: "5MB", time: "0" }]);
+    const writing = Array.from({ length: 20 }, insert);
+    await router.updateCluster("a", { application_name: "changed" });
+    writing.push(...Array.from({ length: 20 }, insert));
+    await Promise.all(writing);
+    await router.removeCluster("a");
+    await expect(insert()).rejects.toMatchObject({ code: "UNKNOWN_CLUSTER", cluster: "a" });
+    expect(await sql("a", `SELECT count(*)::int AS count FROM messages WHERE room_id = ${room as string}`)).toEqual([{ count: 41 }]);
   });
 
   test("a write of an old snapshot meets its row where the tenant has gone meanwhile", async () => {

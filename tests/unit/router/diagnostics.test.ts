@@ -131,6 +131,16 @@ describe("channels", () => {
     expect(waits).toHaveLength(2);
   });
 
+  test("waits for a connection that a tenant may have", async () => {
+    const router = await routing({ maxPerTenant: 1, poolTimeoutMs: 30 });
+    const client = await router.for(IN_A).connect();
+    const waits = heard("tenant-router:pool-wait");
+    await expect(router.for(IN_A).query("SELECT 1")).rejects.toMatchObject({ code: "POOL_TIMEOUT", tenant: "3" });
+    expect(waits).toEqual([{ cluster: "a", opening: false, waitMs: expect.any(Number) as number }]);
+    expect(waits[0]?.waitMs).toBeGreaterThan(25);
+    client.release();
+  });
+
   test("a cluster that comes and goes, and how fresh its directory is", async () => {
     const [states, comparisons] = [heard("tenant-router:cluster"), heard("tenant-router:comparison")];
     await routing();
@@ -213,6 +223,12 @@ describe("OpenTelemetry", () => {
     await b.stop();
     await until(() => down.length > 0);
     expect(await points("tenant_router.cluster.up")).toContainEqual([{ cluster: "b" }, 0]);
+  });
+
+  test("a cluster that is taken out has no point any more", async () => {
+    const router = await routing();
+    await router.removeCluster("b");
+    for (const name of ["tenant_router.cluster.up", "tenant_router.directory.age"]) expect((await points(name)).map(([attributes]) => attributes)).toEqual([{ cluster: "a" }]);
   });
 
   test("nothing is told any more once it is stopped", async () => {
