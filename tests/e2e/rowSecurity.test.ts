@@ -3,7 +3,7 @@ import * as path from "node:path";
 import { Client, type QueryResult } from "pg";
 import { to as copyTo } from "pg-copy-streams";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createRouter } from "../../router/index";
+import { createRouter, type Gathered } from "../../router/index";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
 import { moveTenant } from "../../tenants/move";
 import { placeTenant } from "../../tenants/place";
@@ -165,10 +165,10 @@ describe.skipIf(!hasImage(CITUS))("row-level security", () => {
     expect(await router.for(own as string).query("SELECT room_id, body FROM messages")).toMatchObject({ rowCount: 3 });
     await router.for(own as string).query("INSERT INTO messages VALUES ($1, 4, $2)", [own, `secret of ${own as string}`]);
     const count = (here: (column: string) => string): string => `SELECT count(*)::int FROM messages WHERE ${here("room_id")}`;
-    const total = async (results: Promise<{ rows: readonly unknown[] }>): Promise<number> => ((await results).rows as { count: number }[]).reduce((sum, { count: some }) => sum + some, 0);
-    expect(await total(router.all(count))).toBe(0);
+    const total = async (gathered: Promise<Gathered<{ count: number }>>): Promise<number> => (await gathered).rows.reduce((sum, { row }) => sum + row.count, 0);
+    expect(await total(router.all<{ count: number }>(count))).toBe(0);
     await using report = await createRouter({ clusters: configs("report") });
-    expect(await total(report.all(count))).toBe(3 * 6 + 1);
+    expect(await total(report.all<{ count: number }>(count))).toBe(3 * 6 + 1);
   });
 
   test("who places tenants sees that one has rows, and has every node refuse one that was placed elsewhere", async () => {
