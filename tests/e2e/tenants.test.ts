@@ -806,7 +806,8 @@ describe.skipIf(!hasImage(CITUS)).each([1, 2])("tenants of clusters with replica
       await expect(tenant.transaction(late)).rejects.toMatchObject({ code: "STATEMENT_TIMEOUT", applied: "no" });
     });
     await eventually(5000, async () => expect(await sql("a", "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%''late''%' AND pid <> pg_backend_pid()")).toEqual([]));
-    expect((await tenant.query("SELECT body, current_setting('work_mem') AS set, current_setting('statement_timeout') AS time FROM messages WHERE room_id = $1", [room])).rows).toEqual([{ body: "held", set: "5MB", time: "0" }]);
+    expect((await tenant.query("SELECT body FROM messages WHERE room_id = $1", [room])).rows).toEqual([{ body: "held" }]);
+    expect((await tenant.query("SELECT current_setting('work_mem') AS set, current_setting('statement_timeout') AS time")).rows).toEqual([{ set: "5MB", time: "0" }]);
     const writing = Array.from({ length: 20 }, insert);
     await router.updateCluster("a", { application_name: "changed" });
     writing.push(...Array.from({ length: 20 }, insert));
