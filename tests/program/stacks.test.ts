@@ -320,8 +320,8 @@ describe("Pulumi.active-active.yaml", () => {
     expect(JSON.parse(setup.inputs["stdin"] as string)).toEqual({
       kind: "tenancy",
       clusters: [
-        { name: "a", endpoint: { host: "127.0.0.1", port: 5432, user: "postgres", database: "postgres" } },
-        { name: "b", endpoint: { host: "127.0.0.1", port: 6432, user: "postgres", database: "postgres" } },
+        { name: "a", endpoint: { host: "127.0.0.1", port: 5432, user: "postgres", database: "postgres" }, weight: 1 },
+        { name: "b", endpoint: { host: "127.0.0.1", port: 6432, user: "postgres", database: "postgres" }, weight: 1 },
       ],
       timeoutSeconds: 120,
     });
