@@ -1,4 +1,4 @@
-import { Client, type QueryResultRow } from "pg";
+import { Client, type QueryConfig, type QueryResultRow } from "pg";
 import type { Endpoint, NodeAddress } from "../topology/plan";
 
 /** What one node answered. */
@@ -7,6 +7,9 @@ export interface NodeAnswer {
   /** The single value that the statement gave; the error where it failed. */
   readonly result: string;
 }
+
+/** A session that is there answers sooner. */
+const ANSWER_MS = 3000;
 
 const SESSION_SETTINGS = [
   // A worker that is gone costs seconds, not Citus's 30.
@@ -99,9 +102,9 @@ export class Coordinator {
     this.client = await openSession(this.endpoint);
   }
 
-  /** Whether the session is still there. */
+  /** Whether the session is still there. A coordinator that is frozen does not answer. */
   answers(): Promise<boolean> {
-    return this.client.query("SELECT").then(
+    return this.client.query({ text: "SELECT", query_timeout: ANSWER_MS } as QueryConfig).then(
       () => true,
       () => false,
     );

@@ -289,6 +289,18 @@ function refuses(record: string): string {
   return `(${record}.state = 'closed' OR (${record}.home <> r.self AND tenancy.winner(${record}.tenant, r.clusters) = r.self))`;
 }
 
+/** Statements in PL/pgSQL that have a node's marks for themselves. The lock is the session's, and goes with them and not with the transaction, also where they fail. */
+function aloneWithMarks(statements: string): string {
+  return `  PERFORM pg_advisory_lock(${MARK_LOCK}, 0);
+  BEGIN
+${statements}
+  EXCEPTION WHEN OTHERS OR query_canceled THEN
+    PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);
+    RAISE;
+  END;
+  PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);`;
+}
+
 /**
  * Sets the mark of a record that is being written, whoever writes it, in a node's own copy: at once, before it is committed, and for good if it is not. A mark too many costs a closer look. The lock of who changes marks
  * goes with the statement and not with the transaction, so that writers of records do not wait for each other. It has its owner's rights: who places tenants may write records, and must not be able to take a mark away.
@@ -309,17 +321,10 @@ BEGIN
   IF current_setting('transaction_isolation') = 'read committed' AND NOT EXISTS (SELECT FROM ${ring} r WHERE ${refuses("NEW")}) THEN
     RETURN NULL;
   END IF;
-  PERFORM pg_advisory_lock(${MARK_LOCK}, 0);
-  BEGIN
-    known := pg_sequence_last_value(marks);
+${aloneWithMarks(`    known := pg_sequence_last_value(marks);
     IF known & ${markOf("NEW.tenant")} = 0 THEN
       PERFORM setval(marks, known | ${markOf("NEW.tenant")});
-    END IF;
-  EXCEPTION WHEN OTHERS OR query_canceled THEN
-    PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);
-    RAISE;
-  END;
-  PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);
+    END IF;`)}
   RETURN NULL;
 END`;
 }
@@ -328,14 +333,7 @@ END`;
 const FORGET_MARKS = `
 BEGIN
   PERFORM pg_advisory_xact_lock_shared(${MARKS_LOCK}, 0);
-  PERFORM pg_advisory_lock(${MARK_LOCK}, 0);
-  BEGIN
-    PERFORM setval(marks, ${UNKNOWN}) FROM unnest(tenancy.marks()) AS marks;
-  EXCEPTION WHEN OTHERS OR query_canceled THEN
-    PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);
-    RAISE;
-  END;
-  PERFORM pg_advisory_unlock(${MARK_LOCK}, 0);
+${aloneWithMarks(`    PERFORM setval(marks, ${UNKNOWN}) FROM unnest(tenancy.marks()) AS marks;`)}
   RETURN NULL;
 END`;
 
