@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { isFenced } from "../config/fenced";
 import { isGuarded } from "../config/guarded";
+import { keeperName } from "../config/names";
 import type { ActiveActiveSettings } from "../config/settings";
 import { planCitus } from "../topology/citus";
 import { activeActiveParts, planTenancy, type ReadFile } from "../topology/stack";
@@ -68,7 +69,9 @@ export class ActiveActive extends pulumi.ComponentResource {
     );
     if (settings.keeper) {
       const { prefix, dockerSocket } = settings;
-      new Keeper("keeper", { prefix, dockerSocket, network: shared.network, image: new KeeperImage("keeper-image", { base: images.node }, { parent: this }).image }, { parent: this });
+      const keeperImage = new KeeperImage("keeper-image", { base: images.node }, { parent: this }).image;
+      // It was called keeper in both topologies once.
+      new Keeper(keeperName("active-active"), { prefix, dockerSocket, network: shared.network, image: keeperImage }, { parent: this, aliases: [{ name: "keeper" }] });
     }
 
     if (isFenced(settings)) {

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { isGuarded } from "../config/guarded";
+import { keeperName } from "../config/names";
 import type { ActivePassiveSettings, PasswordKey } from "../config/settings";
 import { authority, connectionUri } from "../topology/connectionUri";
 import { activePassiveParts, type ReadFile } from "../topology/stack";
@@ -108,7 +109,9 @@ export class ActivePassive extends pulumi.ComponentResource {
     );
     if (settings.keeper) {
       const { prefix, dockerSocket } = settings;
-      new Keeper("keeper", { prefix, dockerSocket, network: shared.network, image: new KeeperImage("keeper-image", { base: images.node }, child).image }, child);
+      const keeperImage = new KeeperImage("keeper-image", { base: images.node }, child).image;
+      // It was called keeper in both topologies once.
+      new Keeper(keeperName("active-passive"), { prefix, dockerSocket, network: shared.network, image: keeperImage }, { ...child, aliases: [{ name: "keeper" }] });
     }
 
     const endpoints = { leader: haproxy.leader, standbys: haproxy.standbys, nodes: haproxy.nodes ?? haproxy.leader, ...(pooler && { pooled: pooler.endpoint }) };

@@ -1,4 +1,4 @@
-import type { ActiveActiveSettings, ActivePassiveSettings } from "./settings";
+import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "./settings";
 
 /** Workers that are Patroni groups. */
 export interface GroupedWorkers {
@@ -96,4 +96,9 @@ export function publishedPorts(settings: ActiveActiveSettings | ActivePassiveSet
     const published = workerPorts(names, coordinatorPort).map((port, index) => ({ port, owner: names[index] as string, key }));
     return [{ port: coordinatorPort, owner: `coord_${name}`, key }, ...published];
   });
+}
+
+/** What a stack's keeper is called: stacks of both topologies are up on one engine. */
+export function keeperName(topology: Settings["topology"]): string {
+  return `keeper-${topology}`;
 }

@@ -1,6 +1,6 @@
 import { isFenced } from "./fenced";
 import type { Problem } from "./parse";
-import { areGroups, clusterWorkerNames, FIRST_PORT, HIGHEST_PORT, PORT_STRIDE, publishedPorts, workerNames, type PublishedPort } from "./names";
+import { areGroups, clusterWorkerNames, FIRST_PORT, HIGHEST_PORT, keeperName, PORT_STRIDE, publishedPorts, workerNames, type PublishedPort } from "./names";
 import { postgresMajorOf } from "./image";
 import { PASSWORD_KEYS, type PasswordKey, type Settings } from "./settings";
 
@@ -39,7 +39,7 @@ function workerProblems(settings: Settings): Problem[] {
 
 /** Names of containers that are not workers, by what decides them. */
 function reservedNames(settings: Settings): [string, string][] {
-  const keeper: [string, string][] = settings.keeper ? [["keeper", "the stack's keeper"]] : [];
+  const keeper: [string, string][] = settings.keeper ? [[keeperName(settings.topology), "the stack's keeper"]] : [];
   if (settings.topology === "active-active") {
     const own = Object.keys(settings.clusters).flatMap((name): [string, string][] => [
       [`coord_${name}`, `clusters.${name} (its coordinator)`],

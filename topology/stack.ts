@@ -1,6 +1,6 @@
 import { isFenced } from "../config/fenced";
 import { isGuarded } from "../config/guarded";
-import { areGroups, clusterPorts, workerNames } from "../config/names";
+import { areGroups, clusterPorts, keeperName, workerNames } from "../config/names";
 import { postgresMajorOf } from "../config/image";
 import type { ActiveActiveSettings, ActivePassiveSettings, Settings } from "../config/settings";
 import { planCitus, reachable, type CitusOptions } from "./citus";
@@ -140,7 +140,7 @@ export function planStack(settings: Settings, read: ReadFile): StackPlan {
 }
 
 function keeperOf(settings: Settings): Pick<StackPlan, "keeper"> {
-  return settings.keeper ? { keeper: planKeeper("keeper", settings) } : {};
+  return settings.keeper ? { keeper: planKeeper(keeperName(settings.topology), settings) } : {};
 }
 
 function citusOptions(settings: Settings, read: ReadFile): CitusOptions {

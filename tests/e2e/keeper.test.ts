@@ -20,14 +20,14 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("the keeper", () => {
   afterAll(() => project.dispose(PREFIX));
 
   const state = (name: string, field = "Status"): string => docker("inspect", "--format", `{{.State.${field}}}`, `${PREFIX}${name}`);
-  const said = (): string => docker("logs", `${PREFIX}keeper`);
+  const said = (): string => docker("logs", `${PREFIX}keeper-active-passive`);
   const all = (): string[] => docker("ps", "-a", "--format", "{{.Names}} {{.State}}").split("\n").filter((line) => line.startsWith(PREFIX));
   /** Ends a container's first process from outside, as a crash does. */
   const crash = (name: string): void => void process.kill(Number(state(name, "Pid")), "SIGKILL");
 
   test("is healthy, has Docker's socket and nothing else, and a second update changes nothing", async () => {
-    await eventually(60_000, () => Promise.resolve(expect(state("keeper", "Health.Status")).toBe("healthy")));
-    const [privileges] = JSON.parse(docker("inspect", `${PREFIX}keeper`)) as { HostConfig: Record<string, unknown> }[];
+    await eventually(60_000, () => Promise.resolve(expect(state("keeper-active-passive", "Health.Status")).toBe("healthy")));
+    const [privileges] = JSON.parse(docker("inspect", `${PREFIX}keeper-active-passive`)) as { HostConfig: Record<string, unknown> }[];
     expect(privileges?.HostConfig).toMatchObject({ NetworkMode: "none", ReadonlyRootfs: true, CapDrop: ["ALL"], Privileged: false, SecurityOpt: ["no-new-privileges"], RestartPolicy: { Name: "unless-stopped" } });
     const { same: _, ...changes } = await project.up();
     expect(changes).toEqual({});
@@ -54,7 +54,7 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("the keeper", () => {
   test("leaves alone what a person stopped or killed, after its own restart, too", async () => {
     docker("stop", `${PREFIX}worker1`);
     docker("kill", `${PREFIX}coord-2`);
-    docker("restart", `${PREFIX}keeper`);
+    docker("restart", `${PREFIX}keeper-active-passive`);
     await delay(QUIET_MS);
     expect([state("worker1"), state("coord-2")]).toEqual(["exited", "exited"]);
     docker("start", `${PREFIX}worker1`, `${PREFIX}coord-2`);

@@ -251,9 +251,9 @@ describe("Pulumi.active-active.yaml", () => {
   });
 
   test("the keeper is exactly this: Docker's socket, and nothing else", () => {
-    const { inputs } = named(stack.resources, "keeper-container");
+    const { inputs } = named(stack.resources, "keeper-active-active-container");
     expect(inputs).toEqual({
-      name: "keeper",
+      name: "keeper-active-active",
       image: expect.stringMatching(/^citus-sharding\/keeper:[0-9a-f]{12}$/) as string,
       restart: "unless-stopped",
       logDriver: "json-file",
@@ -281,8 +281,8 @@ describe("Pulumi.active-active.yaml", () => {
 
   test("the keeper finds Docker's socket where it is set, and is left out where nobody wants it", async () => {
     const elsewhere = await run("active-active", { "citus-sharding:dockerSocket": "/run/user/1000/docker.sock", "citus-sharding:prefix": "t-" });
-    const { inputs } = named(elsewhere.resources, "keeper-container");
-    expect(inputs).toMatchObject({ name: "t-keeper", mounts: [{ source: "/run/user/1000/docker.sock", target: "/var/run/docker.sock" }], envs: ["KEEPER_NETWORK=t-citus-active-active", expect.any(String) as string] });
+    const { inputs } = named(elsewhere.resources, "keeper-active-active-container");
+    expect(inputs).toMatchObject({ name: "t-keeper-active-active", mounts: [{ source: "/run/user/1000/docker.sock", target: "/var/run/docker.sock" }], envs: ["KEEPER_NETWORK=t-citus-active-active", expect.any(String) as string] });
     const without = await run("active-active", { "citus-sharding:keeper": "false" });
     expect(count(without.resources)).toMatchObject({ [CONTAINER]: 18, [COMMAND]: 16 });
     expect(JSON.stringify(without.resources)).not.toContain("docker.sock");

@@ -152,7 +152,7 @@ test("a group whose members are all down is not asked, and not complained about 
 test("many nodes with one ailment are one problem, and all nodes one restart", () => {
   const containers = well.containers.map((live) => (live.role === "holder" ? live : { ...live, status: "exited" }));
   const { problems } = stackStatus(stack, { ...well, containers });
-  expect(problems).toEqual([expect.stringMatching(/^etcd-1, .*haproxy and keeper are stopped: npm run restart -- s brings them back\.$/)]);
+  expect(problems).toEqual([expect.stringMatching(/^etcd-1, .*haproxy and keeper-active-passive are stopped: npm run restart -- s brings them back\.$/)]);
 });
 
 test("a pooler is a node like the others, and its absence a problem", () => {

@@ -308,8 +308,8 @@ describe("a statement's time", () => {
   });
 
   test("begins when the statement is sent: waits for a connection, and statements before it, are not part of it", async () => {
-    const router = await routing({ max: 1, statementTimeoutMs: 150 });
-    a.answer = () => ({ after: 100, rows: [{ word: "from a" }] });
+    const router = await routing({ max: 1, statementTimeoutMs: 800 });
+    a.answer = () => ({ after: 300, rows: [{ word: "from a" }] });
     await Promise.all([1, 2, 3].map(() => router.for(IN_A).query("SELECT 1")));
     await using client = await router.for(IN_A).connect();
     await Promise.all([1, 2, 3].map(() => client.query("SELECT 1")));
@@ -317,8 +317,8 @@ describe("a statement's time", () => {
   });
 
   test("cuts no commit, nor what the database's own cancellation ended", async () => {
-    const router = await routing({ statementTimeoutMs: 50 });
-    a.answer = (text) => (text === "COMMIT" ? { after: 150, command: text } : text === "INSERT" ? { error: { code: "57014", message: "canceling statement due to user request" } } : { command: text });
+    const router = await routing({ statementTimeoutMs: 600 });
+    a.answer = (text) => (text === "COMMIT" ? { after: 800, command: text } : text === "INSERT" ? { error: { code: "57014", message: "canceling statement due to user request" } } : { command: text });
     await router.for(IN_A).transaction((tx) => tx.query("UPDATE"));
     await using client = await router.for(IN_A).connect();
     for (const text of ["BEGIN", "UPDATE", "COMMIT"]) await client.query(text);

@@ -14,7 +14,7 @@ describe("active-active", () => {
   test("by default", () => {
     const stack = plan({ topology: "active-active" });
     expect(stack).toMatchObject({ topology: "active-active", network: "citus-active-active" });
-    expect(names(stack)).toEqual(["coord_a", "worker_a1", "worker_a2", "worker_a3", "guard_a", "coord_b", "worker_b1", "worker_b2", "worker_b3", "guard_b", "keeper"]);
+    expect(names(stack)).toEqual(["coord_a", "worker_a1", "worker_a2", "worker_a3", "guard_a", "coord_b", "worker_b1", "worker_b2", "worker_b3", "guard_b", "keeper-active-active"]);
     expect(containersOf(stack).flatMap(({ ports }) => ports.map(({ external }) => external))).toEqual([5432, 5433, 5434, 5435, 6432, 6433, 6434, 6435]);
     for (const { setup } of stack.clusters) {
       expect(setup).toMatchObject({ replicationFactor: 2, shardCount: 32, schema: { sql: "text of assets/sql/schema.sql", tables: { rooms: "room_id", room_members: "room_id", messages: "room_id" } } });
@@ -66,7 +66,7 @@ describe("active-passive", () => {
 
   test("by default", () => {
     expect(stack).toMatchObject({ topology: "active-passive", network: "citus-active-passive" });
-    expect(names(stack)).toEqual(["etcd-1", "etcd-2", "etcd-3", "coord-1", "coord-2", "coord-3", "worker1", "worker2", "worker3", "guard-1", "guard-2", "guard-3", "haproxy", "keeper"]);
+    expect(names(stack)).toEqual(["etcd-1", "etcd-2", "etcd-3", "coord-1", "coord-2", "coord-3", "worker1", "worker2", "worker3", "guard-1", "guard-2", "guard-3", "haproxy", "keeper-active-passive"]);
     expect(containersOf(stack).flatMap(({ ports }) => ports.map(({ external }) => external))).toEqual([5000, 5001, 5002, 7000]);
   });
 
@@ -88,7 +88,7 @@ describe("active-passive", () => {
   test("the pooler is there if it is asked for, and finds HAProxy by its name and its port inside", () => {
     expect(stack.pooler).toBeUndefined();
     const pooled = plan({ topology: "active-passive", prefix: "t-", pooler: { poolSize: 7 }, ports: { leader: 15000, pooler: 16432 } });
-    expect(names(pooled).slice(-3)).toEqual(["t-haproxy", "t-pooler", "t-keeper"]);
+    expect(names(pooled).slice(-3)).toEqual(["t-haproxy", "t-pooler", "t-keeper-active-passive"]);
     expect(pooled.pooler).toMatchObject({ role: "pooler", environment: { PGHOST: pooled.haproxy?.name, PGPORT: String(pooled.haproxy?.ports[0]?.internal) }, ports: [{ external: 16432 }] });
     expect(pooled.pooler?.files.map(({ content }) => content)).toEqual([expect.stringContaining("default_pool_size = 7\n"), "text of assets/pgbouncer/start.sh", "text of assets/pgbouncer/pause.sh"]);
     expect({ ...pooled, pooler: undefined }).toEqual({ ...plan({ topology: "active-passive", prefix: "t-", ports: { leader: 15000 } }), pooler: undefined });
@@ -212,4 +212,12 @@ describe("any stack that the rules let pass", () => {
       }),
     );
   });
+});
+
+test("the two stacks as they come share no name and no port", () => {
+  const taken = [plan({ topology: "active-active" }), plan({ topology: "active-passive" })].flatMap((stack) => [
+    stack.network,
+    ...containersOf(stack).flatMap(({ name, held, volume, ports }) => [name, ...(held ? [holderName(name)] : []), ...(volume === undefined ? [] : [volume.name]), ...ports.map(({ external }) => String(external))]),
+  ]);
+  expect(taken.filter((one, index) => taken.indexOf(one) !== index)).toEqual([]);
 });
