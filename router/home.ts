@@ -187,10 +187,13 @@ export class Home {
     return this.noted(this.explained(error, refusal, error instanceof MissedError ? "no" : applied));
   }
 
-  /** Has the run know what is told of a refusal: ORMs may make an error of their own of it that has no cause. */
+  /**
+   * Has the run know what is told of a refusal: ORMs may make an error of their own of it that has no cause. It is the run that the connection was taken in, and the one that asks: an ORM may send what several runs have begun
+   * in the run of one of them.
+   */
   noted(error: Error): Error {
-    const run = this.shared.current.getStore();
-    if (run?.tenant === this.tenant && run.lastTold?.applied !== "unknown" && (error instanceof TenantMovedError || error instanceof TenantMovingError)) run.lastTold = error;
+    if (!(error instanceof TenantMovedError || error instanceof TenantMovingError)) return error;
+    for (const run of [this, this.shared.current.getStore()]) if (run?.tenant === this.tenant && run.lastTold?.applied !== "unknown") run.lastTold = error;
     return error;
   }
 

@@ -620,7 +620,8 @@ class Move {
         await this.keepUnderWay(this.from, closed.filter((tenant) => !drained.includes(tenant)));
         if (drained.length > 0) {
           await this.step("drained");
-          await Promise.all([this.pass(source, applier, CLOSED_STEP_MS), this.refuseMoved(this.from, sides[0], spread[0]), this.refuseMoved(this.to, sides[1], spread[1]), this.copySequences(tables)]);
+          const unmoved = Promise.all([this.refuseMoved(this.from, sides[0], spread[0]), this.refuseMoved(this.to, sides[1], spread[1])]);
+          await Promise.all([this.pass(source, applier, CLOSED_STEP_MS), unmoved.then(() => this.copySequences(tables))]);
           await this.step("complete");
           const given = await this.give(drained);
           await this.step("decided");

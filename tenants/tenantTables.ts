@@ -122,7 +122,9 @@ export async function shardGroups(site: Site, tables: readonly TenantTable[], te
     if (group === undefined) groups.set(shards, [tenant]);
     else group.push(tenant);
   }
-  return Promise.all([...groups.values()].map(async (together) => ({ tenants: together, shards: await tenantShards(site, tables, together[0] as string) })));
+  const found: ShardGroup[] = [];
+  for (const together of groups.values()) found.push({ tenants: together, shards: await tenantShards(site, tables, together[0] as string) });
+  return found;
 }
 
 /**

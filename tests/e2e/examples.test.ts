@@ -19,6 +19,7 @@ const PREFIX = "e2e-ex-";
 const PORTS = { a: 16632, b: 16732 };
 const WORKERS = 1;
 const WRITERS = 3;
+const TOGETHER_MS = 1500;
 
 /** What the examples have in common. */
 interface Chat {
@@ -27,6 +28,12 @@ interface Chat {
   exchange?(room: number, user: number, question: string, answer: (earlier: number) => Promise<string>): Promise<void>;
   bodies(room: number, user: number): Promise<string[]>;
   end?(): Promise<void>;
+}
+
+/** What Prisma's has beside it. */
+interface OneClientChat extends Chat {
+  has(room: number, id: bigint): Promise<boolean>;
+  ids(room: number): Promise<bigint[]>;
 }
 
 /** The Express example, used as its clients do. */
@@ -67,6 +74,8 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("the examples, while their 
   let clusters: ClusterAccess[];
   /** A room that begins in a for each test. */
   let rooms: number[];
+  /** Rooms of b. */
+  let elsewhere: number[];
 
   const routing = async (): Promise<Router> => {
     const router = await createRouter({ clusters: Object.fromEntries(clusters.map(({ name, uri }) => [name, { connectionString: uri }])), connectTimeoutMs: 10_000, moveTimeoutMs: 30_000 });
@@ -119,8 +128,10 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("the examples, while their 
     await project.up();
     const { uris } = await project.outputs<{ uris: Record<"a" | "b", string> }>();
     clusters = (["a", "b"] as const).map((name) => ({ name, uri: uris[name], nodes: { [`${PREFIX}worker_${name}1:5432`]: { host: "127.0.0.1", port: PORTS[name] + 1 } } }));
-    const [found] = await query(uris.a, "SELECT n FROM generate_series(1, 200) n WHERE tenancy.home(n::text) = 'a' ORDER BY n LIMIT 8");
-    rooms = (found as { n: number }[]).map(({ n }) => n);
+    const homes = "SELECT n, tenancy.home(n::text) AS home FROM generate_series(1, 200) n ORDER BY n";
+    const found = ((await query(uris.a, homes))[0] as { n: number; home: string }[]).map(({ n, home }) => [home, n] as const);
+    const of = (cluster: string, count: number): number[] => found.flatMap(([home, n]) => (home === cluster ? [n] : [])).slice(0, count);
+    [rooms, elsewhere] = [of("a", 9), of("b", 2)];
   });
   afterEach(async () => {
     await Promise.all(routers.splice(0).map((router) => router.end()));
@@ -150,10 +161,18 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("the examples, while their 
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
     const missing = install(directory);
     if (missing !== undefined) skip(`Prisma cannot be installed: ${missing}`);
-    const { Chat: PrismaChat } = (await import(path.join(directory, "chat.ts"))) as { Chat: new (router: Router) => Chat };
+    const { Chat: PrismaChat } = (await import(path.join(directory, "chat.ts"))) as { Chat: new (router: Router) => OneClientChat };
     const chat = new PrismaChat(await routing());
     await underWrites(chat, rooms.pop() as number);
     await underTransaction(chat, rooms.pop() as number);
+
+    // One client for all rooms, of either cluster, in the same ticks.
+    const several = [rooms.pop() as number, rooms.pop() as number, ...elsewhere];
+    const until = performance.now() + TOGETHER_MS;
+    await Promise.all(several.map((room) => write(chat, room, 1, () => performance.now() < until)));
+    const ids = await Promise.all(several.map((room) => chat.ids(room)));
+    const found = await Promise.all(several.flatMap((room, index) => (ids[index] as bigint[]).slice(0, 5).map((id) => chat.has(room, id))));
+    expect([...new Set(found), found.length]).toEqual([true, 5 * several.length]);
   });
 });
 

@@ -52,36 +52,36 @@ const POLL_MS = 200;
 const WRITING_MS = 5000;
 const QUIET_MS = 5000;
 
-async function main(name: string, { start, stop, kill, times: given, only, writers: count }: Options): Promise<void> {
+async function main(names: readonly string[], { start, stop, kill, times: given, only, writers: count }: Options): Promise<void> {
   const times = numberOption("times", given, { from: 1, to: 1000, whole: true }) ?? 20;
   const sessions = numberOption("writers", count, { from: 0, to: 64, whole: true }) ?? 4;
   if (only !== undefined && only !== "stop" && only !== "kill") throw new Failure(`--only is "${only}": it must be stop or kill.`);
-  const stack = readStack(name);
-  const uris = coordinatorUris(stack, await connectionUris(name)).map(({ uri }) => uri);
+  const stacks = names.map((name) => readStack(name));
+  const uris = (await Promise.all(stacks.map(async (stack) => coordinatorUris(stack, await connectionUris(stack.name)).map(({ uri }) => uri)))).flat();
   const kinds: readonly BootKind[] = [...(only === "kill" ? [] : (["restart"] as const)), ...(only === "stop" ? [] : (["power cut"] as const))];
   const unready = (await until(() => firstRefusal(uris))) ?? (await until(() => Writers.prepare(uris).then(() => undefined, String)));
-  if (unready !== undefined) throw new Failure(`${name} is not whole to begin with: ${unready}. npm run status -- ${name} has more.`);
+  if (unready !== undefined) throw new Failure(`${listed(names)} ${names.length > 1 ? "are" : "is"} not whole to begin with: ${unready}. npm run status -- ${names.join(", or ")} has more.`);
   const boots: Boot[] = [];
   for (const kind of kinds) {
     for (let number = 1; number <= times; number += 1) {
-      const boot = await bootOnce(stack, uris, kind, { down: kind === "restart" ? stop : kill, up: start, sessions });
+      const boot = await bootOnce(stacks, uris, kind, { down: kind === "restart" ? stop : kill, up: start, sessions });
       boots.push(boot);
       say(`${kind} ${number} of ${times}: ${sentence(boot)}`);
     }
   }
-  console.log(JSON.stringify({ stack: name, engine: (await docker(["version", "--format", "{{.Server.Version}}"])).stdout, boots }, undefined, 2));
+  console.log(JSON.stringify({ stacks: names, engine: (await docker(["version", "--format", "{{.Server.Version}}"])).stdout, boots }, undefined, 2));
   say(summary(boots).join("\n"));
   if (boots.some(({ problem, lost }) => problem !== undefined || lost > 0)) process.exitCode = 1;
 }
 
-async function bootOnce(stack: Stack, uris: readonly string[], kind: BootKind, { down, up, sessions }: { down: string; up: string; sessions: number }): Promise<Boot> {
+async function bootOnce(stacks: readonly Stack[], uris: readonly string[], kind: BootKind, { down, up, sessions }: { down: string; up: string; sessions: number }): Promise<Boot> {
   const writers = Writers.open(uris, sessions);
   await delay(WRITING_MS);
   await shell(down);
   const acknowledged = await writers.stop();
   const started = shell(up);
   const answeredAt = await firstAnswer();
-  const [names, after] = [containerNames(stack), (): number => (performance.now() - answeredAt) / 1000];
+  const [names, after] = [stacks.flatMap(containerNames), (): number => (performance.now() - answeredAt) / 1000];
   const stopped = async (): Promise<string[]> => {
     const running = new Set((await inspectContainers(names)).filter(({ status }) => status === "running").map((container) => container.name));
     return names.filter((name) => !running.has(name));
@@ -168,14 +168,14 @@ function summary(boots: readonly Boot[]): string[] {
 
 new Command("npm run series:boots --")
   .description("Stops or kills the Docker engine and starts it again, many times, and measures until the stack is whole by itself. Whoever calls it knows how to: it gives the commands.")
-  .argument("[stack]", "the stack, which is up")
+  .argument("[stacks...]", "the stacks, which are up; of several, the last one that is whole decides")
   .requiredOption("--start <command>", "starts the engine; may end before the engine answers")
   .requiredOption("--stop <command>", "stops the engine gracefully, and waits until it is gone")
   .requiredOption("--kill <command>", "ends the engine and all containers at once")
   .option("--times <count>", "boots of each kind", "20")
   .option("--only <kind>", "only boots after stop, or only after kill")
   .option("--writers <count>", "sessions that write until the engine goes", "4")
-  .action((stack: string | undefined, options: Options) => main(requireStack("series:boots", stack), options))
+  .action((stacks: readonly string[], options: Options) => main(stacks.length === 0 ? [requireStack("series:boots", undefined)] : stacks.map((stack) => requireStack("series:boots", stack)), options))
   .parseAsync()
   .catch((error: unknown) => {
     if (!(error instanceof Failure)) throw error;

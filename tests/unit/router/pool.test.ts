@@ -420,6 +420,21 @@ describe("a transaction by hand", () => {
     expect(tries).toBe(expected);
   });
 
+  test("is run again by retry where the ORM asks in another run of the tenant, as one may that sends together what several have begun", async () => {
+    a.answer = movesWith("INSERT");
+    let tries = 0;
+    const done = router.for(IN_A).retry(async () => {
+      tries += 1;
+      await using(router.pool, async (client) => {
+        await client.query("BEGIN");
+        await router.run(IN_A, () => client.query("INSERT"));
+        await client.query("COMMIT");
+      }).catch((error: unknown) => Promise.reject(Object.assign(new Error("Invalid invocation"), { code: (error as RouterError).code })));
+    });
+    await done;
+    expect(tries).toBe(2);
+  });
+
   test.each<[string, () => Error]>([
     ["an error of its own", () => new Error("no")],
     ["what may have been applied", () => new TenantMovedError(String(IN_A), "b", undefined, "unknown")],
