@@ -56,7 +56,7 @@ export function givesName(stack: Stack, name: string): boolean {
   const { settings, plan } = stack;
   if (name === plan.network || containerNames(stack).includes(name)) return true;
   const rest = name.startsWith(settings.prefix) ? name.slice(settings.prefix.length) : "";
-  return /^((coord|guard)[-_][a-z0-9]+|worker[a-z0-9_-]+|etcd-\d+|haproxy|pooler|keeper(-[a-z-]+)?)(-holder)?$/.test(rest);
+  return /^((coord|guard)[-_][a-z0-9]+|worker[a-z0-9_-]+|etcd-\d+|haproxy|pooler|keeper(-active-(active|passive))?)(-holder)?$/.test(rest);
 }
 
 /** The names of all volumes of a stack. */

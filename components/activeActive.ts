@@ -1,7 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { isFenced } from "../config/fenced";
 import { isGuarded } from "../config/guarded";
-import { keeperName } from "../config/names";
 import type { ActiveActiveSettings } from "../config/settings";
 import { planCitus } from "../topology/citus";
 import { activeActiveParts, planTenancy, type ReadFile } from "../topology/stack";
@@ -9,8 +8,7 @@ import { CitusCluster } from "./citusCluster";
 import { GuardImage } from "./guardImage";
 import { identity } from "./identity";
 import { image } from "./image";
-import { Keeper } from "./keeper";
-import { KeeperImage } from "./keeperImage";
+import { stackKeeper } from "./keeper";
 import { network } from "./network";
 import { password } from "./password";
 import { program } from "./program";
@@ -67,12 +65,7 @@ export class ActiveActive extends pulumi.ComponentResource {
     const clusters = Object.entries(parts.clusters).map(
       ([cluster, options]) => [cluster, new CitusCluster(cluster, { ...options, ...shared }, { parent: this, dependsOn: [custody] })] as const,
     );
-    if (settings.keeper) {
-      const { prefix, dockerSocket } = settings;
-      const keeperImage = new KeeperImage("keeper-image", { base: images.node }, { parent: this }).image;
-      // It was called keeper in both topologies once.
-      new Keeper(keeperName("active-active"), { prefix, dockerSocket, network: shared.network, image: keeperImage }, { parent: this, aliases: [{ name: "keeper" }] });
-    }
+    stackKeeper(settings, shared.network, { parent: this });
 
     if (isFenced(settings)) {
       program(this, "tenancy-setup", "main", {

@@ -1,6 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
 import { isGuarded } from "../config/guarded";
-import { keeperName } from "../config/names";
 import type { ActivePassiveSettings, PasswordKey } from "../config/settings";
 import { authority, connectionUri } from "../topology/connectionUri";
 import { activePassiveParts, type ReadFile } from "../topology/stack";
@@ -10,8 +9,7 @@ import { GuardImage } from "./guardImage";
 import { HAProxy } from "./haproxy";
 import { identity } from "./identity";
 import { image } from "./image";
-import { Keeper } from "./keeper";
-import { KeeperImage } from "./keeperImage";
+import { stackKeeper } from "./keeper";
 import { network } from "./network";
 import { password } from "./password";
 import { PatroniGroup } from "./patroniGroup";
@@ -107,12 +105,7 @@ export class ActivePassive extends pulumi.ComponentResource {
       },
       child,
     );
-    if (settings.keeper) {
-      const { prefix, dockerSocket } = settings;
-      const keeperImage = new KeeperImage("keeper-image", { base: images.node }, child).image;
-      // It was called keeper in both topologies once.
-      new Keeper(keeperName("active-passive"), { prefix, dockerSocket, network: shared.network, image: keeperImage }, { ...child, aliases: [{ name: "keeper" }] });
-    }
+    stackKeeper(settings, shared.network, child);
 
     const endpoints = { leader: haproxy.leader, standbys: haproxy.standbys, nodes: haproxy.nodes ?? haproxy.leader, ...(pooler && { pooled: pooler.endpoint }) };
     const uris = pulumi.all([shared.superuserPassword, cluster.uri]).apply(([secret]) =>

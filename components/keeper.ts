@@ -1,4 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
+import { keeperName } from "../config/names";
+import type { Settings } from "../config/settings";
 import { planKeeper, type KeeperOptions } from "../topology/keeper";
 import { container, stackLabel } from "./container";
 import { KeeperImage } from "./keeperImage";
@@ -28,4 +30,11 @@ export class Keeper extends pulumi.ComponentResource {
     this.container = plan.name;
     this.registerOutputs({ container: this.container });
   }
+}
+
+/** The keeper of a stack, unless its settings leave it out. It was called `keeper` in both topologies once. */
+export function stackKeeper({ keeper, topology, prefix, dockerSocket, images }: Settings, network: pulumi.Input<string>, opts: pulumi.ComponentResourceOptions): void {
+  if (!keeper) return;
+  const { image } = new KeeperImage("keeper-image", { base: images.node }, opts);
+  new Keeper(keeperName(topology), { prefix, dockerSocket, network, image }, { ...opts, aliases: [{ name: "keeper" }] });
 }

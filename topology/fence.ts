@@ -476,8 +476,11 @@ DECLARE
   mover text := current_setting('tenancy.move', true);
   asked text := concat(mover, ' ', wanted);
 BEGIN
-  -- First, because movers copy as replicas do, and to ask for each row what they are takes longer than the row.
-  IF current_setting('tenancy.admitted', true) = asked AND (bound = '') IS NOT FALSE AND current_setting('is_superuser') = 'on' THEN
+  IF bound <> '' AND bound <> wanted AND tenancy.canonical(bound) <> wanted THEN
+    RAISE EXCEPTION USING errcode = 'TN003', message = format('this transaction is of tenant %s, and the statement writes tenant %s', bound, wanted);
+  END IF;
+  -- Before it is asked who writes: movers copy as replicas do, and that takes longer than a row.
+  IF current_setting('tenancy.admitted', true) = asked AND current_setting('is_superuser') = 'on' THEN
     RETURN true;
   END IF;
   IF current_setting('session_replication_role') = 'replica' AND (SELECT backend_type LIKE 'logical replication%' FROM pg_stat_get_activity(pg_backend_pid())) THEN
@@ -488,9 +491,6 @@ BEGIN
   END IF;
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     PERFORM tenancy.share(ARRAY[${bucketOf("wanted")}]);
-  END IF;
-  IF bound <> '' AND bound <> wanted AND tenancy.canonical(bound) <> wanted THEN
-    RAISE EXCEPTION USING errcode = 'TN003', message = format('this transaction is of tenant %s, and the statement writes tenant %s', bound, wanted);
   END IF;
   IF (SELECT ${mayWrite("wanted")} FROM ${ring} r LEFT JOIN ${tenant} t ON t.tenant = wanted) THEN
     IF current_setting('is_superuser') = 'on' AND set_config('tenancy.admitted', asked, true) IS NULL THEN
