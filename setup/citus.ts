@@ -58,7 +58,7 @@ async function bringToPlan(coordinator: Coordinator, spec: CitusSpec, acceptLoss
   await reconcileParameters(coordinator, nodes.slice(ofPatroni.length).map((live) => ({ ...live, parameters: parametersOf(live.node) })), deadline, report);
   await ensureExtensions(coordinator, spec.extensions, report);
   await ensureCoordinatorHost(coordinator, spec.coordinator, report);
-  await registerWorkers(coordinator, workers, report);
+  await registerWorkers(coordinator, workers, deadline, report);
   await applySchema(coordinator, spec.schema.sql, deadline, report);
   await distributeTables(coordinator, spec, report);
   await reconcileReplicationFactor(coordinator, spec, report);

@@ -1,4 +1,5 @@
 import { Client, type QueryConfig, type QueryResultRow } from "pg";
+import { SET_UP_LOCK, TAKING_OUT_LOCK } from "../topology/locks";
 import type { Endpoint, NodeAddress } from "../topology/plan";
 
 /** What one node answered. */
@@ -93,7 +94,12 @@ export class Coordinator {
 
   /** Makes this set-up the cluster's only one, if there is no other; the guard takes the same lock while it brings a worker back. The lock goes with the session, so a killed set-up leaves none. */
   async lock(): Promise<boolean> {
-    return (await this.row<{ alone: boolean }>("SELECT pg_try_advisory_lock(hashtext('citus-sharding set-up')) AS alone")).alone;
+    return (await this.row<{ alone: boolean }>(`SELECT pg_try_advisory_lock(${SET_UP_LOCK}) AS alone`)).alone;
+  }
+
+  /** Whether the guard takes a worker out of service right now, and breaks connections to it. */
+  async isTakingOut(): Promise<boolean> {
+    return !(await this.row<{ over: boolean }>(`SELECT pg_try_advisory_xact_lock_shared(${TAKING_OUT_LOCK}) AS over`)).over;
   }
 
   /** Connects anew, once: a session remembers connections to nodes that have restarted since. The lock went with the session before. */

@@ -1,5 +1,6 @@
 import type { NodeAddress } from "../topology/plan";
 import type { Coordinator } from "./coordinator";
+import type { Deadline } from "./deadline";
 import type { NodeState } from "./nodeState";
 import type { LiveNode } from "./readiness";
 import { markRebalance } from "./rebalance";
@@ -53,7 +54,7 @@ export async function ensureCoordinatorHost(coordinator: Coordinator, node: Node
 }
 
 /** Registers the workers of the plan, activates those that were disabled, and lets those that were to be drained take shards again. */
-export async function registerWorkers(coordinator: Coordinator, workers: readonly LiveNode[], report: Report): Promise<void> {
+export async function registerWorkers(coordinator: Coordinator, workers: readonly LiveNode[], deadline: Deadline, report: Report): Promise<void> {
   report.activity = "registering workers";
   const registered = await registeredWorkers(coordinator);
   const fresh: NodeAddress[] = [];
@@ -61,7 +62,7 @@ export async function registerWorkers(coordinator: Coordinator, workers: readonl
     const worker = findWorker(registered, node);
     if (worker === undefined) fresh.push(node);
     else if (worker.active && worker.takesShards) report.found(node.container, "registered already");
-    if (worker?.active === false) await activate(coordinator, node, report);
+    if (worker?.active === false) await activate(coordinator, node, deadline, report);
     if (worker?.takesShards === false) {
       await coordinator.transaction(async () => {
         await coordinator.query("SELECT citus_set_node_property($1, $2, 'shouldhaveshards', true)", [node.host, node.port]);
@@ -88,7 +89,12 @@ async function add(coordinator: Coordinator, nodes: readonly NodeAddress[], repo
 }
 
 /** Brings a disabled worker back. Its placements missed writes: Citus drops those that have copies elsewhere, to be copied anew. */
-async function activate(coordinator: Coordinator, node: NodeAddress, report: Report): Promise<void> {
+async function activate(coordinator: Coordinator, node: NodeAddress, deadline: Deadline, report: Report): Promise<void> {
+  // The guard may have disabled it a moment ago, while it was restarted, and break the connections to it for a while yet.
+  await deadline.poll(
+    async () => ((await coordinator.isTakingOut()) ? undefined : true),
+    () => `The guard was still taking ${node.container} out of service when the set-up's ${deadline.seconds} s were over. See docker logs of its guards, and run the update again; it goes on where it was`,
+  );
   const attempt = (): Promise<unknown> => coordinator.query("SELECT citus_activate_node($1, $2)", [node.host, node.port]);
   // A connection that Citus has kept is of the time before the worker was restarted: it fails once.
   await attempt().catch(attempt).catch((error: unknown) => {

@@ -1,4 +1,5 @@
 import type { Client } from "pg";
+import { TAKING_OUT_LOCK } from "../../topology/locks";
 import { APPLICATION_NAME } from "./session";
 
 /** A worker as the coordinator has it registered. */
@@ -66,6 +67,18 @@ export async function sparseTables(client: Client): Promise<SparseTables[]> {
      WHERE replicationfactor > 1 AND placed < factor AND placed > 0 GROUP BY colocationid, factor ORDER BY 1`,
   );
   return rows;
+}
+
+/**
+ * Says to set-ups that a worker is being taken out of service, for as long as connections to it are broken; the end of the session says the opposite, too.
+ */
+export async function announceTakingOut(client: Client): Promise<void> {
+  await client.query(`SELECT pg_advisory_lock(${TAKING_OUT_LOCK})`);
+}
+
+/** Ends what {@link announceTakingOut} said. */
+export async function endTakingOut(client: Client): Promise<void> {
+  await client.query(`SELECT pg_advisory_unlock(${TAKING_OUT_LOCK})`);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { networkInterfaces } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
-import { disable, endEarlierWrites, onlyCopies, readRegistry, sparseTables, type RegisteredWorker, type Registry } from "./coordinator";
+import { announceTakingOut, disable, endEarlierWrites, endTakingOut, onlyCopies, readRegistry, sparseTables, type RegisteredWorker, type Registry } from "./coordinator";
 import { breakConnections, canBreakConnections, connectedPorts } from "./fence";
 import { judge, retryMs, stalledRetryMs, type Judgement, type Ward } from "./judgement";
 import { Poller } from "./poller";
@@ -159,10 +159,11 @@ export class Guard {
   private async takeOut(name: string, problem: string): Promise<void> {
     this.disabling = true;
     const decidedAt = performance.now();
+    const control = this.control;
     try {
-      const control = this.control;
       const poller = [...this.pollers.values()].find(({ host }) => host === name);
       if (control === undefined || poller === undefined) return;
+      await announceTakingOut(control);
       this.registry = await readRegistry(control);
       const worker = this.registry.workers.find(({ host }) => host === name);
       if (this.registry.recovering || worker?.active !== true) return;
@@ -194,6 +195,7 @@ export class Guard {
     } catch (error) {
       this.remark(`${name} could not be disabled (${problem}): ${reason(error)}; trying again`);
     } finally {
+      if (control !== undefined) await endTakingOut(control).catch(() => undefined); // A session that broke has ended it.
       this.disabling = false;
       this.leaving = undefined;
     }

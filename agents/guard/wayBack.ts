@@ -3,6 +3,7 @@ import type { Client } from "pg";
 import { leaveToCleanup } from "../../topology/citusCleanup";
 import { COPY_PROGRESS } from "../../topology/copyProgress";
 import { ARM_NODES } from "../../topology/fence";
+import { SET_UP_LOCK } from "../../topology/locks";
 import { sparseTables, type RegisteredWorker, type SparseTables } from "./coordinator";
 import { abandon, openCoordinator, reason } from "./session";
 
@@ -42,7 +43,7 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
   const session = await openCoordinator(CONNECT_TIMEOUT_MS, ["lock_timeout=2s", "statement_timeout=30s"]);
   try {
     // A set-up restarts, activates and copies on purpose; it takes the same lock.
-    const { rows } = await session.query<{ alone: boolean }>("SELECT pg_try_advisory_lock(hashtext('citus-sharding set-up')) AS alone");
+    const { rows } = await session.query<{ alone: boolean }>(`SELECT pg_try_advisory_lock(${SET_UP_LOCK}) AS alone`);
     if (rows[0]?.alone !== true) throw new Busy("a set-up of the cluster is running");
     for (const { host, port } of workers) {
       await timed(progress, `activated ${host}`, () => session.query("SELECT citus_activate_node($1, $2)", [host, port]));

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { COPY_PROGRESS } from "../../topology/copyProgress";
+import { SET_UP_LOCK } from "../../topology/locks";
 import type { NodeAddress, TurnGroup } from "../../topology/plan";
 import { Deadline } from "../deadline";
 import { docker, EXEC_TIMEOUT_MS } from "../docker";
@@ -123,7 +124,7 @@ export function workersGroup(member: string, { cluster, coordinators, workers, g
       report.activity = `waiting until the guard or another set-up of ${cluster} is done`;
       const lock = session;
       await new Deadline(PATIENCE_SECONDS).poll(
-        async () => ((await lock.ask("SELECT pg_try_advisory_lock(hashtext('citus-sharding set-up'))")) === "t" ? true : undefined),
+        async () => ((await lock.ask(`SELECT pg_try_advisory_lock(${SET_UP_LOCK})`)) === "t" ? true : undefined),
         () => `The guard, or another set-up of ${cluster}, was still at work after ${PATIENCE_SECONDS} s. ${member} and those after it were not touched; run the update again`,
       );
       report.activity = `taking ${member} out of service`;
