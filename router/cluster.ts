@@ -11,6 +11,7 @@ import type { ClusterOptions, ClusterSettings, ConnectHook, Limits } from "./opt
 import { commandsOf, commits, onlyReads } from "./sqlText";
 import type { IdType } from "./tenantId";
 import type { TenantLimiter } from "./tenantLimits";
+import { warmUp, WARM_UP_READS } from "./warmUp";
 
 /** SQLSTATEs of a server that takes no connection now, and may in a moment. */
 const NOT_NOW = new Set(["57P03", "53300", "08001", "08004"]);
@@ -24,6 +25,9 @@ const ENDS = new Set(["57P01", "57P02", "57P05", "25P03"]);
 
 /** How long a statement that was cancelled, or left behind, may take to end before its connection is given up. */
 const CANCEL_MS = 500;
+
+/** How long sessions may take to be made ready for a tenant. */
+const WARM_UP_MS = 2000;
 
 /** How often is looked whether what runs has ended. */
 const DRAIN_PAUSE_MS = 20;
@@ -109,6 +113,8 @@ export class Cluster implements Pooled {
   private alarmAt = Number.POSITIVE_INFINITY;
   /** How connections are made from now on. */
   private readonly client: ClientConfig;
+  /** Whether sessions are being made ready for a tenant. */
+  private warming = false;
   private ending: Promise<void> | undefined;
   /** Why connections were closed under statements that ran. */
   private givenUp: Error | undefined;
@@ -242,6 +248,31 @@ export class Cluster implements Pooled {
     if (close || this.lost.has(client) || this.cancelled.has(client)) this.close(client);
     else if (isIdle(client)) this.free(client);
     else void settled(client).then(() => (isIdle(client) ? this.free(client) : this.close(client)));
+  }
+
+  /**
+   * Has sessions ready for a tenant that is on its way here, so that its first statement does not wait for what a session does once. Connections that somebody needs are left to them. One tenant at a time: those that are told of
+   * meanwhile move together with it, and so to the same workers. Does not fail.
+   *
+   * @param sessions how many at the most.
+   */
+  async warm(tenant: string, sessions: number): Promise<void> {
+    const { pool, link } = this;
+    const spare = this.max - (pool.totalCount - pool.idleCount) - pool.waitingCount;
+    if (this.warming || this.ending !== undefined || !link.up || link.tables.length === 0) return;
+    this.warming = true;
+    const signal = AbortSignal.timeout(WARM_UP_MS);
+    const text = warmUp(link.tables, tenant);
+    const one = async (): Promise<void> => {
+      const client = await this.acquire(signal);
+      try {
+        for (let read = 1; read <= WARM_UP_READS; read += 1) await this.run(client, text, undefined, signal);
+      } finally {
+        this.release(client);
+      }
+    };
+    await Promise.allSettled(Array.from({ length: Math.min(sessions, spare) }, one));
+    this.warming = false;
   }
 
   /** Who has a connection is told of its events until it is released. @returns whether it has just been opened. */

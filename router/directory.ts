@@ -46,12 +46,19 @@ export interface Location extends TenantRecord {
 /** A tenant's record that changed, or a ring. */
 export type Change = ({ readonly tenant: string } & TenantRecord) | { readonly ring: Ring };
 
+/** A tenant that was asked for lately, and is about to leave. */
+export interface Departure {
+  readonly tenant: string;
+  readonly home: string;
+  readonly target: string;
+}
+
 /**
  * What the router knows of where tenants live: of those that were asked for lately, and of all that are moving. What it does not know is asked for by {@link Lookup}.
  *
  * What it knows of a tenant is what the tenant's home says itself, and the home tells of every change, so it is not asked again. Others are believed where their epoch is a newer one: then the tenant has left that home.
  */
-export class Directory extends EventEmitter<{ change: [Change] }> {
+export class Directory extends EventEmitter<{ change: [Change]; departure: [Departure] }> {
   private readonly lately: LRUCache<string, TenantRecord>;
   /** Tenants of which a cluster says that a move of them is not over: they are not forgotten. */
   private readonly moving = new Map<string, TenantRecord>();
@@ -288,8 +295,14 @@ export class Directory extends EventEmitter<{ change: [Change] }> {
     this.put(tenant, record);
     if (known?.home !== record.home || known.epoch !== record.epoch) this.homeChanges += 1;
     this.emit("change", { tenant, ...record });
+    if (known?.state === "settled" && record.state === "moving") this.tellDeparture(tenant, record.home);
     this.wake(tenant);
     return true;
+  }
+
+  private tellDeparture(tenant: string, home: string): void {
+    const target = this.targetOf(tenant);
+    if (target !== undefined) this.emit("departure", { tenant, home, target });
   }
 
   /** Forgets what a cluster said that is neither there nor in the ring, and who lived there. */

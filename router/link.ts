@@ -5,7 +5,7 @@ import type { Run } from "./confirm";
 import { tell } from "./diagnostics";
 import { Directory, type Claim, type TenantRecord } from "./directory";
 import { ClusterDownError, ConfigurationError } from "./errors";
-import { idTypeOf, ID_TYPE, type IdType } from "./tenantId";
+import { idTypeOf, TENANT_TABLES, type IdType, type TenantTable } from "./tenantId";
 
 /** How often a cluster is asked whether it is there, and how long it may take to answer. */
 const PROBE_INTERVAL_MS = 250;
@@ -72,6 +72,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   /** Up to where the cluster's changes have been read: a `pg_snapshot`. */
   private since: string | null = null;
   private deaf = false;
+  private readable: readonly TenantTable[] = [];
   /** When what the cluster last answered here was sent: of all that was announced before, the router has heard. */
   private heardAt = Number.NEGATIVE_INFINITY;
   /** Tenants that are asked for together, once the connection is free. */
@@ -100,6 +101,11 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   /** Whether nothing that is announced arrives, because there is a pooler between: then the cluster is asked every second. */
   get behindPooler(): boolean {
     return this.deaf;
+  }
+
+  /** The tables of tenants that the router may read. */
+  get tables(): readonly TenantTable[] {
+    return this.readable;
   }
 
   /** Whether a move may have been announced that was not heard: always behind a pooler, while the connection is silent or lost, and where the router has left the cluster. */
@@ -232,7 +238,9 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   private async identify(run: Run): Promise<void> {
     const [ring] = (await run<{ self: string }>(RING)).rows;
     if (ring !== undefined && ring.self !== this.cluster) throw new ConfigurationError(`clusters.${this.cluster}: leads to cluster ${ring.self}. Give each cluster's address under its own name`);
-    for (const row of (await run<{ table: string; type: string; kind: string }>(ID_TYPE)).rows) this.agree(idTypeOf(this.cluster, row));
+    const { rows } = await run<{ table: string; type: string; kind: string; readable: boolean } & TenantTable>(TENANT_TABLES);
+    for (const row of rows) this.agree(idTypeOf(this.cluster, row));
+    this.readable = rows.filter(({ readable }) => readable);
   }
 
   private explained(error: unknown): Error {

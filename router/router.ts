@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { escapeLiteral, type Pool, type QueryResultRow } from "pg";
 import { Cluster } from "./cluster";
 import { tell } from "./diagnostics";
-import { Directory, type Change, type Location } from "./directory";
+import { Directory, type Change, type Departure, type Location } from "./directory";
 import { ClusterDownError, ConfigurationError, RouterError, UnknownClusterError } from "./errors";
 import { Home, locate, type Shared } from "./home";
 import { KeyLookup } from "./keyLookup";
@@ -57,6 +57,9 @@ export interface RouterEvents {
   down: [cluster: string, reason: Error];
 }
 
+/** Sessions that are made ready where a tenant is moving to, at the most. */
+const READY_SESSIONS = 4;
+
 /** How often a gathering that met a move is begun anew. */
 const ANEW_PAUSE_MS = 50;
 
@@ -91,6 +94,7 @@ export class Router extends EventEmitter<RouterEvents> {
   constructor(private readonly making: Making) {
     super();
     making.directory.on("change", (change) => this.emit("change", change));
+    making.directory.on("departure", (departure) => this.prepare(departure));
     this.pool = new TenantPool({
       home: () => this.currentHome(),
       counts: () => this.counts(),
@@ -226,6 +230,13 @@ export class Router extends EventEmitter<RouterEvents> {
   private isUp(name: string): void {
     tell("tenant-router:cluster", { cluster: name, up: true, reason: undefined });
     this.emit("up", name);
+  }
+
+  /** Has sessions ready where a tenant is moving to: as many as are used where it leaves. */
+  private prepare({ tenant, home, target }: Departure): void {
+    const { clusters } = this.making;
+    const used = clusters.get(home)?.counts.open ?? 0;
+    void clusters.get(target)?.warm(tenant, Math.min(used, READY_SESSIONS));
   }
 
   /** @returns what was a cluster until now, and has something that still runs there. */

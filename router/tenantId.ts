@@ -6,15 +6,27 @@ export type TenantId = string | number | bigint;
 /** Types of distribution columns of which the router knows how the databases write a value, which is what they hash. */
 export type IdType = "smallint" | "integer" | "bigint" | "uuid" | "text" | "character";
 
-/** The type of the distribution columns, as a cluster's catalogues have it: that of the tables that the fence watches. */
-export const ID_TYPE = `
-  SELECT DISTINCT p.logicalrelid::text AS "table", format_type(b.oid, NULL) AS type, b.typtype AS kind
+/** A table of tenants, as a statement names it. */
+export interface TenantTable {
+  readonly relation: string;
+  /** The distribution column. */
+  readonly column: string;
+}
+
+/** The tables that the fence watches, and the type of their distribution columns, as a cluster's catalogues have them; `readable`: whoever asks may read it, and it is no partition. */
+export const TENANT_TABLES = `
+  SELECT p.logicalrelid::text AS "table", format_type(b.oid, NULL) AS type, b.typtype AS kind,
+    format('%I.%I', s.nspname, c.relname) AS relation, quote_ident(a.attname) AS "column",
+    NOT c.relispartition AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(s.oid, 'USAGE') AS readable
   FROM pg_dist_partition p
+    JOIN pg_class c ON c.oid = p.logicalrelid
+    JOIN pg_namespace s ON s.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = p.logicalrelid AND a.attname = column_to_column_name(p.logicalrelid, p.partkey)
     JOIN pg_type t ON t.oid = a.atttypid
     JOIN pg_type b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
   WHERE p.partmethod = 'h'
-    AND EXISTS (SELECT FROM pg_trigger g JOIN pg_proc f ON f.oid = g.tgfoid JOIN pg_namespace n ON n.oid = f.pronamespace WHERE g.tgrelid = p.logicalrelid AND n.nspname = 'tenancy')`;
+    AND EXISTS (SELECT FROM pg_trigger g JOIN pg_proc f ON f.oid = g.tgfoid JOIN pg_namespace n ON n.oid = f.pronamespace WHERE g.tgrelid = p.logicalrelid AND n.nspname = 'tenancy')
+  ORDER BY 1`;
 
 const BITS: Partial<Record<IdType, bigint>> = { smallint: 16n, integer: 32n, bigint: 64n };
 

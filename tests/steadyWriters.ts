@@ -3,8 +3,9 @@ import { Client } from "pg";
 
 const CONNECT_TIMEOUT_MS = 2000;
 const STATEMENT_TIMEOUT_MS = 10_000;
-/** Between two writes of a client, and before it connects anew. */
-const PAUSE_MS = 10;
+/** Between an answer and the next write of a client, unless it is told otherwise. */
+export const PAUSE_MS = 10;
+/** Before it connects anew. */
 const AFTER_ERROR_MS = 20;
 
 /** What clients found. */
@@ -30,6 +31,7 @@ export class SteadyWriters {
     private readonly uri: string,
     private readonly statement: string,
     ids: readonly number[],
+    private readonly pauseMs = PAUSE_MS,
   ) {
     this.done = Promise.all(ids.map((id) => this.write(id)));
   }
@@ -51,7 +53,7 @@ export class SteadyWriters {
         note();
         acknowledgedAt = performance.now();
         this.acknowledged.set(id, (this.acknowledged.get(id) ?? 0) + 1);
-        await delay(PAUSE_MS);
+        await delay(this.pauseMs);
       } catch {
         this.errors += 1;
         void client?.end().catch(() => undefined);

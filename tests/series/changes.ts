@@ -8,7 +8,7 @@ import { PROJECT_DIRECTORY, requireStack } from "../../cli/project";
 import { run } from "../../cli/run";
 import { readStack } from "../../cli/stack";
 import { table } from "../../cli/table";
-import { SteadyWriters, type Written } from "../steadyWriters";
+import { PAUSE_MS, SteadyWriters, type Written } from "../steadyWriters";
 
 /** One update that replaces every member of a role, and what clients noticed. */
 interface Change {
@@ -24,6 +24,7 @@ interface Change {
 interface Options {
   readonly roles: string;
   readonly times?: string;
+  readonly pause?: string;
 }
 
 const UPDATE_TIMEOUT_MS = 600_000;
@@ -32,8 +33,9 @@ const FIRST_SHM_MB = 300;
 /** Counts what was written, so that a write that is lost shows: what was acknowledged is the least that it can be. */
 const WRITE = "INSERT INTO sharding.changes VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET writes = changes.writes + 1";
 
-async function main(name: string, { roles: given, times: count }: Options): Promise<void> {
+async function main(name: string, { roles: given, times: count, pause }: Options): Promise<void> {
   const times = numberOption("times", count, { from: 1, to: 1000, whole: true }) ?? 5;
+  const pauseMs = numberOption("pause", pause, { from: 1, to: 10_000, whole: true }) ?? PAUSE_MS;
   const roles = given.split(",");
   const unknown = roles.filter((role) => role !== "coordinator" && role !== "worker");
   if (unknown.length > 0) throw new Failure(`--roles has "${unknown.join(", ")}": it must be coordinator, worker, or both with a comma between.`);
@@ -42,7 +44,7 @@ async function main(name: string, { roles: given, times: count }: Options): Prom
   const changes: Change[] = [];
   for (let number = 0; number < times; number += 1) {
     for (const role of roles) {
-      const change = await changeOnce(name, role, FIRST_SHM_MB + number, targets);
+      const change = await changeOnce(name, role, FIRST_SHM_MB + number, targets, pauseMs);
       changes.push(change);
       say(`${role}, ${number + 1} of ${times}: ${change.tookSeconds.toFixed(0)} s, a shard without writes for ${change.longestSeconds.toFixed(2)} s at most, ${change.errors} errors; ${change.lost} of ${change.acknowledged} acknowledged writes lost`);
     }
@@ -67,9 +69,9 @@ async function prepare(uri: string): Promise<number[]> {
   }
 }
 
-async function changeOnce(stack: string, role: string, shmMb: number, targets: readonly { uri: string; ids: readonly number[] }[]): Promise<Change> {
+async function changeOnce(stack: string, role: string, shmMb: number, targets: readonly { uri: string; ids: readonly number[] }[], pauseMs: number): Promise<Change> {
   const before = await Promise.all(targets.map(({ uri }) => written(uri)));
-  const writers = targets.map(({ uri, ids }) => new SteadyWriters(uri, WRITE, ids));
+  const writers = targets.map(({ uri, ids }) => new SteadyWriters(uri, WRITE, ids, pauseMs));
   const startedAt = performance.now();
   const { code, stdout, stderr } = await run(process.execPath, ["cli/main.cjs", "up", stack, "--config-path", "-c", `limits.${role}.shm=${shmMb} MB`], { timeoutMs: UPDATE_TIMEOUT_MS, directory: PROJECT_DIRECTORY });
   const tookSeconds = (performance.now() - startedAt) / 1000;
@@ -120,6 +122,7 @@ new Command("npm run series:changes --")
   .argument("[stack]", "the stack, which is up")
   .option("--roles <names>", "coordinator, worker, or both with a comma between: those that have others beside them", "coordinator,worker")
   .option("--times <count>", "updates of each role", "5")
+  .option("--pause <ms>", "how long a client waits after each answer: few milliseconds take all of a small machine's processors", String(PAUSE_MS))
   .action((stack: string | undefined, options: Options) => main(requireStack("series:changes", stack), options))
   .parseAsync()
   .catch((error: unknown) => {

@@ -47,6 +47,29 @@ describe("what clusters say of a tenant", () => {
   });
 });
 
+describe("a departure", () => {
+  const departures = (directory: Directory): unknown[] => {
+    const told: unknown[] = [];
+    directory.on("departure", (departure) => void told.push(departure));
+    return told;
+  };
+
+  test("is told once, of a tenant that was asked for", () => {
+    const directory = known();
+    const told = departures(directory);
+    directory.remember("3", undefined);
+    for (const state of ["moving", "moving", "closed", "moving"] as const) directory.take("a", "3", claim("a", 1, state, "b"));
+    expect(told).toEqual([{ tenant: "3", home: "a", target: "b" }]);
+  });
+
+  test("of a tenant that nobody asked for is not told", () => {
+    const directory = known();
+    const told = departures(directory);
+    directory.take("a", "3", claim("a", 1, "moving", "b"));
+    expect(told).toEqual([]);
+  });
+});
+
 describe("what was found", () => {
   test("is remembered, and does not hide what was heard meanwhile", () => {
     const directory = known();
