@@ -9,7 +9,7 @@ import { ClusterDownError, PoolTimeoutError, RouterError, StatementTimeoutError,
 import { destroy, Link, type Pooled } from "./link";
 import type { ClusterOptions, ClusterSettings, ConnectHook, Limits } from "./options";
 import { commandsOf, commits, onlyReads } from "./sqlText";
-import type { IdType } from "./tenantId";
+import { TENANT_TABLES, type IdType, type TenantTable } from "./tenantId";
 import type { TenantLimiter } from "./tenantLimits";
 import { warmUp, WARM_UP_READS } from "./warmUp";
 
@@ -27,7 +27,7 @@ const ENDS = new Set(["57P01", "57P02", "57P05", "25P03"]);
 const CANCEL_MS = 500;
 
 /** How long sessions may take to be made ready for a tenant. */
-const WARM_UP_MS = 2000;
+const WARM_UP_MS = 1000;
 
 /** How often is looked whether what runs has ended. */
 const DRAIN_PAUSE_MS = 20;
@@ -113,8 +113,6 @@ export class Cluster implements Pooled {
   private alarmAt = Number.POSITIVE_INFINITY;
   /** How connections are made from now on. */
   private readonly client: ClientConfig;
-  /** Whether sessions are being made ready for a tenant. */
-  private warming = false;
   private ending: Promise<void> | undefined;
   /** Why connections were closed under statements that ran. */
   private givenUp: Error | undefined;
@@ -251,28 +249,30 @@ export class Cluster implements Pooled {
   }
 
   /**
-   * Has sessions ready for a tenant that is on its way here, so that its first statement does not wait for what a session does once. Connections that somebody needs are left to them. One tenant at a time: those that are told of
-   * meanwhile move together with it, and so to the same workers. Does not fail.
+   * Has sessions ready for a tenant that is on its way here, so that its first statement does not wait for what a session does once. Half of the connections that nobody uses are left to those who may need them. Does not fail.
    *
    * @param sessions how many at the most.
    */
-  async warm(tenant: string, sessions: number): Promise<void> {
-    const { pool, link } = this;
+  async warm(tenant: string, sessions: number, signal: AbortSignal): Promise<void> {
+    const { pool } = this;
     const spare = this.max - (pool.totalCount - pool.idleCount) - pool.waitingCount;
-    if (this.warming || this.ending !== undefined || !link.up || link.tables.length === 0) return;
-    this.warming = true;
-    const signal = AbortSignal.timeout(WARM_UP_MS);
-    const text = warmUp(link.tables, tenant);
+    if (this.ending !== undefined || !this.link.up) return;
+    const within = AbortSignal.any([signal, AbortSignal.timeout(WARM_UP_MS)]);
     const one = async (): Promise<void> => {
-      const client = await this.acquire(signal);
+      const client = await this.acquire(within);
       try {
-        for (let read = 1; read <= WARM_UP_READS; read += 1) await this.run(client, text, undefined, signal);
+        // As this session sees them: it may have another role than the router's own connection.
+        const { rows } = await this.run<TenantTable>(client, TENANT_TABLES, undefined, within);
+        const text = warmUp(rows.filter(({ readable }) => readable), tenant);
+        for (let read = 1; read <= WARM_UP_READS; read += 1) await this.run(client, text, undefined, within);
+      } catch (error) {
+        // A session that is still there is of use to others.
+        if (error instanceof DatabaseError && !within.aborted) await client.query("ROLLBACK").catch(() => undefined);
       } finally {
         this.release(client);
       }
     };
-    await Promise.allSettled(Array.from({ length: Math.min(sessions, spare) }, one));
-    this.warming = false;
+    await Promise.allSettled(Array.from({ length: Math.min(sessions, Math.ceil(spare / 2)) }, one));
   }
 
   /** Who has a connection is told of its events until it is released. @returns whether it has just been opened. */

@@ -72,7 +72,6 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   /** Up to where the cluster's changes have been read: a `pg_snapshot`. */
   private since: string | null = null;
   private deaf = false;
-  private readable: readonly TenantTable[] = [];
   /** When what the cluster last answered here was sent: of all that was announced before, the router has heard. */
   private heardAt = Number.NEGATIVE_INFINITY;
   /** Tenants that are asked for together, once the connection is free. */
@@ -101,11 +100,6 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   /** Whether nothing that is announced arrives, because there is a pooler between: then the cluster is asked every second. */
   get behindPooler(): boolean {
     return this.deaf;
-  }
-
-  /** The tables of tenants that the router may read. */
-  get tables(): readonly TenantTable[] {
-    return this.readable;
   }
 
   /** Whether a move may have been announced that was not heard: always behind a pooler, while the connection is silent or lost, and where the router has left the cluster. */
@@ -238,9 +232,7 @@ export class Link extends EventEmitter<{ up: []; down: [Error] }> {
   private async identify(run: Run): Promise<void> {
     const [ring] = (await run<{ self: string }>(RING)).rows;
     if (ring !== undefined && ring.self !== this.cluster) throw new ConfigurationError(`clusters.${this.cluster}: leads to cluster ${ring.self}. Give each cluster's address under its own name`);
-    const { rows } = await run<{ table: string; type: string; kind: string; readable: boolean } & TenantTable>(TENANT_TABLES);
-    for (const row of rows) this.agree(idTypeOf(this.cluster, row));
-    this.readable = rows.filter(({ readable }) => readable);
+    for (const row of (await run<TenantTable>(TENANT_TABLES)).rows) this.agree(idTypeOf(this.cluster, row));
   }
 
   private explained(error: unknown): Error {

@@ -2,9 +2,10 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { escapeLiteral, type Pool, type QueryResultRow } from "pg";
+import { Arrivals } from "./arrivals";
 import { Cluster } from "./cluster";
 import { tell } from "./diagnostics";
-import { Directory, type Change, type Departure, type Location } from "./directory";
+import { Directory, type Change, type Location } from "./directory";
 import { ClusterDownError, ConfigurationError, RouterError, UnknownClusterError } from "./errors";
 import { Home, locate, type Shared } from "./home";
 import { KeyLookup } from "./keyLookup";
@@ -57,9 +58,6 @@ export interface RouterEvents {
   down: [cluster: string, reason: Error];
 }
 
-/** Sessions that are made ready where a tenant is moving to, at the most. */
-const READY_SESSIONS = 4;
-
 /** How often a gathering that met a move is begun anew. */
 const ANEW_PAUSE_MS = 50;
 
@@ -87,6 +85,7 @@ export class Router extends EventEmitter<RouterEvents> {
   private readonly lookedAt = new Set<Cluster>();
   /** The last change of a cluster's address: they are made one after the other. */
   private changing: Promise<unknown> = Promise.resolve();
+  private readonly arrivals: Arrivals;
   /** Clusters that the router has left, while something still runs there. */
   private readonly leaving = new Set<Cluster>();
 
@@ -94,7 +93,7 @@ export class Router extends EventEmitter<RouterEvents> {
   constructor(private readonly making: Making) {
     super();
     making.directory.on("change", (change) => this.emit("change", change));
-    making.directory.on("departure", (departure) => this.prepare(departure));
+    this.arrivals = new Arrivals(making.directory, making.clusters);
     this.pool = new TenantPool({
       home: () => this.currentHome(),
       counts: () => this.counts(),
@@ -232,13 +231,6 @@ export class Router extends EventEmitter<RouterEvents> {
     this.emit("up", name);
   }
 
-  /** Has sessions ready where a tenant is moving to: as many as are used where it leaves. */
-  private prepare({ tenant, home, target }: Departure): void {
-    const { clusters } = this.making;
-    const used = clusters.get(home)?.counts.open ?? 0;
-    void clusters.get(target)?.warm(tenant, Math.min(used, READY_SESSIONS));
-  }
-
   /** @returns what was a cluster until now, and has something that still runs there. */
   private async change(name: string, changes: Partial<ClusterOptions>): Promise<Cluster | undefined> {
     const old = this.member(name);
@@ -302,6 +294,7 @@ export class Router extends EventEmitter<RouterEvents> {
   async end(): Promise<void> {
     if (this.ended) return;
     this.ended = true;
+    this.arrivals.end();
     await Promise.all([this.changing, ...[...this.making.clusters.values(), ...this.leaving].map((cluster) => cluster.end())]);
   }
 

@@ -6,14 +6,20 @@ export type TenantId = string | number | bigint;
 /** Types of distribution columns of which the router knows how the databases write a value, which is what they hash. */
 export type IdType = "smallint" | "integer" | "bigint" | "uuid" | "text" | "character";
 
-/** A table of tenants, as a statement names it. */
+/** A table of tenants, as a cluster's catalogues have it. */
 export interface TenantTable {
+  readonly table: string;
+  /** The distribution column's type, and the kind of that: `e` for an enum. */
+  readonly type: string;
+  readonly kind: string;
+  /** Table and distribution column as a statement has them. */
   readonly relation: string;
-  /** The distribution column. */
   readonly column: string;
+  /** Whether it is no partition, and who asks may read it. */
+  readonly readable: boolean;
 }
 
-/** The tables that the fence watches, and the type of their distribution columns, as a cluster's catalogues have them; `readable`: whoever asks may read it, and it is no partition. */
+/** The tables that the fence watches: {@link TenantTable}. */
 export const TENANT_TABLES = `
   SELECT p.logicalrelid::text AS "table", format_type(b.oid, NULL) AS type, b.typtype AS kind,
     format('%I.%I', s.nspname, c.relname) AS relation, quote_ident(a.attname) AS "column",
@@ -31,7 +37,7 @@ export const TENANT_TABLES = `
 const BITS: Partial<Record<IdType, bigint>> = { smallint: 16n, integer: 32n, bigint: 64n };
 
 /** How a table's ids are written. @throws {@link ConfigurationError} if the router does not know that. */
-export function idTypeOf(cluster: string, { table, type, kind }: { readonly table: string; readonly type: string; readonly kind: string }): IdType {
+export function idTypeOf(cluster: string, { table, type, kind }: Pick<TenantTable, "table" | "type" | "kind">): IdType {
   switch (type) {
     case "smallint":
     case "integer":

@@ -56,6 +56,7 @@ export async function ensureCoordinatorHost(coordinator: Coordinator, node: Node
 /** Registers the workers of the plan, activates those that were disabled, and lets those that were to be drained take shards again. */
 export async function registerWorkers(coordinator: Coordinator, workers: readonly LiveNode[], deadline: Deadline, report: Report): Promise<void> {
   report.activity = "registering workers";
+  await untilTakenOut(coordinator, deadline);
   const registered = await registeredWorkers(coordinator);
   const fresh: NodeAddress[] = [];
   for (const { node } of workers) {
@@ -88,13 +89,17 @@ async function add(coordinator: Coordinator, nodes: readonly NodeAddress[], repo
   for (const { container } of nodes) report.did(container, "registered");
 }
 
+/** Waits until the guard breaks no connections: to a worker that it disabled while that was restarted, a moment ago. */
+function untilTakenOut(coordinator: Coordinator, deadline: Deadline): Promise<true> {
+  return deadline.poll(
+    async () => ((await coordinator.isTakingOut()) ? undefined : true),
+    () => `The guard was still taking a worker of ${coordinator.name} out of service when the set-up's ${deadline.seconds} s were over. See docker logs of its guards, and run the update again; it goes on where it was`,
+  );
+}
+
 /** Brings a disabled worker back. Its placements missed writes: Citus drops those that have copies elsewhere, to be copied anew. */
 async function activate(coordinator: Coordinator, node: NodeAddress, deadline: Deadline, report: Report): Promise<void> {
-  // The guard may have disabled it a moment ago, while it was restarted, and break the connections to it for a while yet.
-  await deadline.poll(
-    async () => ((await coordinator.isTakingOut()) ? undefined : true),
-    () => `The guard was still taking ${node.container} out of service when the set-up's ${deadline.seconds} s were over. See docker logs of its guards, and run the update again; it goes on where it was`,
-  );
+  await untilTakenOut(coordinator, deadline);
   const attempt = (): Promise<unknown> => coordinator.query("SELECT citus_activate_node($1, $2)", [node.host, node.port]);
   // A connection that Citus has kept is of the time before the worker was restarted: it fails once.
   await attempt().catch(attempt).catch((error: unknown) => {

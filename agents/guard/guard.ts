@@ -163,7 +163,8 @@ export class Guard {
     try {
       const poller = [...this.pollers.values()].find(({ host }) => host === name);
       if (control === undefined || poller === undefined) return;
-      await announceTakingOut(control);
+      // Not waited for: who holds that lock must not keep a dead worker in service.
+      await announceTakingOut(control).catch(() => undefined);
       this.registry = await readRegistry(control);
       const worker = this.registry.workers.find(({ host }) => host === name);
       if (this.registry.recovering || worker?.active !== true) return;

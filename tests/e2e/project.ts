@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
@@ -117,6 +117,16 @@ export class Project {
       const options = { cwd: this.directory, env: this.environment, maxBuffer: 64 * 1024 * 1024 };
       execFile(process.execPath, ["cli/main.cjs", ...args], options, (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr }));
     });
+  }
+
+  /** Begins a command of the front door. @returns what kills it, with all that it has begun, as a machine without memory would; it resolves when it has gone. */
+  begin(...args: string[]): () => Promise<void> {
+    const child = spawn(process.execPath, ["cli/main.cjs", ...args], { cwd: this.directory, env: this.environment, stdio: "ignore", detached: true });
+    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    return async () => {
+      if (child.exitCode === null) process.kill(-(child.pid as number), "SIGKILL");
+      await ended;
+    };
   }
 
   /** As {@link command}, by another version of the project: the one in `directory`, over this project's configuration and state. */

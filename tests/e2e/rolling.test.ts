@@ -51,6 +51,21 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("active-passive, one member
     expect(out).toContain(`leads now, after ${before}`);
   });
 
+  test("an update that is killed between two members is finished by the next one, and writes go on", async () => {
+    const before = ids(COORDINATORS);
+    const writers = new SteadyWriters(uris["leader"] as string, WRITE, [1, 2, 3, 4]);
+    project.configure({ limits: { coordinator: { shm: "301 MB" } } });
+    const kill = project.begin("up", "active-passive");
+    await eventually(60_000, () => Promise.resolve(expect(ids(COORDINATORS)).not.toEqual(before)));
+    await kill();
+    expect(COORDINATORS.map(shm).filter((size) => size === 300)).not.toEqual([]);
+    const { code, stdout, stderr } = await project.command("up", "active-passive");
+    expect({ code, said: code === 0 ? "" : stdout + stderr }).toEqual({ code: 0, said: "" });
+    expect((await writers.stop()).longestMs).toBeLessThan(LONGEST_GAP_MS);
+    expect(COORDINATORS.map(shm)).toEqual([301, 301, 301]);
+    expect(await leader()).toBeDefined();
+  });
+
   test("a value that does not start stops after the first member, and the others serve", async () => {
     const [first, ...others] = COORDINATORS as [string, ...string[]];
     const before = ids(others);

@@ -13,8 +13,9 @@ const worker = { node: { host: "worker1", port: 5432, container: "worker1" }, st
 function coordinator(takingOut: number): { said: string[]; coordinator: Coordinator } {
   const said: string[] = [];
   const fake = {
+    name: "coord",
     isTakingOut(): Promise<boolean> {
-      said.push("is the guard taking it out?");
+      said.push("is the guard taking one out?");
       return Promise.resolve(said.length <= takingOut);
     },
     query(text: string): Promise<unknown[]> {
@@ -29,10 +30,10 @@ function coordinator(takingOut: number): { said: string[]; coordinator: Coordina
 test("a worker that the guard has just disabled is activated when connections to it are no longer broken", async () => {
   const { said, coordinator: ofGuard } = coordinator(2);
   await registerWorkers(ofGuard, [worker], new Deadline(5), new Report(() => undefined));
-  expect(said).toEqual([...Array<string>(3).fill("is the guard taking it out?"), "citus_activate_node", "recover_prepared_transactions"]);
+  expect(said).toEqual([...Array<string>(4).fill("is the guard taking one out?"), "citus_activate_node", "recover_prepared_transactions"]);
 });
 
 test("a guard that does not end is named", async () => {
   const { coordinator: ofGuard } = coordinator(Infinity);
-  await expect(registerWorkers(ofGuard, [worker], new Deadline(0.3), new Report(() => undefined))).rejects.toThrow(/guard was still taking worker1 out of service.*docker logs of its guards/);
+  await expect(registerWorkers(ofGuard, [worker], new Deadline(0.3), new Report(() => undefined))).rejects.toThrow(/guard was still taking a worker of coord out of service.*docker logs of its guards/);
 });
