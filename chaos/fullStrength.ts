@@ -4,6 +4,7 @@ import { etcdHealth } from "../cli/etcdHealth";
 import { isInService, isLeader, patroniCluster } from "../cli/patroniCluster";
 import { isSynchronous, PatroniRest } from "../setup/patroniRest";
 import { reason } from "../setup/setupError";
+import { IS_LOGIN_TRIGGER_IN_PLACE } from "../topology/loginTrigger";
 import { containersOf, holderName, patroniGroups, type PatroniPlan, type StackPlan } from "../topology/plan";
 import { sameSetting } from "./sameSetting";
 import { inSession } from "./sql";
@@ -76,7 +77,7 @@ async function clusterTroubles({ plan }: Target, cluster: ClusterTarget, leaderO
       if (cluster.plain === true) return [];
       const nodes = await nodeTroubles(client, plan, cluster, leaderOf);
       if (nodes.length > 0) return nodes;
-      const rest = [...(await placementTroubles(client)), ...(await settingTroubles(client, plan, cluster)), ...(await preparedTroubles(client, quiet))];
+      const rest = [...(await placementTroubles(client)), ...(await settingTroubles(client, plan, cluster)), ...(await loginTroubles(client, plan)), ...(await preparedTroubles(client, quiet))];
       return rest.length > 0 ? rest : await healthTroubles(client);
     });
   } catch (error) {
@@ -131,6 +132,15 @@ async function settingTroubles(client: Client, plan: StackPlan, { plan: cluster 
       return want === undefined || sameSetting(want, has) ? [] : [`${setting} is ${has} on ${name}, and the plan has ${want}`];
     });
   });
+}
+
+/** Leaders of Patroni groups without what keeps Citus from a member in recovery: whoever leads next has it from them. */
+async function loginTroubles(client: Client, plan: StackPlan): Promise<string[]> {
+  const { rows } = await client.query<{ name: string; success: boolean; result: string }>(
+    `SELECT nodename AS name, success, result FROM run_command_on_all_nodes($1) JOIN pg_dist_node USING (nodeid) WHERE groupid = ANY ($2)`,
+    [IS_LOGIN_TRIGGER_IN_PLACE, patroniGroups(plan).map(({ setup }) => setup.citusGroup)],
+  );
+  return rows.flatMap(({ name, success, result }) => (!success ? [`${name} does not answer: ${reason(result)}`] : result === "t" ? [] : [`${name} lets Citus in while it is in recovery: its login trigger is missing`]));
 }
 
 /** Transactions that were prepared and not decided. */
