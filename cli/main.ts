@@ -144,7 +144,7 @@ program
   .command("bench:fence")
   .description("Measures what the fence costs. Needs an active-active stack that is up.")
   .argument("[stack]", "may be left out where only one spreads tenants over clusters")
-  .option("--rounds <count>", "how often", Number, 5)
+  .option("--rounds <count>", "how often", Number, 20)
   .option("--json", "print the figures as JSON", false)
   .action((stack: string | undefined, options: { rounds: number; json: boolean }) => benchFence(stack === undefined ? [] : [stack], options));
 
