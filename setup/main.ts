@@ -2,7 +2,7 @@ import { text } from "node:stream/consumers";
 import type { SetupSpec } from "../topology/plan";
 import { acceptedLosses } from "./acceptedLosses";
 import { reconcileCitus } from "./citus";
-import { Deadline } from "./deadline";
+import { Deadline, watchOver } from "./deadline";
 import { reconcileEtcd } from "./etcd";
 import { reconcileHAProxy } from "./haproxy";
 import { reconcilePatroni } from "./patroni";
@@ -10,9 +10,6 @@ import { Report } from "./report";
 import { reason, SetupError } from "./setupError";
 import { reconcileTenancy } from "./tenancy";
 import { takeTurn } from "./turn/takeTurn";
-
-/** Time for what is being done to end with a reason of its own before the set-up as a whole is called overdue. */
-const GRACE_MS = 1000;
 
 /**
  * Brings the cluster that its standard input plans to that plan: prints a line for each thing that it did or found so,
@@ -23,19 +20,12 @@ async function main(): Promise<void> {
   const spec = JSON.parse(await text(process.stdin)) as SetupSpec;
   const report = new Report();
   const deadline = new Deadline(spec.timeoutSeconds);
-  watchOver(deadline, report);
+  watchOver(deadline, report, fail);
   try {
     await reconcile(spec, deadline, report);
   } catch (error) {
     fail(error instanceof SetupError ? error.message : `The set-up failed while ${report.activity}: ${reason(error)}. Mend that and run the update again`);
   }
-}
-
-/** Ends the set-up some time after its deadline, which may be renewed until then. */
-function watchOver(deadline: Deadline, report: Report, overdue = false): void {
-  const { remainingMs, seconds } = deadline;
-  if (overdue && remainingMs === 0) fail(`The set-up got no further within ${seconds} s while ${report.activity}. Run the update again; it goes on where it was`);
-  setTimeout(() => watchOver(deadline, report, remainingMs === 0), remainingMs + GRACE_MS).unref();
 }
 
 function reconcile(spec: SetupSpec, deadline: Deadline, report: Report): Promise<void> {
