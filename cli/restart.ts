@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import colors from "picocolors";
 import { Deadline } from "../setup/deadline";
-import { waitForEtcdsWord } from "../setup/patroniGroup";
+import { maintenanceRefusal, waitForEtcdsWord } from "../setup/patroniGroup";
 import { PatroniRest } from "../setup/patroniRest";
 import { writeEveryShard, type ProbeResult } from "../setup/probe";
 import { cutOffMembers } from "../topology/cutOff";
@@ -10,7 +10,9 @@ import { connect, connectionUris, coordinatorUris } from "./connections";
 import { docker, requireDocker } from "./docker";
 import { Failure } from "./failure";
 import { waitForGuard } from "./guardWatch";
-import { inspectContainers } from "./live";
+import { explained } from "./ha/explained";
+import { groupsOf } from "./ha/groups";
+import { inspectContainers, type LiveContainer } from "./live";
 import { waitUntilServing } from "./nodeHealth";
 import { isInService, isLeader, patroniCluster, switchOver } from "./patroniCluster";
 import { duration, listed } from "./print";
@@ -37,6 +39,8 @@ const HAPROXY_CHECKS_MS = 500;
 /**
  * `npm run restart -- <stack> [node…]`: restarts nodes one after the other, each serving again before the next goes. Nodes
  * that are stopped, paused or cut off are brought back, which is all the restart that they need.
+ *
+ * @throws {@link Failure} before anything is touched if a member of a Patroni group in maintenance mode is among them.
  */
 export async function restart(name: string, { nodes, together }: RestartOptions): Promise<void> {
   const startedAt = performance.now();
@@ -51,10 +55,11 @@ export async function restart(name: string, { nodes, together }: RestartOptions)
 
   const down = containers.filter(({ status }) => status !== "running");
   const cutOff = cutOffMembers(containers.filter(({ status }) => status === "running"));
+  const broughtBack = new Set([...down, ...cutOff].map((container) => container.name.replace(/-holder$/, "")));
+  await explained(() => refuseMaintenance(stack, new Set([...chosen.map((node) => node.name), ...broughtBack]), containers));
   const problem = await resumeContainers(down);
   if (problem !== undefined) throw new Failure(`Docker cannot start what was stopped: ${problem}. npm run up -- ${name} makes it again.`);
   await reconnectMembers(cutOff);
-  const broughtBack = new Set([...down, ...cutOff].map((container) => container.name.replace(/-holder$/, "")));
   const status = new StatusLine();
   await Promise.all(all.filter((node) => broughtBack.has(node.name)).map((node) => waitUntilServing(stack, node)));
   for (const node of all.filter(({ name: node }) => broughtBack.has(node))) status.line(`${node.name} is back`);
@@ -65,6 +70,26 @@ export async function restart(name: string, { nodes, together }: RestartOptions)
   status.end();
   await proveWrites(stack);
   console.log(`${colors.green("✓")} ${chosen.length === all.length ? `All nodes of ${name} are` : `${listed(chosen.map((node) => node.name))} ${chosen.length === 1 ? "is" : "are"}`} back (${duration(performance.now() - startedAt)}).`);
+}
+
+/**
+ * Refuses what would not come back; members that are frozen would. A group of which no member runs cannot be asked, and is started whatever its mode.
+ *
+ * @throws SetupError if a group with one of the nodes is in maintenance mode.
+ */
+async function refuseMaintenance(stack: Stack, nodes: ReadonlySet<string>, containers: readonly LiveContainer[]): Promise<void> {
+  const statuses = new Map(containers.map(({ name, status }) => [name, status]));
+  const asked = await Promise.all(
+    groupsOf(stack)
+      .map(({ name, members }) => ({ name, members, away: members.filter((member) => nodes.has(member) && statuses.get(member) !== "paused") }))
+      .filter(({ away }) => away.length > 0)
+      .map(async (group) => ({ ...group, cluster: await new PatroniRest(group.members.filter((member) => statuses.get(member) === "running")).cluster() })),
+  );
+  const paused = asked.filter(({ cluster }) => cluster?.pause === true);
+  const [first, ...more] = paused;
+  if (first === undefined) return;
+  const which = more.length > 0 ? "" : ` --group ${first.name}`;
+  throw maintenanceRefusal(paused.map(({ name }) => name), paused.flatMap(({ away }) => away), `npm run ha -- resume ${stack.name}${which}`);
 }
 
 function chooseNodes(stack: Stack, names: readonly string[]): ContainerPlan[] {

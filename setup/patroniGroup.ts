@@ -79,6 +79,13 @@ export async function handOver({ spec, rest, deadline, report, aroundSwitchover 
   return candidate.name;
 }
 
+/** Why members that would be stopped are not, while their groups are in maintenance mode; `resume` is the command that ends it. */
+export function maintenanceRefusal(groups: readonly string[], members: readonly string[], resume: string): SetupError {
+  return new SetupError(
+    `${groups.join(", ")} ${groups.length === 1 ? "is" : "are"} in maintenance mode, in which Patroni starts no PostgreSQL: ${members.join(", ")} would not come back. End it (${resume}) and run the update again`,
+  );
+}
+
 /** Whether a member belongs to the plan. */
 export function isPlanned({ members }: Pick<PatroniSpec, "members">, { name }: Pick<PatroniMember, "name">): boolean {
   return members.some(({ host }) => host === name);

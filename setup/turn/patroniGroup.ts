@@ -1,10 +1,9 @@
 import type { TurnGroup } from "../../topology/plan";
 import { Deadline } from "../deadline";
 import { inspected } from "../docker";
-import { handOver, type PatroniGroup } from "../patroniGroup";
+import { handOver, maintenanceRefusal, type PatroniGroup } from "../patroniGroup";
 import { isInService, isLeader, isRunningPrimary, isSynchronous, PatroniRest, type PatroniCluster, type PatroniState } from "../patroniRest";
 import type { Report } from "../report";
-import { SetupError } from "../setupError";
 import { BROKEN_SECONDS, DOWN_SECONDS, PATIENCE_SECONDS, type Group, type Verdict } from "./group";
 
 /** A Patroni group as it is, with the member that is about to be replaced. */
@@ -82,7 +81,7 @@ export function patroniGroup(member: string, { scope, members }: Extract<TurnGro
   return {
     async look() {
       const seen = await view();
-      if (seen.cluster?.pause === true) throw new SetupError(`${scope} is in maintenance mode, in which Patroni starts no PostgreSQL: ${member} would not come back. End it (docker exec ${member} patronictl resume) and run the update again`);
+      if (seen.cluster?.pause === true) throw maintenanceRefusal([scope], [member], `docker exec ${member} patronictl resume`);
       const verdict = judgePatroni(seen);
       if (verdict.kind !== "handOver") return verdict;
       const { to } = verdict;

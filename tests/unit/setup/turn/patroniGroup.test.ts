@@ -1,6 +1,15 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import type { DockerResult } from "../../../../setup/docker";
 import type { PatroniMember, PatroniState } from "../../../../setup/patroniRest";
-import { isRunning, judgePatroni } from "../../../../setup/turn/patroniGroup";
+import { Report } from "../../../../setup/report";
+import { isRunning, judgePatroni, patroniGroup } from "../../../../setup/turn/patroniGroup";
+
+// Every container runs, and Patroni in it is in maintenance mode.
+vi.mock("../../../../setup/docker", async (original) => ({
+  ...(await original<object>()),
+  docker: (): Promise<DockerResult> => Promise.resolve({ code: 0, stdout: `${JSON.stringify({ members: [{ name: "c-1", role: "leader", state: "running" }], state: "running", role: "primary", pause: true })}\n200`, stderr: "" }),
+  inspected: () => Promise.resolve("running 0 2026-01-01T00:00:00Z"),
+}));
 
 const leader = (name: string): PatroniMember => ({ name, role: "leader", state: "running" });
 const quorum = (name: string): PatroniMember => ({ name, role: "quorum_standby", state: "streaming" });
@@ -66,4 +75,11 @@ describe("a container", () => {
     ["that waits to be started anew", "restarting 4 2026-01-01T00:00:10.123456789Z", false],
     ["that was stopped", "exited 0 2026-01-01T00:00:10.123456789Z", false],
   ])("%s: does it run?", (_, run, runs) => expect(isRunning(run, now)).toBe(runs));
+});
+
+test("no member is replaced in maintenance mode, however whole the group is", async () => {
+  const members = PLANNED.map((name) => ({ host: name, port: 5432, container: name }));
+  await expect(patroniGroup("c-1", { kind: "patroni", scope: "citusap", members }, new Report()).look()).rejects.toThrow(
+    "citusap is in maintenance mode, in which Patroni starts no PostgreSQL: c-1 would not come back. End it (docker exec c-1 patronictl resume) and run the update again",
+  );
 });
