@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Client } from "pg";
 import { anyOf } from "./anyOf";
 import type { Site } from "./site";
@@ -36,6 +37,13 @@ export class RingChangedError extends TenantError {
   }
 }
 
+/** Another rebalance or drain has gone on meanwhile: what this one still wrote would be of a state that is over. */
+export class OvertakenRingError extends TenantError {
+  constructor(cluster: string) {
+    super(`Another rebalance or drain has been at work in cluster ${cluster} meanwhile, so that this one ends here. When no other is at work, look what is left to be moved, npm run tenant -- plan, and run it again`);
+  }
+}
+
 /** What the cluster knows of tenants; those that go by the ring are not among them. */
 export async function recordsOf(site: Site, tenants: readonly string[]): Promise<Map<string, TenantRecord>> {
   const { rows } = await site.coordinator.query<Omit<TenantRecord, "epoch"> & { tenant: string; epoch: string }>("SELECT tenant, home, epoch, state, target, move, pinned FROM tenancy.tenant WHERE tenant = ANY ($1)", [tenants]);
@@ -47,9 +55,18 @@ export async function recordOf(site: Site, tenant: string): Promise<TenantRecord
   return (await recordsOf(site, [tenant])).get(tenant);
 }
 
+/** A ring as the driver gives it. */
+interface RingRow {
+  readonly version: string;
+  readonly clusters: string[];
+  readonly next: string[] | null;
+}
+
+const READ_RING = "SELECT version, clusters, next FROM tenancy.ring";
+
 /** @throws {@link TenantError} if the cluster has none yet. */
 export async function ringOf(site: Site): Promise<Ring> {
-  const { rows } = await site.coordinator.query<{ version: string; clusters: string[]; next: string[] | null }>("SELECT version, clusters, next FROM tenancy.ring");
+  const { rows } = await site.coordinator.query<RingRow>(READ_RING);
   const [row] = rows;
   if (row === undefined) throw new TenantError(`Cluster ${site.name} does not know yet which tenants are its own. Run npm run up`);
   return { ...row, version: Number(row.version) };
@@ -79,6 +96,40 @@ export const LOCK_RECORDS = `SELECT pg_advisory_xact_lock(${RECORDS_LOCK}, 0)`;
 export async function horizonOf(sites: readonly Site[]): Promise<number> {
   const answers = await Promise.all(sites.map(({ coordinator }) => coordinator.query<{ epoch: string }>("SELECT epoch FROM tenancy.horizon").catch(refuseOlder)));
   return Math.max(...answers.map(({ rows }) => Number((rows[0] as { epoch: string }).epoch)));
+}
+
+/** Less than a statement may take that waits for it. */
+const IDLE_MS = 10_000;
+
+/** Begins a transaction that changes records or the ring. Who stands still in it loses its session, because all who write records may have to wait for it. */
+export const BEGIN = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${IDLE_MS}`;
+
+/** Begins a transaction that writes records. What it looks at stays so until that has ended: nobody changes the ring, or takes a record away. */
+async function beginRecords(session: Client): Promise<{ readonly horizon: number; readonly ring: Ring | undefined }> {
+  // One message, in which horizon and ring are read after the lock was got.
+  const text = `${BEGIN}; ${KEEP_RECORDS}; SELECT epoch FROM tenancy.horizon; ${READ_RING}`;
+  const begun = (await session.query(text).catch(refuseOlder)) as unknown as readonly { readonly rows: readonly (RingRow & { readonly epoch: string })[] }[];
+  const ring = begun[4]?.rows[0];
+  return { horizon: Number(begun[3]?.rows[0]?.epoch), ring: ring && { ...ring, version: Number(ring.version) } };
+}
+
+/**
+ * Writes records that were worked out by a ring, in one transaction, where the cluster still has that ring, and that change of it under way: where not, the record of a tenant may have been forgotten since, and what is written
+ * late would be the only one. No record is forgotten while a ring changes.
+ *
+ * @param write gets the highest epoch that a tenant without a record may have been in.
+ * @throws {@link OvertakenRingError} if the cluster has another ring.
+ */
+export async function writeByRing({ name, coordinator }: Site, ring: Ring, write: (horizon: number) => Promise<unknown>): Promise<void> {
+  try {
+    const known = await beginRecords(coordinator);
+    if (!isDeepStrictEqual(known.ring, ring)) throw new OvertakenRingError(name);
+    await write(known.horizon);
+    await coordinator.query("COMMIT");
+  } catch (error) {
+    await coordinator.query("ROLLBACK").catch(() => undefined);
+    throw error;
+  }
 }
 
 function refuseOlder(error: unknown): never {
@@ -115,11 +166,8 @@ const SEVERAL = `SELECT * FROM unnest(${ARRAYS.map((type, column) => `$${column 
 export async function writeRecords(session: Client, changes: readonly RecordChange[], moves: readonly string[], version?: number): Promise<Set<string>> {
   if (changes.length === 0) return new Set();
   try {
-    // One message, in which horizon and ring are read after the lock was got.
-    const text = `BEGIN; ${KEEP_RECORDS}; SELECT epoch FROM tenancy.horizon; SELECT version FROM tenancy.ring WHERE next IS NULL`;
-    const begun = (await session.query(text).catch(refuseOlder)) as unknown as readonly { readonly rows: readonly { readonly epoch?: string; readonly version?: string }[] }[];
-    const horizon = Number(begun[2]?.rows[0]?.epoch);
-    if (version !== undefined && Number(begun[3]?.rows[0]?.version) !== version) throw new RingChangedError();
+    const { horizon, ring } = await beginRecords(session);
+    if (version !== undefined && (ring?.version !== version || ring.next !== null)) throw new RingChangedError();
     const old = changes.filter(({ epoch }) => epoch <= horizon).map(({ tenant }) => tenant);
     const known = old.length === 0 ? [] : (await session.query<{ tenant: string }>("SELECT tenant FROM tenancy.tenant WHERE tenant = ANY ($1)", [old])).rows;
     const there = new Set(known.map(({ tenant }) => tenant));

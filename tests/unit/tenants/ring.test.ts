@@ -16,6 +16,7 @@ function cluster(name: string, ring: Ring, done: unknown[][], records: readonly 
   const query = (statement: string | { text: string }, values: readonly unknown[] = []): Promise<unknown> => {
     const text = typeof statement === "string" ? statement : statement.text;
     if (text.startsWith("SELECT tenancy.winner('1'")) return Promise.resolve({ rows: [{ winner: name === "old" ? "a#1" : "a" }] });
+    if (text.includes("SELECT epoch FROM tenancy.horizon;")) return Promise.resolve([{}, {}, {}, { rows: [{ epoch: "-1" }] }, { rows: [{ ...ring, version: String(ring.version) }] }]);
     if (text.startsWith("SELECT version")) return Promise.resolve({ rows: [{ ...ring, version: String(ring.version) }] });
     if (text.startsWith("SELECT bucket")) return Promise.resolve({ rows: records.length === 0 ? [] : [{ bucket: 1, digest: name }] });
     if (text.startsWith("INSERT INTO tenancy.tenant")) done.push([name, ...values.slice(0, 3)]);
@@ -88,6 +89,6 @@ test("a record is brought to the clusters that missed it, and of one epoch the h
   const done: unknown[][] = [];
   const at = (tenant: string, home: string, epoch: number): Row => ({ tenant, home, epoch: String(epoch), pinned: false });
   const sites = [cluster("a", before, done, [at("1", "b", 4), at("2", "b", 1)]), cluster("b", before, done, [at("1", "a", 3), at("2", "b", 1)]), cluster("c", before, done, [at("1", "a", 3), at("2", "a", 1)])];
-  await shareRecords(sites);
+  await shareRecords(sites, before);
   expect(done).toEqual([["b", ["1"], ["b"], [4]], ["c", ["1"], ["b"], [4]]]);
 });

@@ -30,7 +30,7 @@ function cluster(name: string, known: TenantRecord | Records, written: unknown[]
   const records = ("home" in known ? { 7: known } : known) as Records;
   const query = (text: string, values: readonly unknown[] = []): Promise<unknown> => {
     if (text.startsWith("SELECT tenant, home")) return Promise.resolve({ rows: (values[0] as string[]).flatMap((tenant) => (records[tenant] === undefined ? [] : [{ tenant, ...records[tenant], epoch: String(records[tenant].epoch) }])) });
-    if (text.startsWith("BEGIN;")) return Promise.resolve([{}, {}, { rows: [{ epoch: "-1" }] }]);
+    if (text.startsWith("BEGIN;")) return Promise.resolve([{}, {}, {}, { rows: [{ epoch: "-1" }] }, { rows: [] }]);
     if (text.startsWith("INSERT INTO tenancy.handover")) {
       const [tenants, epochs, moves, takers] = values as [string[], number[], string[], (string | null)[]];
       const rows = tenants.map((tenant, index) => ({ tenant, epoch: String(epochs[index]), move: moves[index], taker: takers[index] }));
