@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
 import { isNewer } from "../router/isNewer";
 import { clusterOf, ringInWords, ticketsOf, weightsOf } from "../router/tickets";
 import { bucketOf } from "../topology/fence";
+import { RECORDS_LOCK } from "../topology/locks";
 import type { TenancySpec } from "../topology/plan";
 import { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
@@ -61,6 +63,9 @@ interface Digest {
 /** So many records of a cluster are looked at together. */
 const RECORDS_AT_ONCE = 50_000;
 
+/** A set-up that stands still holds moves and changes of the ring up for no longer. */
+const IDLE_MS = 60_000;
+
 /**
  * Brings what the clusters of a stack know of their tenants to one state: the ring of all of them where there is none yet; the newest ring and record where one cluster has it. A cluster that knows nothing takes no
  * writes until it has them. Moves that are under way are left alone.
@@ -91,16 +96,21 @@ export async function reconcileTenancy(spec: TenancySpec, acceptLoss: ReadonlySe
     const tell = async (knowledge: Knowledge, tenants: (member: Member) => ReadonlyMap<string, Known>): Promise<void> => {
       await Promise.all(members.map(async (member) => told.set(member.name, (told.get(member.name) as number) + (await bringRecords(member, ring, knowledge, tenants(member))))));
     };
-    if (newest === undefined) await tell({ newest: await strays(members, ring, report), bereft: [], givenUp: [] }, () => new Map());
+    if (newest === undefined) {
+      const strayed = await strays(members, ring, report);
+      await keepingRecords(members, () => tell({ newest: strayed, bereft: [], givenUp: [] }, () => new Map()));
+    }
     let halfReported = false;
     for (const buckets of newest === undefined ? [] : differing) {
-      const known = new Map(await Promise.all(members.map(async (member) => [member.name, await recordsIn(member, buckets)] as const)));
-      const of = ({ name }: Member): ReadonlyMap<string, Known> => known.get(name) as ReadonlyMap<string, Known>;
-      const knowledge = knowledgeOf(members.flatMap((member) => [...of(member).values()]), names);
-      const [half] = knowledge.bereft.filter(({ tenant }) => members.some((member) => typeof of(member).get(tenant)?.target === "string"));
-      if (half !== undefined && !halfReported) report.did("tenants", `${half.tenant} was on its way out of a cluster that is lost: what had been copied is there, and may not be all`);
-      halfReported ||= half !== undefined;
-      await tell(knowledge, of);
+      await keepingRecords(members, async () => {
+        const known = new Map(await Promise.all(members.map(async (member) => [member.name, await recordsIn(member, buckets)] as const)));
+        const of = ({ name }: Member): ReadonlyMap<string, Known> => known.get(name) as ReadonlyMap<string, Known>;
+        const knowledge = knowledgeOf(members.flatMap((member) => [...of(member).values()]), names);
+        const [half] = knowledge.bereft.filter(({ tenant }) => members.some((member) => typeof of(member).get(tenant)?.target === "string"));
+        if (half !== undefined && !halfReported) report.did("tenants", `${half.tenant} was on its way out of a cluster that is lost: what had been copied is there, and may not be all`);
+        halfReported ||= half !== undefined;
+        await tell(knowledge, of);
+      });
     }
     await Promise.all(members.map((member) => bringRing(member, ring, told.get(member.name) as number, report)));
     await Promise.all(members.map((member) => bringRegions(member, regions, report)));
@@ -147,13 +157,18 @@ async function strays(members: readonly Member[], { clusters }: Ring, report: Re
   return strayed;
 }
 
-async function read(name: string, coordinator: Coordinator, names: readonly string[]): Promise<Member> {
+async function ringOf(coordinator: Coordinator): Promise<Ring | undefined> {
   const [ring] = await coordinator.query<{ version: string; clusters: string[]; next: string[] | null }>("SELECT version, clusters, next FROM tenancy.ring");
+  return ring && { ...ring, version: Number(ring.version) };
+}
+
+async function read(name: string, coordinator: Coordinator, names: readonly string[]): Promise<Member> {
+  const ring = await ringOf(coordinator);
   const rows = await coordinator.query<{ bucket: number; records: string; digest: string; lost: string }>("SELECT bucket, records, digest, lost FROM tenancy.digests($1)", [names]);
   return {
     name,
     coordinator,
-    ring: ring && { ...ring, version: Number(ring.version) },
+    ring,
     digests: new Map(rows.map(({ bucket, records, digest, lost }) => [bucket, { records: Number(records), digest, lost: Number(lost) }])),
   };
 }
@@ -241,13 +256,33 @@ function newestRecords(records: readonly Known[]): Known[] {
   return [...newest.values()];
 }
 
-/** Records come before the ring: a cluster that has no ring takes no writes at all. @returns how many tenants the cluster was told of. */
+/**
+ * Has records looked at and written in one transaction of each cluster, which keeps them from being forgotten meanwhile: one that was looked at before may not come back where it has gone.
+ *
+ * @param work ends with {@link bringRecords} of each cluster, which commits.
+ * @throws {@link SetupError} if a cluster has another ring than it had.
+ */
+async function keepingRecords(members: readonly Member[], work: () => Promise<void>): Promise<void> {
+  try {
+    await Promise.all(
+      members.map(async ({ name, coordinator, ring }) => {
+        await coordinator.query(`BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${IDLE_MS}; SELECT pg_advisory_xact_lock_shared(${RECORDS_LOCK})`);
+        if (!isDeepStrictEqual(await ringOf(coordinator), ring)) throw new SetupError(`Cluster ${name} got another ring meanwhile, by a rebalance or drain. Run the update again when that has ended`);
+      }),
+    );
+    await work();
+  } catch (error) {
+    await Promise.all(members.map(({ coordinator }) => coordinator.query("ROLLBACK").catch(() => undefined)));
+    throw error;
+  }
+}
+
+/** Records come before the ring: a cluster that has no ring takes no writes at all. Of {@link keepingRecords}' transactions it ends the cluster's. @returns how many tenants the cluster was told of. */
 async function bringRecords({ name, coordinator }: Member, ring: Ring, { newest, bereft, givenUp }: Knowledge, tenants: ReadonlyMap<string, Known>): Promise<number> {
   const behind = newest.filter(({ tenant, epoch }) => (tenants.get(tenant)?.epoch ?? -1) < epoch);
   const lost = bereft.filter(({ tenant, epoch }) => (tenants.get(tenant)?.epoch ?? -1) < epoch);
-  if (behind.length === 0 && lost.length === 0 && givenUp.length === 0) return 0;
-  await coordinator
-    .transaction(async () => {
+  try {
+    if (behind.length > 0 || lost.length > 0 || givenUp.length > 0) {
       // What is decided by these records is there after a crash, whatever is set.
       await coordinator.query("SET LOCAL synchronous_commit = on");
       await coordinator.query(
@@ -261,22 +296,26 @@ async function bringRecords({ name, coordinator }: Member, ring: Ring, { newest,
          ON CONFLICT (tenant) DO UPDATE SET home = excluded.home, epoch = excluded.epoch, pinned = excluded.pinned WHERE known.epoch < excluded.epoch AND known.move IS NULL AND known.state = 'settled'`,
         [behind.map(({ tenant }) => tenant), behind.map(({ home }) => home), behind.map(({ epoch }) => epoch), behind.map(({ pinned }) => pinned)],
       );
-    })
-    .catch((error: unknown) => {
-      throw new SetupError(`Cluster ${name} could not be told where tenants live: ${reason(error)}. Mend that and run the update again`);
-    });
+    }
+    await coordinator.query("COMMIT");
+  } catch (error) {
+    throw new SetupError(`Cluster ${name} could not be told where tenants live: ${reason(error)}. Mend that and run the update again`);
+  }
   return behind.length + lost.length;
 }
 
 /** @param told how many tenants the cluster was told of. */
 async function bringRing({ name, coordinator, ring: known }: Member, ring: Ring, told: number, report: Report): Promise<void> {
   if (told === 0 && known?.version === ring.version) return;
-  await coordinator.query(
-    `INSERT INTO tenancy.ring AS known (self, version, clusters, next) VALUES ($1, $2, $3, $4)
-     ON CONFLICT (self) DO UPDATE SET version = excluded.version, clusters = excluded.clusters, next = excluded.next WHERE known.version < excluded.version`,
-    [name, ring.version, ring.clusters, ring.next],
-  );
-  await coordinator.query("SELECT pg_notify('tenancy', $1)", [JSON.stringify({ ring: ring.version })]);
+  await coordinator.transaction(async () => {
+    await coordinator.query(`SELECT pg_advisory_xact_lock(${RECORDS_LOCK})`);
+    await coordinator.query(
+      `INSERT INTO tenancy.ring AS known (self, version, clusters, next) VALUES ($1, $2, $3, $4)
+       ON CONFLICT (self) DO UPDATE SET version = excluded.version, clusters = excluded.clusters, next = excluded.next WHERE known.version < excluded.version`,
+      [name, ring.version, ring.clusters, ring.next],
+    );
+    await coordinator.query("SELECT pg_notify('tenancy', $1)", [JSON.stringify({ ring: ring.version })]);
+  });
   report.did(name, [`tenants are spread over ${ringInWords(ring.clusters)}`, ...(told > 0 ? [`${told} that live elsewhere than their hash says were told`] : [])].join("; "));
 }
 

@@ -1,7 +1,10 @@
-// What set-up and guard of a cluster tell each other by: keys of PostgreSQL's advisory locks, on the coordinator.
+// What set-up, guard and operations on tenants tell each other by: keys of PostgreSQL's advisory locks, on the coordinator.
 
 /** Held by whoever changes the cluster: a set-up, or the guard while it brings a worker back. */
 export const SET_UP_LOCK = "hashtext('citus-sharding set-up')";
 
 /** Held by the guard while it takes a worker out of service, until it no longer breaks connections to it. */
 export const TAKING_OUT_LOCK = "hashtext('citus-sharding taking out')";
+
+/** Held, shared, by whoever writes records of tenants, and exclusively by who takes records away or changes the ring (tenants/record.ts). */
+export const RECORDS_LOCK = "7779, 0";
