@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
+import { holdersOf } from "./lockHolders";
 import { abandon, type Site } from "./site";
 import { TenantError } from "./tenantError";
 
@@ -53,7 +54,7 @@ export async function keepMovesOut(sites: readonly Site[], signal?: AbortSignal,
   const close = (): void => sessions.forEach(abandon);
   const waits = async (site: Site, key: number, word: string): Promise<void> => {
     refuseStopped(signal);
-    const holders = await holdersOf(site, key);
+    const holders = await holdersOf(site, MIGRATION_LOCK, key);
     if (holders !== undefined) onWait?.(site.name, `${word} (${holders})`);
   };
   try {
@@ -79,14 +80,6 @@ export async function keepMovesOut(sites: readonly Site[], signal?: AbortSignal,
     close();
     throw error;
   }
-}
-
-/** The processes that hold a lock, in words; undefined if nobody has it any more. */
-async function holdersOf({ coordinator }: Site, key: number): Promise<string | undefined> {
-  const { rows } = await coordinator.query<{ pid: number }>(
-    `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = ${MIGRATION_LOCK} AND objid = ${key} AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY pid`,
-  );
-  return rows.length === 0 ? undefined : `${rows.length === 1 ? "process" : "processes"} ${rows.map(({ pid }) => pid).join(", ")}`;
 }
 
 /** A session on a cluster's coordinator that runs one migration, as the only one. Its statements may take as long as they need. The caller ends it. @throws {@link TenantError} if another still runs one. */

@@ -5,7 +5,9 @@ import { keepMigrationsOut } from "./migrationLock";
 import { refuseUnmigrated } from "./migrations";
 import { isOfRows, moveTogether, openSites, type BatchReport, type MoveStep } from "./move";
 import { planMoves } from "./plan";
-import { changeRing, pruneRecords } from "./ring";
+import { refuseSecond } from "./rebalanceLock";
+import { OvertakenRingError } from "./record";
+import { changeRing, pruneRecords, refuseOtherRing } from "./ring";
 import { messageOf, type Site } from "./site";
 import { TenantError } from "./tenantError";
 
@@ -41,11 +43,28 @@ const ANSWER_MS = 1000;
  * @param clusters all clusters: those of the ring, and those that are to be empty afterwards.
  * @param ring the tickets of the clusters that share the tenants from now on (`ticketsOf`).
  * @param onWait is called if it has to wait for migrations that are being applied, before anything is done.
- * @throws {@link TenantError} if a cluster does not answer.
+ * @throws {@link TenantError} if a cluster does not answer, or another rebalance or drain is at work; {@link OvertakenRingError} if another was while this one stood still.
  */
 export async function rebalance(clusters: readonly ClusterAccess[], ring: readonly string[], progress: (state: RebalanceProgress) => void, signal?: AbortSignal, onWait?: () => void): Promise<RebalanceReport> {
   const names = clusters.map(({ name }) => name);
   const open = (): Promise<Site[]> => openSites(clusters, "citus-sharding rebalance", names);
+  const held = await open();
+  try {
+    await refuseSecond(held);
+    return await spread(open, names, ring, progress, signal, onWait);
+  } finally {
+    for (const site of held) site.close();
+  }
+}
+
+async function spread(
+  open: () => Promise<Site[]>,
+  names: readonly string[],
+  ring: readonly string[],
+  progress: (state: RebalanceProgress) => void,
+  signal: AbortSignal | undefined,
+  onWait: (() => void) | undefined,
+): Promise<RebalanceReport> {
   const sites = await open();
   let queue: Batch[];
   try {
@@ -63,7 +82,8 @@ export async function rebalance(clusters: readonly ClusterAccess[], ring: readon
   const failed: { tenant: string; reason: string }[] = [];
   const tell = (): void => progress({ planned, moved, plannedBytes, movedBytes });
   tell();
-  const stopped = (): boolean => signal?.aborted === true;
+  let overtaken: OvertakenRingError | undefined;
+  const stopped = (): boolean => signal?.aborted === true || overtaken !== undefined;
   const done = (batch: Batch, { moved: there, left, closedMs, problem }: Pick<BatchReport, "moved" | "left" | "closedMs" | "problem">): void => {
     longestClosedMs = Math.max(longestClosedMs, closedMs);
     for (const { bytes } of batch.moves.filter(({ tenant }) => there.has(tenant))) [moved, movedBytes] = [moved + 1, movedBytes + bytes];
@@ -89,12 +109,14 @@ export async function rebalance(clusters: readonly ClusterAccess[], ring: readon
     let problem: unknown;
     try {
       crew = await crewOf();
+      await refuseOtherRing(crew.filter(({ name }) => name === batch.home || name === batch.to), ring);
       const onStep = (step: MoveStep): void => void (step === "told" && onTold());
       const report = await moveTogether(crew, names, batch.moves.map(({ tenant }) => tenant), { from: batch.home, to: batch.to }, { byRing: true, ...(signal !== undefined && { signal }), onStep });
       ({ problem } = report);
       return report;
     } catch (error) {
       problem = error;
+      if (error instanceof OvertakenRingError) overtaken = error;
       return { moved: new Map(), left: new Map(batch.moves.map(({ tenant }) => [tenant, error as Error])), closedMs: 0, problem };
     } finally {
       if (problem === undefined && crew !== undefined) idle.push(crew);
@@ -119,6 +141,7 @@ export async function rebalance(clusters: readonly ClusterAccess[], ring: readon
   };
   await Promise.all(Array.from({ length: Math.min(MOVES_AT_ONCE, queue.length) }, work));
   for (const site of idle.flat()) site.close();
+  if (overtaken !== undefined) throw overtaken;
   if (stopped()) throw new TenantError(`Stopped after ${moved} of ${planned} tenants. Run it again to go on`);
   const all = await open();
   try {
