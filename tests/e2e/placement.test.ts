@@ -7,7 +7,10 @@ import { createPlacement, PlacementError, type TenantPlacement } from "@citus-sh
 import type { ClusterAccess } from "../../tenants/clusterAccess";
 import { moveTenant, openSites } from "../../tenants/move";
 import { placeTenant, type PlaceStep } from "../../tenants/place";
+import { rebalance } from "../../tenants/rebalance";
 import { changeRing } from "../../tenants/ring";
+import type { Site } from "../../tenants/site";
+import { beforeStatement, LAST_LOOK, PINNING } from "./beforeStatement";
 import { hasImage, Project } from "./project";
 
 const CITUS = "citusdata/citus:13.2.0";
@@ -187,6 +190,66 @@ describe.skipIf(!hasImage(CITUS))("tenants of three clusters with weights and re
     } finally {
       for (const site of sites) site.close();
     }
+  });
+
+  describe("where a rebalance stood still while others went on", () => {
+    const [without, whole] = [["a", "b", "b#1"], ["a", "b", "b#1", "c"]] as const;
+    const overtaken = "Another rebalance or drain has been at work in cluster a meanwhile, so that this one ends here";
+    const leavingForC = (): Promise<string> => fresh("a", (id) => new Placement(whole).place(id) === "c");
+    const onSites = async (work: (sites: readonly Site[]) => Promise<void>): Promise<void> => {
+      const sites = await openSites(clusters, "citus-sharding test", NAMES);
+      try {
+        await work(sites);
+      } finally {
+        for (const site of sites) site.close();
+      }
+    };
+
+    test("have no second home, and the second rebalance is refused only as long as the first one's sessions live", async () => {
+      await onSites(async (sites) => void (await changeRing(sites, without)));
+      const tenant = await leavingForC();
+      await sql("a", "INSERT INTO rooms (room_id, name) VALUES ($1, 'moves')", [tenant]);
+      const spread = (): Promise<unknown> => rebalance(clusters, whole, () => undefined);
+      const recorded = async (): Promise<Name[]> => (await Promise.all(NAMES.map(async (name) => ((await sql(name, "SELECT FROM tenancy.tenant WHERE tenant = $1", [tenant])).length > 0 ? [name] : [])))).flat();
+      const end = beforeStatement(PINNING, async () => {
+        const refused = await project.command("tenant", "rebalance");
+        expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/Another rebalance or drain is at work \(process \d+ on the coordinator of cluster a\)\. Run this again when it has ended/)]);
+        // As when a machine sleeps for long.
+        for (const name of NAMES) expect(await sql(name, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7791")).toHaveLength(1);
+        await spread();
+        expect([await open(tenant), await recorded()]).toEqual([["c"], []]);
+      });
+      try {
+        await expect(spread()).rejects.toThrow(overtaken);
+      } finally {
+        end();
+      }
+      expect([await open(tenant), await recorded()]).toEqual([["c"], []]);
+      expect(await sql("c", "SELECT name FROM rooms WHERE room_id = $1", [tenant])).toEqual([{ name: "moves" }]);
+      for (const name of NAMES) expect(await sql(name, "SELECT clusters, next FROM tenancy.ring")).toEqual([{ clusters: whole, next: null }]);
+    });
+
+    test("are not written for the first time past a change of the ring that it would have taken back", async () => {
+      await onSites((late) =>
+        onSites(async (others) => {
+          const end = beforeStatement(LAST_LOOK, async () => {
+            await changeRing(others, without);
+            beforeStatement(LAST_LOOK, () => Promise.reject(new Error("killed")));
+            await expect(changeRing(others, whole)).rejects.toThrow("killed");
+          });
+          try {
+            await expect(changeRing(late, without)).rejects.toThrow(overtaken);
+          } finally {
+            end();
+          }
+          for (const name of NAMES) expect(await sql(name, "SELECT clusters, next FROM tenancy.ring")).toEqual([{ clusters: without, next: whole }]);
+          const tenant = await leavingForC();
+          expect(await open(tenant)).toEqual([]);
+          await changeRing(others, whole);
+          expect(await open(tenant)).toEqual(["c"]);
+        }),
+      );
+    });
   });
 
   test("move with a weight when it is rebalanced, and not before, and only to the cluster that got more", async () => {
