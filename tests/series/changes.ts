@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { Command } from "commander";
 import { percentile } from "../../chaos/percentile";
 import { connect, connectionUris, coordinatorUris } from "../../cli/connections";
@@ -8,6 +9,7 @@ import { PROJECT_DIRECTORY, requireStack } from "../../cli/project";
 import { run } from "../../cli/run";
 import { readStack } from "../../cli/stack";
 import { table } from "../../cli/table";
+import { reason } from "../../setup/setupError";
 import { PAUSE_MS, SteadyWriters, type Written } from "../steadyWriters";
 
 /** One update that replaces every member of a role, and what clients noticed. */
@@ -28,6 +30,8 @@ interface Options {
 }
 
 const UPDATE_TIMEOUT_MS = 600_000;
+const READ_WITHIN_MS = 30_000;
+const READ_AGAIN_MS = 500;
 /** A size of `/dev/shm` that no other setting has, one more for each change: a member is replaced for it, and does the same afterwards. */
 const FIRST_SHM_MB = 300;
 /** Counts what was written, so that a write that is lost shows: what was acknowledged is the least that it can be. */
@@ -90,8 +94,19 @@ async function changeOnce(stack: string, role: string, shmMb: number, targets: r
 
 type Counts = ReadonlyMap<number, number>;
 
-/** How often each id was written. */
+/** How often each id was written. A session that ends is no end of the series: rows are what it asks for. */
 async function written(uri: string): Promise<Counts> {
+  for (const until = performance.now() + READ_WITHIN_MS; ; await delay(READ_AGAIN_MS)) {
+    try {
+      return await readCounts(uri);
+    } catch (error) {
+      if (performance.now() > until) throw error;
+      say(`What was written could not be read: ${reason(error)}; trying again`);
+    }
+  }
+}
+
+async function readCounts(uri: string): Promise<Counts> {
   const client = await connect(uri);
   try {
     const { rows } = await client.query<{ id: string; writes: string }>("SELECT id, writes FROM sharding.changes");
