@@ -233,6 +233,28 @@ describe("examples/ha-postgres", () => {
     return { before, behind, ahead };
   };
 
+  test("a leader that dies in the middle of a bulk load is followed, however far its standbys are behind", async () => {
+    await atFullStrength();
+    const before = leader();
+    const standbys = [1, 2, 3].map((number) => `${PREFIX}db-${number}`).filter((name) => name !== before);
+    await query(uri, "create table loaded (id int, filler text)");
+    const position = async (): Promise<number> => Number((await query(uri, "select pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0') as bytes"))[0]?.[0]?.["bytes"]);
+    const told = (): number => (JSON.parse(docker("exec", `${PREFIX}etcd-1`, "etcdctl", "get", "--print-value-only", `/service/${PREFIX}db/status`)) as { optime: number }).optime;
+    const theirs = await position();
+    for (const standby of standbys) signalReceiver(standby, "STOP");
+    // Nobody was told that any of it is there.
+    const load = spawn("docker", ["exec", before, "psql", "-U", "postgres", ...["BEGIN", "INSERT INTO loaded SELECT n, repeat('x', 900) FROM generate_series(1, 20000) n", "SELECT pg_sleep(60)"].flatMap((statement) => ["-c", statement])], { stdio: "ignore" });
+    // What Patroni goes by, of which 1 MB is too much by default.
+    await eventually(20_000, () => Promise.resolve(expect(told() - theirs).toBeGreaterThan(8 * 1024 ** 2)));
+    docker("kill", before);
+    load.kill();
+    for (const standby of standbys) endReceiver(standby);
+    expect(await secondsToWrite()).toBeLessThan(6);
+    expect(await query(uri, "select count(*)::int as count from loaded")).toEqual([[{ count: 0 }]]);
+    docker("start", before);
+    await atFullStrength();
+  });
+
   test("a standby that lacks what another one has confirmed does not become the only one that decides", async () => {
     const { before, behind, ahead } = await withOneBehind("unseen");
     docker("kill", ahead);
