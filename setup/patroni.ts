@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { escapeLiteral } from "pg";
 import { LOGIN_TRIGGERS_SINCE } from "../config/safety";
 import { CREATE_LOGIN_TRIGGER, IS_LOGIN_TRIGGER_IN_PLACE } from "../topology/loginTrigger";
 import { alterSystem, type Parameters } from "../topology/parameters";
@@ -39,7 +40,7 @@ async function reconcileConfiguration(group: PatroniGroup & { readonly spec: Pat
   const patch = configurationPatch(live, spec);
   if (Object.keys(patch).length === 0) return;
   const changed = (patch["postgresql"] as { parameters?: Record<string, string | null> } | undefined)?.parameters ?? {};
-  await validate(leader.name, changed);
+  await validate(leader.name, changed, report);
   report.activity = `changing the dynamic configuration of ${spec.scope}`;
   const patchedAt = Math.floor(Date.now() / 1000);
   await rest.patchConfiguration(leader.name, patch);
@@ -69,15 +70,24 @@ export function configurationPatch(live: Readonly<Record<string, unknown>>, { dy
 
 /**
  * Has PostgreSQL check parameters before Patroni gets them: Patroni takes any, and PostgreSQL would keep the old value
- * with no more than a line in its log. ALTER SYSTEM checks; what it wrote is taken back before any reload.
+ * with no more than a line in its log. ALTER SYSTEM checks; before any reload it is as it was, also where somebody else has set the same parameter by it.
  */
-async function validate(leader: string, changed: Readonly<Record<string, string | null>>): Promise<void> {
+async function validate(leader: string, changed: Readonly<Record<string, string | null>>, report: Report): Promise<void> {
   const set = Object.fromEntries(Object.entries(changed).filter((entry): entry is [string, string] => entry[1] !== null)) satisfies Parameters;
   for (const [name, value] of Object.entries(set)) {
-    const reset = `ALTER SYSTEM RESET ${name.split(".").map((part) => `"${part}"`).join(".")}`;
-    const { code, stderr } = await psql(leader, `${alterSystem(name, value)};\n${reset};\n`);
+    const own = await ofAlterSystem(leader, name);
+    const restore = own === undefined ? `ALTER SYSTEM RESET ${name.split(".").map((part) => `"${part}"`).join(".")}` : alterSystem(name, own);
+    const { code, stderr } = await psql(leader, `${alterSystem(name, value)};\n${restore};\n`);
     if (code !== 0) throw new SetupError(`${leader} refuses ${name} = ${value}: ${stderr.replace(/^.*ERROR:\s+/s, "").replace(/\s+/g, " ").replace(/\.$/, "")}. Nothing was changed; mend the parameter and run the update again`);
+    if (own !== undefined) report.found(leader, `has ${name} = ${own} by ALTER SYSTEM, which wins over ${value} there: ALTER SYSTEM RESET ${name} ends that`);
   }
+}
+
+/** What somebody has set by ALTER SYSTEM; undefined if nobody has. */
+async function ofAlterSystem(leader: string, name: string): Promise<string | undefined> {
+  const { code, stdout, stderr } = await psql(leader, `SELECT '=' || setting FROM pg_file_settings WHERE lower(name) = lower(${escapeLiteral(name)}) AND sourcefile = current_setting('data_directory') || '/postgresql.auto.conf' ORDER BY seqno DESC LIMIT 1;\n`);
+  if (code !== 0) throw new SetupError(`${leader} does not answer: ${stderr}. Run the update again`);
+  return stdout.startsWith("=") ? stdout.slice(1) : undefined;
 }
 
 /** Keeps Citus from members in recovery, on every member of the group: what its leader has, its standbys have. */

@@ -59,8 +59,14 @@ describe("examples/ha-postgres", () => {
   });
 
   test("a changed parameter reaches every member, and a failover keeps it", async () => {
+    // An operator's own stays where it is.
+    const inDatabase = (statement: string): string => docker("exec", leader(), "psql", "-U", "postgres", "-XAtqc", statement);
+    inDatabase("ALTER SYSTEM SET work_mem = '21MB'");
     project.configure({ workMem: "24MB" });
-    expect(await project.up()).toMatchObject({ update: 1 });
+    expect(await project.pulumi("up", "--yes", "--skip-preview")).toContain("has work_mem = 21MB by ALTER SYSTEM, which wins over 24MB there");
+    expect(inDatabase("SELECT setting FROM pg_file_settings WHERE name = 'work_mem' AND sourcefile LIKE '%.auto.conf'")).toBe("21MB");
+    inDatabase("ALTER SYSTEM RESET work_mem");
+    inDatabase("SELECT pg_reload_conf()");
     expect(await query(uri, "show work_mem")).toEqual([[{ work_mem: "24MB" }]]);
     const before = leader();
     docker("exec", `${PREFIX}db-1`, "patronictl", "switchover", "--force");
