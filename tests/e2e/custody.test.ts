@@ -125,6 +125,13 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
       expect(belongings(project, PREFIX)).toEqual(before);
     });
 
+    test("asks on a terminal, and drops nothing at another word", async () => {
+      const before = belongings(project, PREFIX);
+      const { code, shown } = await project.commandOnTerminal("yes", "down", "custody");
+      expect([code, shown]).toEqual([1, expect.stringMatching(/public\.rooms \(about \d+ rows\)[^]*Type custody to go on:[^]*Nothing was dropped\./)]);
+      expect(belongings(project, PREFIX)).toEqual(before);
+    });
+
     test("asks about a cluster that the file has no more, and counts its local tables and other databases", async () => {
       const [a, b] = [{ workers: 1, port: 15810 }, { workers: 1, port: 15830 }];
       project.configure({ clusters: { a, b } });
@@ -170,10 +177,10 @@ describe.skipIf(!hasImage(CITUS))("no command loses data", () => {
       expect(await rooms()).toEqual([{ count: 50 }]);
     });
 
-    test("drops it by what the file says now, with --yes, and tells what a cluster that was taken out has left", async () => {
+    test("drops it by what the file says now, at the stack's name, and tells what a cluster that was taken out has left", async () => {
       project.configure({ dataOnDestroy: undefined });
-      const { code, stdout } = await project.command("down", "custody", "--yes");
-      expect([code, stdout]).toEqual([0, expect.stringContaining(`docker volume rm ${ORPHANED.join(" ")}`)]);
+      const { code, shown } = await project.commandOnTerminal("custody", "down", "custody");
+      expect([code, shown]).toEqual([0, expect.stringContaining(`docker volume rm ${ORPHANED.join(" ")}`)]);
       expect(project.leftovers(PREFIX).sort()).toEqual(ORPHANED);
     });
   });

@@ -119,6 +119,19 @@ export class Project {
     });
   }
 
+  /** As {@link command}, on a terminal, where a person answers what it asks; gives what was to be seen there. */
+  commandOnTerminal(answer: string, ...args: string[]): Promise<{ code: number; shown: string }> {
+    return new Promise((resolve) => {
+      const child = spawn("script", ["--quiet", "--return", "--command", ["node", "cli/main.cjs", ...args].join(" "), "/dev/null"], { cwd: this.directory, env: this.environment });
+      let shown = "";
+      child.stdout.setEncoding("utf8").on("data", (text: string) => {
+        shown += text;
+        if (/to go on: $/.test(shown)) child.stdin.write(`${answer}\n`);
+      });
+      child.once("close", (code) => resolve({ code: code ?? 1, shown }));
+    });
+  }
+
   /** Begins a command of the front door. @returns what kills it, with all that it has begun, as a machine without memory would; it resolves when it has gone. */
   begin(...args: string[]): () => Promise<void> {
     const child = spawn(process.execPath, ["cli/main.cjs", ...args], { cwd: this.directory, env: this.environment, stdio: "ignore", detached: true });
