@@ -124,9 +124,12 @@ export class Project {
     return new Promise((resolve) => {
       const child = spawn("script", ["--quiet", "--return", "--command", ["node", "cli/main.cjs", ...args].join(" "), "/dev/null"], { cwd: this.directory, env: this.environment });
       let shown = "";
+      let answered = false;
       child.stdout.setEncoding("utf8").on("data", (text: string) => {
         shown += text;
-        if (/to go on: $/.test(shown)) child.stdin.write(`${answer}\n`);
+        if (answered || !shown.includes("to go on:")) return;
+        answered = true;
+        child.stdin.write(`${answer}\n`);
       });
       child.once("close", (code) => resolve({ code: code ?? 1, shown }));
     });
