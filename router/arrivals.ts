@@ -31,16 +31,17 @@ export class Arrivals {
     this.targets.add(target);
     queueMicrotask(() => {
       this.targets.delete(target);
-      void this.accompany(departure).catch(() => undefined);
+      void this.accompany(departure);
     });
   }
 
   private async accompany({ tenant, home, target }: Departure): Promise<void> {
     const { signal } = this.ended;
-    while (this.directory.targetOf(tenant) === target) {
+    while (!signal.aborted && this.directory.targetOf(tenant) === target) {
       const used = this.clusters.get(home)?.counts.open ?? 0;
       await this.clusters.get(target)?.warm(tenant, Math.min(used, SESSIONS), signal);
-      await delay(AGAIN_MS, undefined, { signal, ref: false });
+      // Without the signal, which of many tenants each would listen to: Node.js 20 warns of that.
+      await delay(AGAIN_MS, undefined, { ref: false });
     }
   }
 }
