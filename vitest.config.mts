@@ -15,16 +15,19 @@ const alias = [
   { find: /^@citus-sharding\/tenant-router\/placement$/, replacement: path.resolve(import.meta.dirname, "router/tenantPlacement.ts") },
 ];
 
+const setupFiles = [path.resolve(import.meta.dirname, "tests/plain.ts")];
+
 export default defineConfig({
   test: {
     maxWorkers: WORKERS,
     projects: [
-      { test: { name: "unit", alias, include: ["tests/unit/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
-      { test: { name: "program", alias, include: ["tests/program/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
+      { test: { name: "unit", alias, setupFiles, include: ["tests/unit/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
+      { test: { name: "program", alias, setupFiles, include: ["tests/program/**/*.test.ts"], testTimeout: UNIT_TIMEOUT_MS } },
       {
         test: {
           name: "e2e",
           alias,
+          setupFiles,
           include: ["tests/e2e/**/*.test.ts"],
           testTimeout: 10 * MINUTE_MS,
           hookTimeout: 10 * MINUTE_MS,

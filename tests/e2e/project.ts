@@ -82,9 +82,6 @@ export class Project {
       PULUMI_BACKEND_URL: `file://${mkdtempSync(path.join(this.directory, "state-"))}`,
       PULUMI_CONFIG_PASSPHRASE: "end to end",
       PULUMI_NODEJS_TRANSPILE_ONLY: "true",
-      // What commands print is compared: plain, also where whoever runs the tests has colours forced.
-      FORCE_COLOR: undefined,
-      NO_COLOR: "1",
     };
   }
 

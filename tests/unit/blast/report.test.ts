@@ -4,11 +4,8 @@ import { markdownReport, terminalReport } from "../../../blast/report";
 import type { ClusterCost } from "../../../blast/cost";
 import { activeReport } from "./reports";
 
-// eslint-disable-next-line no-control-regex
-const plain = (text: string): string => text.replace(/\u001b\[\d+m/g, "");
-
 test("the terminal shows each cluster, and all of them", () => {
-  const text = plain(terminalReport(activeReport()));
+  const text = terminalReport(activeReport());
   expect(text).toMatch(/^What a failure costs on active-active: 4 tenants write, what is killed stays dead for 10 s\n/);
   expect(text).toContain("cluster:a: killed coord_a, worker_a1, started again after 1.5 s, whole again after 5.0 s");
   const rows = text.split("\n").map((line) => line.trim().replaceAll(/ {2,}/g, " | "));
@@ -20,7 +17,7 @@ test("the terminal shows each cluster, and all of them", () => {
 });
 
 test("what must not be is told in place of the good news", () => {
-  const text = plain(terminalReport(activeReport("cluster", {}, { rows: ({ "3-500": _, ...rows }) => rows })));
+  const text = terminalReport(activeReport("cluster", {}, { rows: ({ "3-500": _, ...rows }) => rows }));
   expect(text).toContain("✗ cluster:a: 1 acknowledged inserts without a row");
   expect(text).not.toContain("✓");
 });
