@@ -1,4 +1,5 @@
 import { toMilliseconds } from "./duration";
+import { lossyParameters } from "./durability";
 import { isGuarded } from "./guarded";
 import { membersOf } from "./names";
 import type { Danger } from "./safety";
@@ -33,10 +34,6 @@ export const BOUNDS = {
 
 /** Fewer members leave nobody to take over without a wait after the first failure. */
 const ENOUGH_MEMBERS = 3;
-
-const OFF: readonly string[] = ["off", "false", "no", "0"];
-/** Values of parameters with which PostgreSQL acknowledges a write that a crash or a failover can lose. */
-const LOSSY: Readonly<Record<string, readonly string[]>> = { synchronous_commit: [...OFF, "local"], fsync: OFF, full_page_writes: OFF };
 
 /** What in the settings cannot meet the objectives that they set: the objective, and which key would have to be otherwise. */
 export function objectiveProblems(settings: Settings): Danger[] {
@@ -98,10 +95,8 @@ function unmetByBounds(settings: Settings, seconds: number): string[] {
 
 /** Why a write that was acknowledged can be lost. */
 function lossyChoices(settings: Settings): string[] {
-  const parameters = ["parameters", "coordinatorParameters", "workerParameters"] as const;
-  const lossy = parameters.flatMap((key) => Object.entries(settings[key]).filter(([name, value]) => LOSSY[name]?.includes(value.toLowerCase()) === true).map(([name, value]) => ({ key, name, value })));
   return [
-    ...lossy.map(({ key, name, value }) => `${key}.${name} is ${value}, so writes are acknowledged before they are safe. Remove it.`),
+    ...lossyParameters(settings).map(({ key, value }) => `${key} is ${value}, so writes are acknowledged before they are safe. Remove it.`),
     ...(settings.topology === "active-passive" && settings.coordinators === 2
       ? [`coordinators is 2, so after the first failure no standby has what is acknowledged, and a second one can lose it. Set coordinators to ${ENOUGH_MEMBERS}.`]
       : []),

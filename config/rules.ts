@@ -1,3 +1,4 @@
+import { lossyParameters } from "./durability";
 import { isFenced } from "./fenced";
 import type { Problem } from "./parse";
 import { areGroups, clusterWorkerNames, FIRST_PORT, HIGHEST_PORT, keeperName, PORT_STRIDE, publishedPorts, workerNames, type PublishedPort } from "./names";
@@ -11,6 +12,7 @@ export function ruleProblems(settings: Settings, passwords: readonly PasswordKey
     ...replicaProblems(settings),
     ...portProblems(publishedPorts(settings)),
     ...tenantProblems(settings),
+    ...recordProblems(settings),
     ...postgresProblems(settings),
     ...dataProblems(settings, passwords),
   ];
@@ -102,6 +104,14 @@ function tenantProblems(settings: Settings): Problem[] {
     ...(weight === 1 ? [] : [{ key: `clusters.${name}.weight`, value: weight, message }]),
     ...(region === undefined ? [] : [{ key: `clusters.${name}.region`, value: region, message }]),
   ]);
+}
+
+/** What decides where a tenant is has to be on disk once it is acknowledged. A session can ask for that whatever `synchronous_commit` says, but not where the server does without. */
+function recordProblems(settings: Settings): Problem[] {
+  if (settings.topology !== "active-active" || !isFenced(settings)) return [];
+  return lossyParameters(settings)
+    .filter(({ name }) => name !== "synchronous_commit")
+    .map(({ key, value }) => ({ key, value, message: "must be on with the fence: a power cut could take back who gave a tenant away, and two clusters would take its writes; remove it, or set tenantFence to false" }));
 }
 
 function postgresProblems({ postgresMajor, images }: Settings): Problem[] {

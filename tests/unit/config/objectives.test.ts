@@ -74,6 +74,8 @@ describe("an rpo of 0", () => {
     ["not with a commit that does not wait", { parameters: { synchronous_commit: "off" } }, ["parameters.synchronous_commit is off, so writes are acknowledged before they are safe. Remove it."]],
     ["not with one that does not wait for a standby", { coordinatorParameters: { synchronous_commit: "LOCAL" } }, ["coordinatorParameters.synchronous_commit is LOCAL"]],
     ["not without fsync", { workerParameters: { fsync: "off" } }, ["workerParameters.fsync is off"]],
+    ["not without fsync in a word that PostgreSQL takes", { parameters: { fsync: "N" } }, ["parameters.fsync is N"]],
+    ["by a word that PostgreSQL does not take", { parameters: { fsync: "o" } }, []],
     ["by another parameter's off", { parameters: { jit: "off", synchronous_commit: "on" } }, []],
     ["not by two coordinators", { coordinators: 2 }, ["coordinators is 2, so after the first failure no standby has what is acknowledged, and a second one can lose it. Set coordinators to 3."]],
     ["not by worker groups of two", { workers: { members: 2 } }, ["workers.members is 2, so after the first failure"]],
