@@ -21,10 +21,10 @@ export interface StackImage {
   readonly key: string;
 }
 
-/** The images that a stack pulls; those that it builds are among them only if the user names others, Node.js only where there is a guard or a keeper. */
+/** The images that a stack pulls; those that it builds are among them only if the user names others, Node.js and HAProxy only where something runs on them. */
 export function stackImages(settings: Settings): StackImage[] {
-  const { node, ...images } = settings.images;
-  const used = { ...images, ...((isGuarded(settings) || settings.keeper) && { node }) };
+  const { node, haproxy, ...images } = settings.images;
+  const used = { ...images, ...((settings.topology === "active-passive" || isGuarded(settings)) && { haproxy }), ...((isGuarded(settings) || settings.keeper) && { node }) };
   return Object.entries(used).flatMap(([name, image]: [string, string | undefined]) => (image === undefined ? [] : [{ image, key: `images.${name}` }]));
 }
 

@@ -57,6 +57,7 @@ export class ActiveActive extends pulumi.ComponentResource {
       network: network(this, "network", parts.network, [custody]),
       image: citusImage,
       holderImage,
+      ...(isGuarded(settings) && { doorImage: image(this, "haproxy-image", images.haproxy) }),
       superuserPassword,
       ...(isGuarded(settings) && { guardImage: new GuardImage("guard-image", { base: images.node }, { parent: this }).image }),
       ...(acceptLoss !== undefined && { acceptLoss }),

@@ -17,6 +17,8 @@ export interface CitusClusterArgs extends CitusOptions {
   readonly image?: pulumi.Input<string>;
   /** Image of each node's holder; any small one with a shell. @default debian:trixie-slim */
   readonly holderImage?: pulumi.Input<string>;
+  /** Image of HAProxy, the door of each worker that is guarded and publishes a port. @default haproxy:3.0.11 */
+  readonly doorImage?: pulumi.Input<string>;
   /** Image of the guard, such as `GuardImage.image`. @default built, where there is a guard */
   readonly guardImage?: pulumi.Input<string>;
   /** The containers of `coordinator.members`, in their order. @default none */
@@ -45,7 +47,7 @@ export class CitusCluster extends pulumi.ComponentResource {
   constructor(name: string, args: CitusClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("citus:index:CitusCluster", name, {}, opts);
     const plan = planCitus(name, args);
-    const { network, image = "citusdata/citus:13.2.0", holderImage = "debian:trixie-slim", dataOnDestroy } = args;
+    const { network, image = "citusdata/citus:13.2.0", holderImage = "debian:trixie-slim", doorImage = "haproxy:3.0.11", dataOnDestroy } = args;
     const superuserPassword = password(this, `${name}-superuser-password`, args.superuserPassword);
     // PGPASSWORD lets nodes reach each other after a restart: the image itself keeps it on the first boot only.
     const secrets = { POSTGRES_PASSWORD: superuserPassword, PGPASSWORD: superuserPassword };
@@ -60,7 +62,7 @@ export class CitusCluster extends pulumi.ComponentResource {
     const replaced: docker.Container[] = [];
     const inTurn = (node: ContainerPlan): docker.Container => {
       const turn: Turn = { group, after: replaced.slice(-1) };
-      replaced.push(container(this, resourceName(node), node, { network, image, holderImage, secrets, ...(dataOnDestroy && { dataOnDestroy }), turn }));
+      replaced.push(container(this, resourceName(node), node, { network, image, holderImage, doorImage, secrets, ...(dataOnDestroy && { dataOnDestroy }), turn }));
       return replaced.at(-1) as docker.Container;
     };
     const resourceName = (node: ContainerPlan): string => `${name}-${node.name.slice(args.prefix?.length ?? 0)}`;

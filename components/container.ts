@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { toMebibytes } from "../config/size";
+import { doorFiles } from "../topology/door";
 import { DOCKER_SOCKET } from "../topology/keeper";
-import { holderName, MADE_OF_LABEL, ROLE_LABEL, STACK_LABEL, type ContainerPlan, type FencerPlan, type FilePlan } from "../topology/plan";
+import { holderName, MADE_OF_LABEL, ROLE_LABEL, STACK_LABEL, type ContainerPlan, type DoorPlan, type FencerPlan, type FilePlan } from "../topology/plan";
 import { readPackageFile } from "./program";
 import { turn, type Turn } from "./turn";
 
@@ -15,6 +16,8 @@ export interface ContainerInputs {
   readonly image: pulumi.Input<string>;
   /** Image of the holder; needed for a container that is held. */
   readonly holderImage?: pulumi.Input<string>;
+  /** Image of HAProxy; needed for a container that has a door. */
+  readonly doorImage?: pulumi.Input<string>;
   /** Environment variables that are known only while Pulumi runs. */
   readonly variables?: Readonly<Record<string, pulumi.Input<string>>>;
   /** Environment variables that are secrets. */
@@ -145,9 +148,10 @@ function home(parent: pulumi.ComponentResource, resourceName: string, plan: Cont
   return { networkMode: host.apply((mode) => mode ?? "") };
 }
 
-function holderArguments(plan: ContainerPlan, { network, image, holderImage }: ContainerInputs): docker.ContainerArgs {
-  const { fencer } = plan;
+function holderArguments(plan: ContainerPlan, { network, image, holderImage, doorImage }: ContainerInputs): docker.ContainerArgs {
+  const { fencer, door } = plan;
   if (holderImage === undefined) throw new Error(`${plan.name}: holderImage is not set; it needs one, for example debian:trixie-slim`);
+  if (door !== undefined && doorImage === undefined) throw new Error(`${plan.name}: doorImage is not set; it needs one, for example haproxy:3.0.11`);
   const hold = ["sh", HOLD, plan.stopSignal.replace("SIG", "")];
   return {
     ...runtime(holderName(plan.name), "holder"),
@@ -155,7 +159,11 @@ function holderArguments(plan: ContainerPlan, { network, image, holderImage }: C
     // With `init` the holder reaps what the member's processes leave behind in the PID namespace that they share.
     init: true,
     sysctls: { "net.ipv4.tcp_syn_retries": SYN_RETRIES },
-    ...(fencer === undefined ? { image: holderImage, entrypoints: hold, uploads: [{ file: HOLD, content: readPackageFile("assets/holder/hold.sh") }] } : fencing(plan, fencer, image, hold)),
+    image: holderImage,
+    entrypoints: hold,
+    uploads: [uploaded(HOLD, "assets/holder/hold.sh")],
+    ...(fencer && fencing(plan, fencer, image, hold)),
+    ...(door && doorImage !== undefined && doorkeeping(plan, door, doorImage, hold)),
     // Longer than its member, which it lets stop first; alone it ends at once.
     stopTimeout: plan.stopGraceSeconds + 5,
     destroyGraceSeconds: plan.stopGraceSeconds + 5,
@@ -174,15 +182,29 @@ function fencing(
     // The member's processes are another user's.
     user: "root",
     entrypoints: [...hold, "python3", FENCER, name, path, ...etcdHosts],
-    uploads: [
-      { file: HOLD, content: readPackageFile("assets/holder/hold.sh") },
-      { file: FENCER, content: readPackageFile("assets/holder/fencer.py") },
-    ],
+    uploads: [uploaded(HOLD, "assets/holder/hold.sh"), uploaded(FENCER, "assets/holder/fencer.py")],
     // To break connections in the namespace that it holds.
     capabilities: { adds: ["CAP_NET_ADMIN"] },
     // The image asks for a volume here, which a holder would get empty and without a name.
     ...(volume && { tmpfs: { [volume.path]: "size=1m" } }),
   };
+}
+
+/** What a holder has that is its member's door: an HAProxy beside it. */
+function doorkeeping(plan: ContainerPlan, door: DoorPlan, image: pulumi.Input<string>, hold: readonly string[]): Pick<docker.ContainerArgs, "image" | "user" | "entrypoints" | "uploads"> {
+  const files = doorFiles(plan, door, readPackageFile("assets/haproxy/instep.lua"));
+  return {
+    image,
+    // The member's processes are another user's.
+    user: "root",
+    entrypoints: [...hold, "haproxy", "-f", files[0]?.path ?? ""],
+    uploads: [uploaded(HOLD, "assets/holder/hold.sh"), ...files.map(({ path, content }) => ({ file: path, content }))],
+  };
+}
+
+/** A file of the package as it is put into a container. */
+function uploaded(file: string, packageFile: string): { file: string; content: string } {
+  return { file, content: readPackageFile(packageFile) };
 }
 
 /** What every container has. */

@@ -195,6 +195,7 @@ const imagesOf = <T extends z.ZodRawShape>(more: T) =>
     .strictObject({
       citus: image.prefault("citusdata/citus:13.2.0").describe("Citus on PostgreSQL: workers, and coordinators."),
       holder: image.prefault("debian:trixie-slim").describe("The holder of each database member, HAProxy and the pooler; any small image with a shell."),
+      haproxy: image.prefault("haproxy:3.0.11").describe("HAProxy: in front of active-passive, and the door of each guarded worker of active-active."),
       node: image.prefault("node:20-trixie-slim").describe("Debian with Node.js, on which the guard and the keeper are built."),
       ...more,
     })
@@ -295,7 +296,6 @@ const activePassive = z.strictObject({
   images: imagesOf({
     patroni: image.optional().describe("Patroni on Citus, with `patroni`, `python3` (3.9 or newer), `ss` and `curl` on the PATH. Not set: built on `images.citus`."),
     etcd: image.prefault("quay.io/coreos/etcd:v3.5.16").describe("etcd."),
-    haproxy: image.prefault("haproxy:3.0.11").describe("HAProxy."),
     pgbouncer: image.optional().describe("PgBouncer with `psql` and `openssl` beside it and a user `postgres`. Not set: built on debian:trixie-slim, if there is a pooler."),
   }),
   limits: z.strictObject({ ...databaseLimits, etcd: limits.prefault({}), haproxy: limits.prefault({}), pooler: limits.prefault({}) }).prefault({}),

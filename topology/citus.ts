@@ -2,9 +2,10 @@ import type { Duration } from "../config/duration";
 import { clusterWorkerNames, workerPorts } from "../config/names";
 import type { Limits } from "../config/settings";
 import { dataDirectory } from "./dataDirectory";
+import { DOOR_PORT } from "./door";
 import { planGuard } from "./guard";
 import { alterSystem, databaseParameters, type Parameters } from "./parameters";
-import type { CitusClusterPlan, ContainerPlan, Endpoint, NodeAddress, PortPlan, Role } from "./plan";
+import { POSTGRES_PORT, type CitusClusterPlan, type ContainerPlan, type Endpoint, type NodeAddress, type PortPlan, type Role } from "./plan";
 
 /** What decides a Citus cluster's plan. */
 export interface CitusOptions {
@@ -54,8 +55,6 @@ export interface CitusOptions {
   readonly limits?: { readonly coordinator?: Limits; readonly worker?: Limits };
 }
 
-const POSTGRES_PORT = 5432;
-
 /** Plans a Citus cluster: its own coordinator unless something else provides one, workers, and their set-up. */
 export function planCitus(name: string, options: CitusOptions = {}): CitusClusterPlan {
   const { workerGroups = [], workers = workerGroups.length > 0 ? [] : 3, shardCount = 32, replicationFactor = 1, prefix = "", bindAddress = "127.0.0.1", port } = options;
@@ -74,17 +73,24 @@ export function planCitus(name: string, options: CitusOptions = {}): CitusCluste
   const ofWorkers = databaseParameters({ citus, preloadLibraries, overrides: [parameters, workerParameters] });
   const postgresMajor = options.postgresMajor ?? 17;
   const workerPublished = port === undefined ? [] : workerPorts(workerNames, port);
-  const publish = (external: number | undefined): PortPlan[] => (external === undefined ? [] : [{ internal: POSTGRES_PORT, external, ip: bindAddress }]);
+  const publish = (external: number | undefined, internal = POSTGRES_PORT): PortPlan[] => (external === undefined ? [] : [{ internal, external, ip: bindAddress }]);
 
   const coordinator = own ? planNode(`${prefix}coord_${name}`, "coordinator", ofCoordinator, publish(port), limits.coordinator, postgresMajor) : undefined;
-  const workerPlans = workerNames.map((worker, index) =>
-    planNode(`${prefix}${worker}`, "worker", ofWorkers, publish(workerPublished[index]), limits.worker, postgresMajor),
-  );
+  const guards = options.guard === false || replicationFactor === 1 ? [] : guardPlans(options.guardPatience ?? "30 s", name, prefix, coordinator?.name, options.coordinator?.members);
+  const coordinators = guards.flatMap(({ joins }) => joins ?? []);
+  const workerPlans = workerNames.map((worker, index): ContainerPlan => {
+    const external = workerPublished[index];
+    const door = external !== undefined && coordinators.length > 0;
+    return {
+      ...planNode(`${prefix}${worker}`, "worker", ofWorkers, publish(external, door ? DOOR_PORT : POSTGRES_PORT), limits.worker, postgresMajor),
+      ...(door && { door: { coordinators } }),
+    };
+  });
   return {
     name,
     ...(coordinator !== undefined && { coordinator }),
     workers: workerPlans,
-    guards: options.guard === false || replicationFactor === 1 ? [] : guardPlans(options.guardPatience ?? "30 s", name, prefix, coordinator?.name, options.coordinator?.members),
+    guards,
     setup: {
       kind: "citus",
       cluster: `${prefix}${name}`,

@@ -45,7 +45,8 @@ export const INSIDE = { leader: 5000, standbys: 5001, nodes: 5002, statistics: 7
  */
 export const RELOAD: readonly string[] = ["sh", "-c", 'kill -USR2 "$(for p in /proc/[0-9]*; do if [ "$(cat "$p/comm")" = haproxy ]; then echo "${p#/proc/}"; fi; done 2>/dev/null | sort -n | head -n 1)"'];
 const STANDBY_LAG: Size = "16 MB";
-const DIRECTORY = "/usr/local/etc/haproxy";
+/** Where HAProxy's image has its configuration. */
+export const DIRECTORY = "/usr/local/etc/haproxy";
 
 /** The texts of HAProxy's Lua tasks, `assets/haproxy/cut.lua` and `assets/haproxy/instep.lua`. */
 export interface HAProxyTasks {
@@ -61,7 +62,7 @@ export function planHAProxy(name: string, options: HAProxyOptions, { cutSessions
   const tasks: FilePlan[] = [
     { path: `${DIRECTORY}/cut.lua`, content: cutSessions, live: true },
     // There in any case: a container that is made anew gets files as they were at its first update, and their number must not depend on a setting.
-    { path: `${DIRECTORY}/instep.lua`, content: `WORKERS = { ${guardedWorkers(workers).map((worker) => `["${worker}"] = true`).join(", ")} }\n${followGuard}`, live: true },
+    { path: `${DIRECTORY}/instep.lua`, content: following(followGuard, guardedWorkers(workers)), live: true },
   ];
   const digest = [configuration, ...tasks.map(({ content }) => content)].reduce((hash, text) => hash.update(text).update("\0"), createHash("sha256")).digest("hex").slice(0, 12);
   // A section of its own, so that what is digested does not hold its digest.
@@ -93,31 +94,7 @@ export function planHAProxy(name: string, options: HAProxyOptions, { cutSessions
  */
 export function haproxyConfiguration(members: readonly string[], workers?: HAProxyWorkers, standbyLag: Size = STANDBY_LAG): string {
   const servers = checked(members);
-  return `global
-    maxconn 2000
-    default-path config
-    log stdout format raw local0 notice
-    lua-load cut.lua
-    lua-load instep.lua
-
-defaults
-    mode tcp
-    log global
-    retries 0
-    timeout connect 250ms
-    timeout check 250ms
-    timeout client 24h
-    timeout server 24h
-    option clitcpka
-    option srvtcpka
-
-resolvers docker
-    nameserver docker 127.0.0.11:53
-    resolve_retries 3
-    timeout resolve 500ms
-    timeout retry 500ms
-    hold valid 2s
-
+  return `${preamble(["cut.lua", "instep.lua"])}
 frontend leader
     bind *:${INSIDE.leader}
     default_backend leader
@@ -150,12 +127,49 @@ frontend statistics
 `;
 }
 
+/** How every HAProxy of a stack begins: limits, the tasks that it loads, how long it waits, and how it finds whom it leads to. */
+export function preamble(tasks: readonly string[]): string {
+  return `global
+    maxconn 2000
+    default-path config
+    log stdout format raw local0 notice
+${tasks.map((task) => `    lua-load ${task}\n`).join("")}
+defaults
+    mode tcp
+    log global
+    retries 0
+    timeout connect 250ms
+    timeout check 250ms
+    timeout client 24h
+    timeout server 24h
+    option clitcpka
+    option srvtcpka
+
+resolvers docker
+    nameserver docker 127.0.0.11:53
+    resolve_retries 3
+    timeout resolve 500ms
+    timeout retry 500ms
+    hold valid 2s
+`;
+}
+
+/**
+ * The text of `assets/haproxy/instep.lua` after what it is told: the workers of which it decides whether they are served.
+ *
+ * @param alone it is in a worker's own network, which may be cut off from the guard while the guard is not from the cluster.
+ */
+export function following(followGuard: string, workers: readonly string[], alone = false): string {
+  return `WORKERS = { ${workers.map((worker) => `["${worker}"] = true`).join(", ")} }\n${alone ? "ALONE = true\n" : ""}${followGuard}`;
+}
+
 /** The workers of which a guard decides whether they are served. */
 function guardedWorkers(workers: HAProxyWorkers | undefined): readonly string[] {
   return workers?.guarded === true ? workers.plain : [];
 }
 
-const RESOLVED = "resolvers docker init-addr last,libc,none";
+/** How a server's address is found, first and again. */
+export const RESOLVED = "resolvers docker init-addr last,libc,none";
 
 /** Servers that Patroni's REST API is asked about. */
 function checked(members: readonly string[]): string {

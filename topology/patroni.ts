@@ -2,7 +2,7 @@ import { stringify } from "yaml";
 import type { Limits } from "../config/settings";
 import { dataDirectory } from "./dataDirectory";
 import { databaseParameters, type Parameters } from "./parameters";
-import type { ContainerPlan, PatroniPlan, PatroniSpec } from "./plan";
+import { POSTGRES_PORT, type ContainerPlan, type PatroniPlan, type PatroniSpec } from "./plan";
 
 /** What decides a Patroni group's plan. */
 export interface PatroniOptions {
@@ -34,7 +34,6 @@ export interface PatroniOptions {
 
 /** The port of Patroni's REST API inside the network. */
 export const REST_PORT = 8008;
-const POSTGRES_PORT = 5432;
 const DIRECTORY = "/etc/patroni";
 const NAMESPACE = "/service";
 

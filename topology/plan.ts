@@ -8,6 +8,9 @@ import type { Limits } from "../config/settings";
 /** What a container is for. */
 export type Role = "coordinator" | "worker" | "member" | "etcd" | "haproxy" | "pooler" | "guard" | "keeper";
 
+/** The port that PostgreSQL listens on in every database member. */
+export const POSTGRES_PORT = 5432;
+
 /** A port that a container publishes on the machine. */
 export interface PortPlan {
   /** The port inside the container. */
@@ -49,6 +52,12 @@ export interface FencerPlan {
   readonly etcdHosts: readonly string[];
 }
 
+/** What a holder needs to know to be the door of its member. */
+export interface DoorPlan {
+  /** The database members of which one is the coordinator: the guard beside it is asked. */
+  readonly coordinators: readonly string[];
+}
+
 /** One container as it should be. */
 export interface ContainerPlan {
   /** The container's name, its host name and its alias on the network. */
@@ -58,6 +67,8 @@ export interface ContainerPlan {
   readonly held: boolean;
   /** Its holder fences it: revokes its lease once nothing of it can run any more. Only for members of a Patroni group. */
   readonly fencer?: FencerPlan;
+  /** Its holder lets clients in from outside the network only while a guard says that it is in step. Only for plain workers that publish a port. */
+  readonly door?: DoorPlan;
   /** A database member whose holder's network namespace the container shares, by its name; not set: it has an address of its own. */
   readonly joins?: string;
   /**

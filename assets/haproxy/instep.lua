@@ -1,6 +1,7 @@
 -- Serves a plain worker on the port that leads to any node only while it is in step with the cluster: a worker that was
 -- disabled has missed writes. The guard beside the coordinator knows; it is asked at the address of the coordinator that
 -- leads. While it does not answer, everything stays as it is. Workers begin in maintenance. WORKERS is empty where nobody guards.
+-- In a worker's own network (ALONE) the worker is not served while the network leads to no guard: it may be cut off, and disabled.
 local PERIOD_MS, TIMEOUT_S, PORT = 250, 1, 8010
 
 local function ask(address)
@@ -18,14 +19,18 @@ local function ask(address)
 end
 
 local function in_step_workers()
+  local reached = false
   for _, server in pairs(core.backends["leader"].servers) do
-    local status = server:get_stats()["status"]
+    local stats = server:get_stats()
+    local status, check = stats["status"], stats["check_status"]
     local address = server:get_addr():match("^(%d+%.%d+%.%d+%.%d+)")
     if address and status and status:sub(1, 2) == "UP" then
       local asked, answer = pcall(ask, address)
       if asked and answer then return answer end
     end
+    reached = reached or check ~= "L4TOUT"
   end
+  if ALONE and not reached then return {} end
 end
 
 core.register_task(function()

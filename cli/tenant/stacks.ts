@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import type { ClusterAccess } from "../../tenants/clusterAccess";
 import { TenantError } from "../../tenants/tenantError";
+import { POSTGRES_PORT } from "../../topology/plan";
 import { connectionUris, coordinatorUris } from "../connections";
 import { Failure } from "../failure";
 import { PROJECT_DIRECTORY, requireStack, stacksIn } from "../project";
@@ -53,7 +54,7 @@ export async function clustersOf(stack: Stack): Promise<ClusterAccess[]> {
     const uri = uris.find(({ cluster }) => cluster === name)?.uri;
     if (uri === undefined) throw new Failure(`The last update of ${stack.name} does not know cluster ${name} yet. Run npm run up -- ${stack.name}`);
     const nodes = [...(coordinator === undefined ? [] : [coordinator]), ...workers].flatMap((node) =>
-      node.ports.map(({ internal, external }) => [`${node.name}:${internal}`, { host: setup.endpoint.host, port: external }] as const),
+      node.ports.map(({ external }) => [`${node.name}:${POSTGRES_PORT}`, { host: setup.endpoint.host, port: external }] as const),
     );
     return { name, uri, nodes: Object.fromEntries(nodes) };
   });

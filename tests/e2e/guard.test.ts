@@ -1,3 +1,4 @@
+import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLeader, patroniCluster } from "../../cli/patroniCluster";
 import { docker, eventually, hasImage, Project, query } from "./project";
@@ -229,5 +230,78 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("copies of shards and the g
     const { stdout } = await project.command("status", "active-passive");
     expect(stdout).toMatch(/alone of .* has one copy of each shard: a worker with one of them is not taken out of service/);
     await sql("drop table alone");
+  });
+});
+
+describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a worker's own port", () => {
+  const project = new Project("active-active");
+  let uris: Record<string, string>;
+  const PORT = 18210;
+
+  beforeAll(async () => {
+    project.configure({ prefix: PREFIX, shardCount: 4, clusters: { a: { workers: 3, port: PORT } } });
+    await project.create();
+    await project.up();
+    ({ uris } = await project.outputs<{ uris: Record<string, string> }>());
+    await sql(`insert into rooms (room_id, name) select n, 'first' from generate_series(1, ${ROOMS}) n`);
+  });
+  afterAll(() => project.dispose(PREFIX));
+
+  const sql = async (statement: string): Promise<Record<string, unknown>[]> => (await query(uris["a"] as string, statement))[0] ?? [];
+  /** The port of the first worker, which is not on it while it is out of service. */
+  const own = (): string => (uris["a"] as string).replace(`:${PORT}`, `:${PORT + 1}`);
+  const isActive = async (): Promise<unknown> => (await sql(`select isactive from pg_dist_node where nodename = '${PREFIX}worker_a1'`))[0]?.["isactive"];
+  const isOpen = (): Promise<void> => eventually(90_000, async () => expect((await query(own(), "select inet_server_port() as port"))[0]).toEqual([{ port: 5432 }]));
+
+  test.each<[string, number, () => () => void]>([
+    [
+      "is not there for one that was frozen, from when it wakes up",
+      0,
+      () => {
+        docker("pause", `${PREFIX}worker_a1`);
+        return () => docker("unpause", `${PREFIX}worker_a1`);
+      },
+    ],
+    [
+      "is not there for one that runs, and is cut off from the coordinator",
+      2000,
+      () => {
+        const address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", `${PREFIX}worker_a1-holder`);
+        const image = docker("inspect", "--format", "{{.Config.Image}}", `${PREFIX}guard_a`);
+        const route = (verb: string): string => docker("run", "--rm", "--network", `container:${PREFIX}coord_a-holder`, "--cap-add", "NET_ADMIN", "--entrypoint", "ip", image, "route", verb, "blackhole", address);
+        route("add");
+        return () => route("del");
+      },
+    ],
+  ])("%s", async (_, shutsWithinMs, breakIt) => {
+    await isOpen();
+    const [room] = await sql(`select room_id from rooms where get_shard_id_for_distribution_column('rooms', room_id) = any (select shardid from citus_shards where nodename = '${PREFIX}worker_a1') order by 1 limit 1`);
+    const only = `where room_id = ${String(room?.["room_id"])}`;
+    await sql(`update rooms set name = 'first' ${only}`);
+    const session = new Client({ connectionString: own() });
+    let ended = false;
+    session.on("error", () => (ended = true));
+    await session.connect();
+
+    const heal = breakIt();
+    const read: unknown[] = [];
+    try {
+      await eventually(30_000, async () => expect(await isActive()).toBe(false));
+      await sql(`update rooms set name = 'second' ${only}`);
+      await new Promise((resolve) => setTimeout(resolve, shutsWithinMs));
+      for (const endsAt = Date.now() + 1000; Date.now() < endsAt; ) read.push(...((await query(own(), `select name from rooms ${only}`).catch(() => [[]]))[0] ?? []).map(({ name }) => name));
+      expect(read).toEqual([]);
+      expect(ended).toBe(true);
+    } finally {
+      heal();
+    }
+    for (const endsAt = Date.now() + 8000; Date.now() < endsAt; ) read.push(...((await query(own(), `select name from rooms ${only}`).catch(() => [[]]))[0] ?? []).map(({ name }) => name));
+    expect(new Set(read)).toEqual(new Set(["second"]));
+    await session.end().catch(() => undefined);
+  });
+
+  test("asks for the password", async () => {
+    await isOpen();
+    await expect(query(own().replace(/:[^:@]*@/, ":wrong@"), "select 1")).rejects.toThrow(/password authentication failed/);
   });
 });

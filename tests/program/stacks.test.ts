@@ -97,9 +97,13 @@ function commonTests(get: () => Run): void {
       expect(inputs["pidMode"]).toBe(`container:${name}-holder-id`);
       expect(inputs).not.toHaveProperty("ports");
       expect(holder.inputs).toMatchObject({ name: `${String(inputs["name"])}-holder`, hostname: inputs["name"], init: true, sysctls: { "net.ipv4.tcp_syn_retries": "2" }, destroyGraceSeconds: Number(inputs["destroyGraceSeconds"]) + 5 });
-      const [program, ...fencer] = [holder.inputs["entrypoints"] as string[]].map((words) => [words.slice(0, 3), words.slice(3)]).flat();
+      const words = holder.inputs["entrypoints"] as string[];
+      const [program, watcher] = [words.slice(0, 3), words.slice(3)];
       expect(program).toEqual(["sh", "/hold.sh", String(inputs["stopSignal"] as string).replace("SIG", "")]);
-      expect(fencer[0], "only Patroni's members have a lease").toEqual(isPatroni(inputs) ? ["python3", "/fencer.py", inputs["name"], "/service/citusap/0", "etcd-1:2379", "etcd-2:2379", "etcd-3:2379"] : []);
+      const fencer = ["python3", "/fencer.py", inputs["name"], "/service/citusap/0", "etcd-1:2379", "etcd-2:2379", "etcd-3:2379"];
+      const door = (holder.inputs["ports"] as { internal: number }[] | undefined)?.[0]?.internal === 5433;
+      expect(watcher, "Patroni's members have a lease, workers with a port of their own a door").toEqual(isPatroni(inputs) ? fencer : door ? ["haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"] : []);
+      expect(door, name).toBe(/^worker_/.test(String(inputs["name"])));
       expect(holder.inputs["capabilities"]).toEqual(isPatroni(inputs) ? { adds: ["CAP_NET_ADMIN"] } : undefined);
     }
   });
@@ -180,7 +184,7 @@ describe("Pulumi.active-active.yaml", () => {
       "citus:index:Keeper": 1,
       "citus:index:BuiltImage": 2,
       "docker:index/network:Network": 1,
-      "docker:index/remoteImage:RemoteImage": 2,
+      "docker:index/remoteImage:RemoteImage": 3,
       "docker:index/volume:Volume": 8,
       [CONTAINER]: 19,
       [COMMAND]: 17,

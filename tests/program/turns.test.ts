@@ -126,11 +126,14 @@ describe("what a member is made of", () => {
   ])("is the same for %s", async (_, more) => expect(await ofPatroni(more)).toBe(before.patroni));
 
   test.each<[string, boolean, Partial<CitusClusterArgs>]>([
-    ["another for its holder's image", true, { holderImage: "h" }],
+    ["another for the image of its door", true, { doorImage: "h" }],
+    ["the same for the image of a holder that is not used", false, { holderImage: "h" }],
     ["another for its port", true, { port: 6432 }],
     ["the same for a worker more", false, { workers: ["w1", "w2", "w3"] }],
     ["the same for a limit of the coordinator", false, { limits: { coordinator: { cpus: 2 } } }],
   ])("is of a worker %s", async (_, differs, more) => expect((await ofWorker(more)) !== before.worker).toBe(differs));
+
+  test("is another for the image of its holder, where it has no door", async () => expect(await ofWorker({ guard: false, holderImage: "h" })).not.toBe(await ofWorker({ guard: false })));
 });
 
 describe("HAProxy's configuration", () => {

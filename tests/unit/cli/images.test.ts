@@ -21,6 +21,15 @@ test.each([
   expect(builtImages(parseSettings(input).settings)).toEqual(built);
 });
 
+test.each([
+  ["active-active", { topology: "active-active" }, ["citus", "holder", "haproxy", "node"]],
+  ["active-active without the guard", { topology: "active-active", guard: false }, ["citus", "holder", "node"]],
+  ["active-active without guard and keeper", { topology: "active-active", guard: false, keeper: false }, ["citus", "holder"]],
+  ["worker groups without the keeper", { topology: "active-passive", workers: { members: 3 }, keeper: false }, ["citus", "holder", "etcd", "haproxy"]],
+])("what is pulled: %s", (_, input, pulled) => {
+  expect(stackImages(parseSettings(input).settings).map(({ key }) => key).sort()).toEqual(pulled.map((name) => `images.${name}`).sort());
+});
+
 test("an image that the user names is pulled", () => {
   const { settings } = parseSettings({ topology: "active-passive", pooler: true, images: { pgbouncer: "ours:2" } });
   expect(stackImages(settings)).toContainEqual({ image: "ours:2", key: "images.pgbouncer" });

@@ -32,6 +32,7 @@ const CLUSTERS = 'must name one cluster or more, such as {"a": {"workers": 3}, "
 const CLUSTER_NAME = "must be a cluster's name: at most 16 lower-case letters and digits, beginning and ending with a letter";
 const REGION = "must be a region's name: at most 32 lower-case letters, digits and -, beginning with a letter and ending with a letter or digit";
 const UNFENCED = "has no effect without the fence, which spreads tenants over clusters; remove it, or have tenantFence true and tables in schema.tables";
+const RECORDS = "must be on with the fence: a power cut could take back who gave a tenant away, and two clusters would take its writes; remove it, or set tenantFence to false";
 const PORT = "must be a whole number from 1 to 65535";
 const SHARDS = "must be a whole number from 1 to 64000";
 const PARAMETER = "must be a text, a number or true or false";
@@ -92,6 +93,9 @@ describe("a wrong input is told with its full key, its value and what would be r
     ["a weight that is a part", aa({ clusters: { a: { weight: 1.5 } } }), ["clusters.a.weight = 1.5: must be a whole number from 1 to 16"]],
     ["a region with capitals", aa({ clusters: { a: { region: "EU" } } }), [`clusters.a.region = "EU": ${REGION}`]],
     ["a region that ends in -", aa({ clusters: { a: { region: "eu-" } } }), [`clusters.a.region = "eu-": ${REGION}`]],
+    ["no fsync with the fence", aa({ parameters: { fsync: "off" } }), [`parameters.fsync = "off": ${RECORDS}`]],
+    ["no fsync in a word that PostgreSQL takes", aa({ workerParameters: { fsync: "F" } }), [`workerParameters.fsync = "F": ${RECORDS}`]],
+    ["no whole pages with the fence", aa({ coordinatorParameters: { full_page_writes: "no" } }), [`coordinatorParameters.full_page_writes = "no": ${RECORDS}`]],
     ["weight and region without the fence", aa({ tenantFence: false, clusters: { a: { weight: 2, region: "eu" }, b: { weight: 1 } } }), [
       `clusters.a.weight = 2: ${UNFENCED}`,
       `clusters.a.region = "eu": ${UNFENCED}`,
@@ -178,7 +182,7 @@ describe("a wrong input is told with its full key, its value and what would be r
     ["an image with a cut digest", aa({ images: { holder: "debian@sha256:abc" } }), [`images.holder = "debian@sha256:abc": ${IMAGE}`]],
     ["an empty image", aa({ images: { holder: "" } }), [`images.holder = "": ${IMAGE}`]],
     ["an image a number", aa({ images: { citus: 13 } }), ['images.citus = 13: must be an image such as "repository:1.2.3"']],
-    ["images a text", aa({ images: "citus" }), ['images = "citus": must be an object of citus, holder, node; {} takes the defaults']],
+    ["images a text", aa({ images: "citus" }), ['images = "citus": must be an object of citus, holder, haproxy, node; {} takes the defaults']],
     ["an image whose tag does not tell PostgreSQL's major", aa({ images: { citus: "registry.test/ours:2026" } }), [
       'postgresMajor: is needed, because the tag of images.citus, "registry.test/ours:2026", does not tell PostgreSQL\'s major version; set it, for example to 17',
     ]],
@@ -351,6 +355,10 @@ test.each<[string, Record<string, unknown>]>([
   ["PostgreSQL's major as the image tells it", aa({ postgresMajor: 17 })],
   ["kept data with passwords", aa({ dataOnDestroy: "keep", superuserPassword: "x" })],
   ["kept data with all passwords", ap({ dataOnDestroy: "keep", superuserPassword: "x", replicationPassword: "y", rewindPassword: "z" })],
+  ["no fsync without the fence", aa({ tenantFence: false, parameters: { fsync: "off" } })],
+  ["no fsync without tenants", aa({ schema: { tables: {} }, parameters: { fsync: "off" } })],
+  ["commits that do not wait, which a move does not go by", aa({ parameters: { synchronous_commit: "off", fsync: "on" } })],
+  ["no fsync where one cluster has all tenants", ap({ parameters: { fsync: "off" } })],
   ["an address over IPv6", ap({ bindAddress: "::1" })],
 ])("%s is right", (_, input) => {
   expect(problemLines(input)).toEqual([]);
@@ -367,7 +375,7 @@ describe("defaults", () => {
       guard: true,
       keeper: true,
       dockerSocket: "/var/run/docker.sock",
-      images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim", node: "node:20-trixie-slim" },
+      images: { citus: "citusdata/citus:13.2.0", holder: "debian:trixie-slim", haproxy: "haproxy:3.0.11", node: "node:20-trixie-slim" },
       limits: { coordinator: {}, worker: {} },
       prefix: "",
       bindAddress: "127.0.0.1",

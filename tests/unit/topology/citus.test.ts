@@ -5,16 +5,26 @@ describe("a Citus cluster with a coordinator of its own", () => {
   const plan = planCitus("a", { port: 5432, replicationFactor: 2, schema: { sql: "CREATE TABLE rooms ()", tables: { rooms: "room_id" } } });
 
   test("has its nodes on ports that follow each other", () => {
-    const nodes = [plan.coordinator, ...plan.workers].map((node) => ({ name: node?.name, role: node?.role, held: node?.held, ports: node?.ports, volume: node?.volume }));
+    const nodes = [plan.coordinator, ...plan.workers].map((node) => ({ name: node?.name, role: node?.role, held: node?.held, ports: node?.ports, door: node?.door, volume: node?.volume }));
     expect(nodes).toEqual(
       ["coord_a", "worker_a1", "worker_a2", "worker_a3"].map((name, index) => ({
         name,
         role: index === 0 ? "coordinator" : "worker",
         held: true,
-        ports: [{ internal: 5432, external: 5432 + index, ip: "127.0.0.1" }],
+        // A worker that a guard watches publishes its door.
+        ports: [{ internal: index === 0 ? 5432 : 5433, external: 5432 + index, ip: "127.0.0.1" }],
+        door: index === 0 ? undefined : { coordinators: ["coord_a"] },
         volume: { name: `${name}-data`, path: "/var/lib/postgresql/data" },
       })),
     );
+  });
+
+  test.each([
+    ["without copies", { port: 5432 }],
+    ["without a guard", { port: 5432, replicationFactor: 2, guard: false }],
+    ["without a published port", { replicationFactor: 2, coordinator: { host: "h", port: 5000, members: ["coord-1"] } }],
+  ])("a worker has no door %s", (_, options) => {
+    for (const { door, ports } of planCitus("a", options).workers) expect([door, ports.map(({ internal }) => internal).filter((port) => port !== 5432)]).toEqual([undefined, []]);
   });
 
   test("every node stops as PostgreSQL does fast, and is healthy over TCP only", () => {

@@ -1,0 +1,38 @@
+import { IN_STEP_PORT } from "./guard";
+import { DIRECTORY, following, preamble, RESOLVED } from "./haproxy";
+import type { ContainerPlan, DoorPlan, FilePlan } from "./plan";
+
+/** The port in a worker's network namespace that is published in place of PostgreSQL's own where the worker has a door. */
+export const DOOR_PORT = 5433;
+
+/**
+ * The files of an HAProxy in a worker's holder that leads from {@link DOOR_PORT} to the worker: its configuration, and
+ * the task that follows the guard, whose text is `followGuard` (`assets/haproxy/instep.lua`).
+ */
+export function doorFiles({ name }: Pick<ContainerPlan, "name">, door: DoorPlan, followGuard: string): FilePlan[] {
+  return [
+    { path: `${DIRECTORY}/haproxy.cfg`, content: doorConfiguration(name, door) },
+    { path: `${DIRECTORY}/instep.lua`, content: following(followGuard, [name], true) },
+  ];
+}
+
+/**
+ * haproxy.cfg. The worker is reached at its address on the network: on 127.0.0.1 PostgreSQL's image trusts whoever comes.
+ * A guard is checked for as long as it is asked: where the network does not answer by then, the door shuts.
+ */
+function doorConfiguration(worker: string, { coordinators }: DoorPlan): string {
+  const guards = coordinators.map((coordinator) => `    server ${coordinator} ${coordinator}:5432 check port ${IN_STEP_PORT} ${RESOLVED}`);
+  return `${preamble(["instep.lua"])}
+frontend outside
+    bind *:${DOOR_PORT}
+    default_backend nodes
+
+backend nodes
+    server ${worker} ${worker}:5432 ${RESOLVED} disabled
+
+backend leader
+    timeout check 1s
+    default-server inter 250ms fall 1 rise 1
+${guards.join("\n")}
+`;
+}
