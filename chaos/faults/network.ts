@@ -6,7 +6,6 @@ const HOLD_MS = 8000;
 
 /** How a container is attached to a network, as Docker tells it. */
 interface Attachment {
-  readonly IPAddress: string;
   readonly Aliases: readonly string[] | null;
 }
 
@@ -37,10 +36,8 @@ export const network: Fault = {
   },
 };
 
-/** Attaches a container as it was; with another address where the network, which has no subnet of its own choice, does not let it choose. */
-async function reconnect(name: string, container: string, { IPAddress, Aliases }: Attachment): Promise<string> {
-  const aliases = (Aliases ?? []).flatMap((alias) => ["--alias", alias]);
-  const connect = (more: readonly string[]): Promise<string> => command(["network", "connect", ...aliases, ...more, name, container]);
-  await connect(["--ip", IPAddress]).catch(() => connect([]));
+/** Attaches a container by its names. Not by its address, which Docker would insist on from then on, and not start the container where another one has it after a boot. */
+async function reconnect(name: string, container: string, { Aliases }: Attachment): Promise<string> {
+  await command(["network", "connect", ...(Aliases ?? []).flatMap((alias) => ["--alias", alias]), name, container]);
   return `docker network connect ${name} ${container}`;
 }
