@@ -18,7 +18,7 @@ export function doorFiles({ name }: Pick<ContainerPlan, "name">, door: DoorPlan,
 
 /**
  * haproxy.cfg. The worker is reached at its address on the network: on 127.0.0.1 PostgreSQL's image trusts whoever comes.
- * A guard is checked for as long as it is asked: where the network does not answer by then, the door shuts.
+ * Where the network does not lead to a guard the door shuts: after 1 s, and a check waits as long as `inter` at most.
  */
 function doorConfiguration(worker: string, { coordinators }: DoorPlan): string {
   const guards = coordinators.map((coordinator) => `    server ${coordinator} ${coordinator}:5432 check port ${IN_STEP_PORT} ${RESOLVED}`);
@@ -31,8 +31,8 @@ backend nodes
     server ${worker} ${worker}:5432 ${RESOLVED} disabled
 
 backend leader
-    timeout check 1s
-    default-server inter 250ms fall 1 rise 1
+    timeout connect 1s
+    default-server inter 1s fastinter 250ms downinter 250ms fall 1 rise 1
 ${guards.join("\n")}
 `;
 }

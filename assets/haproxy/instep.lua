@@ -18,40 +18,52 @@ local function ask(address)
   return in_step
 end
 
-local function in_step_workers()
-  local reached = false
+-- Whether checks of all who could lead had no answer, not even a refusal.
+local function is_cut_off()
   for _, server in pairs(core.backends["leader"].servers) do
-    local stats = server:get_stats()
-    local status, check = stats["status"], stats["check_status"]
+    if not (server:get_stats()["check_status"] or ""):match("L4TOUT") then return false end
+  end
+  return true
+end
+
+local served = {}
+
+local function serve(in_step)
+  for name, server in pairs(core.backends["nodes"].servers) do
+    if WORKERS[name] and served[name] ~= (in_step[name] or false) then
+      served[name] = in_step[name] or false
+      if served[name] then
+        server:set_ready()
+      else
+        server:set_maint()
+      end
+    end
+    -- Again and again, for a session whose connect was in flight.
+    if WORKERS[name] and not served[name] then server:shut_sess() end
+  end
+end
+
+-- What a guard says, while its coordinator leads.
+local function follow(server)
+  while true do
+    local status = server:get_stats()["status"]
     local address = server:get_addr():match("^(%d+%.%d+%.%d+%.%d+)")
     if address and status and status:sub(1, 2) == "UP" then
-      local asked, answer = pcall(ask, address)
-      if asked and answer then return answer end
+      local asked, in_step = pcall(ask, address)
+      if asked and in_step then serve(in_step) end
     end
-    reached = reached or check ~= "L4TOUT"
+    core.msleep(PERIOD_MS)
   end
-  if ALONE and not reached then return {} end
 end
 
 core.register_task(function()
   if next(WORKERS) == nil then return end
-  local served = {}
-  while true do
-    local in_step = in_step_workers()
-    if in_step then
-      for name, server in pairs(core.backends["nodes"].servers) do
-        if WORKERS[name] and served[name] ~= (in_step[name] or false) then
-          served[name] = in_step[name] or false
-          if served[name] then
-            server:set_ready()
-          else
-            server:set_maint()
-          end
-        end
-        -- Again and again, for a session whose connect was in flight.
-        if WORKERS[name] and not served[name] then server:shut_sess() end
-      end
-    end
+  -- A task for each: a question that nobody answers takes 5 s, HAProxy's limit for the connect of a task, and another may lead by then.
+  for _, server in pairs(core.backends["leader"].servers) do
+    core.register_task(function() follow(server) end)
+  end
+  while ALONE do
+    if is_cut_off() then serve({}) end
     core.msleep(PERIOD_MS)
   end
 end)

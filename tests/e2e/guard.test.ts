@@ -264,7 +264,7 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a worker's own port", () =
     ],
     [
       "is not there for one that runs, and is cut off from the coordinator",
-      2000,
+      2500,
       () => {
         const address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", `${PREFIX}worker_a1-holder`);
         const image = docker("inspect", "--format", "{{.Config.Image}}", `${PREFIX}guard_a`);
