@@ -1,4 +1,5 @@
 import type { NodeAddress } from "../topology/plan";
+import { recoverOn, type NotRecovered } from "../topology/recovery";
 import type { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
 import type { NodeState } from "./nodeState";
@@ -63,7 +64,7 @@ export async function registerWorkers(coordinator: Coordinator, workers: readonl
     const worker = findWorker(registered, node);
     if (worker === undefined) fresh.push(node);
     else if (worker.active && worker.takesShards) report.found(node.container, "registered already");
-    if (worker?.active === false) await activate(coordinator, node, deadline, report);
+    if (worker?.active === false) await activate(coordinator, node, worker.groupId, deadline, report);
     if (worker?.takesShards === false) {
       await coordinator.transaction(async () => {
         await coordinator.query("SELECT citus_set_node_property($1, $2, 'shouldhaveshards', true)", [node.host, node.port]);
@@ -98,15 +99,18 @@ function untilTakenOut(coordinator: Coordinator, deadline: Deadline): Promise<tr
 }
 
 /** Brings a disabled worker back. Its placements missed writes: Citus drops those that have copies elsewhere, to be copied anew. */
-async function activate(coordinator: Coordinator, node: NodeAddress, deadline: Deadline, report: Report): Promise<void> {
+async function activate(coordinator: Coordinator, node: NodeAddress, groupId: number, deadline: Deadline, report: Report): Promise<void> {
   await untilTakenOut(coordinator, deadline);
-  const attempt = (): Promise<unknown> => coordinator.query("SELECT citus_activate_node($1, $2)", [node.host, node.port]);
+  const attempt = async (): Promise<void> => {
+    // A transaction that was prepared on the worker before it went keeps locks that its activation, and the copies after it, would wait for.
+    const [problem] = await coordinator.query<NotRecovered>(recoverOn(groupId));
+    if (problem !== undefined) throw new Error(`${problem.node}: ${problem.problem}`);
+    await coordinator.query("SELECT citus_activate_node($1, $2)", [node.host, node.port]);
+  };
   // A connection that Citus has kept is of the time before the worker was restarted: it fails once.
   await attempt().catch(attempt).catch((error: unknown) => {
     throw new SetupError(`${node.container} was disabled and could not be activated: ${reason(error)}. Mend that and run the update again`);
   });
-  // A transaction that was prepared on the worker before it went keeps locks that the copies would wait for.
-  await coordinator.query("SELECT recover_prepared_transactions()");
   report.did(node.container, "activated again");
 }
 

@@ -4,6 +4,7 @@ import { leaveToCleanup } from "../../topology/citusCleanup";
 import { COPY_PROGRESS } from "../../topology/copyProgress";
 import { ARM_NODES } from "../../topology/fence";
 import { SET_UP_LOCK } from "../../topology/locks";
+import { recoverOn, type NotRecovered } from "../../topology/recovery";
 import { sparseTables, type RegisteredWorker, type SparseTables } from "./coordinator";
 import { abandon, openCoordinator, reason } from "./session";
 
@@ -45,11 +46,11 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
     // A set-up restarts, activates and copies on purpose; it takes the same lock.
     const { rows } = await session.query<{ alone: boolean }>(`SELECT pg_try_advisory_lock(${SET_UP_LOCK}) AS alone`);
     if (rows[0]?.alone !== true) throw new Busy("a set-up of the cluster is running");
-    for (const { host, port } of workers) {
+    for (const { host, port, groupId } of workers) {
+      // A transaction that was prepared on a worker before it went keeps locks that its activation, and the copies after it, would wait for.
+      await timed(progress, `finished what was prepared on ${host}`, () => finishPrepared(session, groupId));
       await timed(progress, `activated ${host}`, () => session.query("SELECT citus_activate_node($1, $2)", [host, port]));
     }
-    // A transaction that was prepared on a worker before it went keeps locks that the copies would wait for.
-    await timed(progress, "resolved prepared transactions", () => session.query("SELECT recover_prepared_transactions()"));
     await session.query("SELECT replicate_reference_tables('block_writes')");
     await session.query("SET statement_timeout = 0");
     for (const tables of await sparseTables(session)) await copy(session, tables, progress, stallMs);
@@ -62,6 +63,11 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
   } finally {
     abandon(session);
   }
+}
+
+async function finishPrepared(session: Client, groupId: number): Promise<void> {
+  const { rows } = await session.query<NotRecovered>(recoverOn(groupId));
+  if (rows[0] !== undefined) throw new Error(`${rows[0].node}: ${rows[0].problem}`);
 }
 
 /** Works out the fence's marks for the copies of ring and records that the workers have got. Where that fails, each write there is looked at closer until the next set-up, and nothing else. */

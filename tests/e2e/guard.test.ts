@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLeader, patroniCluster } from "../../cli/patroniCluster";
@@ -177,6 +178,36 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("copies of shards and the g
     expect(await differing()).toEqual([]);
   });
 
+  test("a worker comes back that kept the locks of transactions which others had prepared on it, and each ends as it was decided", async () => {
+    await isWhole();
+    const groups = Object.fromEntries((await sql("select nodename, groupid from pg_dist_node")).map(({ nodename, groupid }) => [nodename as string, Number(groupid)]));
+    const group = (worker: string): number => groups[`${PREFIX}${worker}`] as number;
+    const psql = (worker: string, ...statements: string[]): string => docker("exec", `${PREFIX}${worker}`, "psql", "-X", "-U", "postgres", "-At", ...statements.flatMap((statement) => ["-c", statement]));
+    /** A transaction of another node that changed the worker's own table `decided`, and the definition of one that an activation drops. */
+    const prepare = (gid: string, table: string): string =>
+      psql("worker1", "begin", `insert into decided values ('${gid}')`, "set local citus.enable_ddl_propagation to off", `comment on table ${table} is 'prepared'`, `prepare transaction '${gid}'`);
+    const record = (gid: string): string => `insert into pg_dist_transaction (groupid, gid) values (${group("worker1")}, '${gid}')`;
+    psql("worker1", "create table decided (gid text)");
+    docker("pause", `${PREFIX}worker1`);
+    await eventually(30_000, async () => expect(await workers()).toMatchObject({ [`${PREFIX}worker1`]: false }));
+    docker("stop", `${PREFIX}guard-1`, `${PREFIX}guard-2`);
+    try {
+      docker("unpause", `${PREFIX}worker1`);
+      // Numbers of transactions that no node has come to.
+      const [ofCoordinator, ofWorker, ofNobody] = ["citus_0_1000000_9000000000_0", `citus_${group("worker2")}_1000000_9000000000_0`, "citus_0_1000000_9000000001_0"] as const;
+      await sql(record(ofCoordinator));
+      psql("worker2", record(ofWorker));
+      for (const [gid, table] of [[ofCoordinator, "rooms"], [ofWorker, "room_members"], [ofNobody, "messages"]] as const) prepare(gid, table);
+      docker("start", `${PREFIX}guard-1`, `${PREFIX}guard-2`);
+      await isWhole();
+      expect(psql("worker1", "select gid from decided order by gid").split("\n")).toEqual([ofCoordinator, ofWorker]);
+      expect(psql("worker1", "select gid from pg_prepared_xacts where gid like '%_9000000%'")).toBe("");
+    } finally {
+      docker("start", `${PREFIX}guard-1`, `${PREFIX}guard-2`);
+      psql("worker1", "drop table decided");
+    }
+  });
+
   test("a copy that takes longer than it may stand still goes on while bytes move", async () => {
     await isWhole();
     for (let part = 0; part < 3; part += 1) {
@@ -253,6 +284,15 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a worker's own port", () =
   const isActive = async (): Promise<unknown> => (await sql(`select isactive from pg_dist_node where nodename = '${PREFIX}worker_a1'`))[0]?.["isactive"];
   const isOpen = (): Promise<void> => eventually(90_000, async () => expect((await query(own(), "select inet_server_port() as port"))[0]).toEqual([{ port: 5432 }]));
 
+  /** Has what one member sends to another go nowhere. @returns what undoes it. */
+  const cutOff = (from: string, to: string): (() => void) => {
+    const address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", `${to}-holder`);
+    const image = docker("inspect", "--format", "{{.Config.Image}}", `${PREFIX}guard_a`);
+    const route = (verb: string): string => docker("run", "--rm", "--network", `container:${from}-holder`, "--cap-add", "NET_ADMIN", "--entrypoint", "ip", image, "route", verb, "blackhole", address);
+    route("add");
+    return () => route("del");
+  };
+
   test.each<[string, number, () => () => void]>([
     [
       "is not there for one that was frozen, from when it wakes up",
@@ -262,17 +302,8 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a worker's own port", () =
         return () => docker("unpause", `${PREFIX}worker_a1`);
       },
     ],
-    [
-      "is not there for one that runs, and is cut off from the coordinator",
-      2500,
-      () => {
-        const address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", `${PREFIX}worker_a1-holder`);
-        const image = docker("inspect", "--format", "{{.Config.Image}}", `${PREFIX}guard_a`);
-        const route = (verb: string): string => docker("run", "--rm", "--network", `container:${PREFIX}coord_a-holder`, "--cap-add", "NET_ADMIN", "--entrypoint", "ip", image, "route", verb, "blackhole", address);
-        route("add");
-        return () => route("del");
-      },
-    ],
+    ["is not there for one that runs, and that its coordinator's packets do not reach", 2500, () => cutOff(`${PREFIX}coord_a`, `${PREFIX}worker_a1`)],
+    ["is not there for one that runs, and whose packets do not reach its coordinator", 2500, () => cutOff(`${PREFIX}worker_a1`, `${PREFIX}coord_a`)],
   ])("%s", async (_, shutsWithinMs, breakIt) => {
     await isOpen();
     const [room] = await sql(`select room_id from rooms where get_shard_id_for_distribution_column('rooms', room_id) = any (select shardid from citus_shards where nodename = '${PREFIX}worker_a1') order by 1 limit 1`);
@@ -298,6 +329,29 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a worker's own port", () =
     for (const endsAt = Date.now() + 8000; Date.now() < endsAt; ) read.push(...((await query(own(), `select name from rooms ${only}`).catch(() => [[]]))[0] ?? []).map(({ name }) => name));
     expect(new Set(read)).toEqual(new Set(["second"]));
     await session.end().catch(() => undefined);
+  });
+
+  test("stays there while the guard is away, which disables nobody then", async () => {
+    await isOpen();
+    docker("stop", `${PREFIX}guard_a`);
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      expect((await query(own(), "select 1 as one"))[0]).toEqual([{ one: 1 }]);
+    } finally {
+      docker("start", `${PREFIX}guard_a`);
+    }
+  });
+
+  test("does not keep a worker from shutting down in order when its holder is stopped", async () => {
+    await isOpen();
+    const since = new Date().toISOString();
+    docker("stop", `${PREFIX}worker_a1-holder`);
+    docker("start", `${PREFIX}worker_a1-holder`, `${PREFIX}worker_a1`);
+    await isOpen();
+    // PostgreSQL logs to standard error.
+    const log = spawnSync("docker", ["logs", "--since", since, `${PREFIX}worker_a1`], { encoding: "utf8", timeout: 30_000 }).stderr;
+    expect(log).toContain("database system was shut down at");
+    expect(log).not.toContain("not properly shut down");
   });
 
   test("asks for the password", async () => {
