@@ -245,8 +245,14 @@ describe.skipIf(!hasImage(CITUS))("tenants of three clusters with weights and re
           for (const name of NAMES) expect(await sql(name, "SELECT clusters, next FROM tenancy.ring")).toEqual([{ clusters: without, next: whole }]);
           const tenant = await leavingForC();
           expect(await open(tenant)).toEqual([]);
+          // A router meets the tenant for the first time while nobody takes it, and is not stuck with what it heard then.
+          const first = router.for(tenant).query("INSERT INTO rooms (room_id, name) VALUES ($1, 'waited')", [tenant]);
+          first.catch(() => undefined);
+          await new Promise((resolve) => setTimeout(resolve, 500));
           await changeRing(others, whole);
+          await first;
           expect(await open(tenant)).toEqual(["c"]);
+          expect((await router.for(tenant).query("SELECT name FROM rooms WHERE room_id = $1", [tenant])).rows).toEqual([{ name: "waited" }]);
         }),
       );
     });
