@@ -191,12 +191,14 @@ function fencing(
 }
 
 /** What a holder has that is its member's door: an HAProxy beside it. */
-function doorkeeping(plan: ContainerPlan, door: DoorPlan, image: pulumi.Input<string>, hold: readonly string[]): Pick<docker.ContainerArgs, "image" | "user" | "entrypoints" | "uploads"> {
+function doorkeeping(plan: ContainerPlan, door: DoorPlan, image: pulumi.Input<string>, hold: readonly string[]): Pick<docker.ContainerArgs, "image" | "user" | "entrypoints" | "uploads" | "stopSignal"> {
   const files = doorFiles(plan, door, readPackageFile("assets/haproxy/instep.lua"));
   return {
     image,
     // The member's processes are another user's.
     user: "root",
+    // The image's own, SIGUSR1, would end the holder at once, and the member with it.
+    stopSignal: "SIGTERM",
     entrypoints: [...hold, "haproxy", "-f", files[0]?.path ?? ""],
     uploads: [uploaded(HOLD, "assets/holder/hold.sh"), ...files.map(({ path, content }) => ({ file: path, content }))],
   };

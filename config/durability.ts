@@ -22,9 +22,10 @@ const LOSSY: Readonly<Record<string, (value: string) => boolean>> = {
 /** The parameters of a stack with which it acknowledges what it can lose. */
 export function lossyParameters(settings: Settings): LossyParameter[] {
   const keys = ["parameters", "coordinatorParameters", "workerParameters"] as const;
+  const isOverridden = (name: string): boolean => name in settings.coordinatorParameters && name in settings.workerParameters;
   return keys.flatMap((key) =>
     Object.entries(settings[key])
-      .filter(([name, value]) => LOSSY[name]?.(value.toLowerCase()) === true)
+      .filter(([name, value]) => LOSSY[name]?.(value.toLowerCase()) === true && !(key === "parameters" && isOverridden(name)))
       .map(([name, value]) => ({ key: `${key}.${name}`, name, value })),
   );
 }

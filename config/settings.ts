@@ -194,7 +194,7 @@ const imagesOf = <T extends z.ZodRawShape>(more: T) =>
   z
     .strictObject({
       citus: image.prefault("citusdata/citus:13.2.0").describe("Citus on PostgreSQL: workers, and coordinators."),
-      holder: image.prefault("debian:trixie-slim").describe("The holder of each database member, HAProxy and the pooler; any small image with a shell."),
+      holder: image.prefault("debian:trixie-slim").describe("The holder of each database member that has neither a fencer nor a door, of HAProxy and of the pooler; any small image with a shell."),
       haproxy: image.prefault("haproxy:3.0.11").describe("HAProxy: in front of active-passive, and the door of each guarded worker of active-active."),
       node: image.prefault("node:20-trixie-slim").describe("Debian with Node.js, on which the guard and the keeper are built."),
       ...more,

@@ -77,13 +77,12 @@ export function planCitus(name: string, options: CitusOptions = {}): CitusCluste
 
   const coordinator = own ? planNode(`${prefix}coord_${name}`, "coordinator", ofCoordinator, publish(port), limits.coordinator, postgresMajor) : undefined;
   const guards = options.guard === false || replicationFactor === 1 ? [] : guardPlans(options.guardPatience ?? "30 s", name, prefix, coordinator?.name, options.coordinator?.members);
-  const coordinators = guards.flatMap(({ joins }) => joins ?? []);
   const workerPlans = workerNames.map((worker, index): ContainerPlan => {
     const external = workerPublished[index];
-    const door = external !== undefined && coordinators.length > 0;
+    const door = external !== undefined && coordinator !== undefined && guards.length > 0 ? { coordinator: coordinator.name } : undefined;
     return {
-      ...planNode(`${prefix}${worker}`, "worker", ofWorkers, publish(external, door ? DOOR_PORT : POSTGRES_PORT), limits.worker, postgresMajor),
-      ...(door && { door: { coordinators } }),
+      ...planNode(`${prefix}${worker}`, "worker", ofWorkers, publish(external, door === undefined ? POSTGRES_PORT : DOOR_PORT), limits.worker, postgresMajor),
+      ...(door && { door }),
     };
   });
   return {

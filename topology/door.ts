@@ -18,11 +18,15 @@ export function doorFiles({ name }: Pick<ContainerPlan, "name">, door: DoorPlan,
 
 /**
  * haproxy.cfg. The worker is reached at its address on the network: on 127.0.0.1 PostgreSQL's image trusts whoever comes.
- * Where the network does not lead to a guard the door shuts: after 1 s, and a check waits as long as `inter` at most.
+ * It runs as nobody's user but HAProxy's own in its image: the holder is root's. A check waits as long as `inter` at most.
  */
-function doorConfiguration(worker: string, { coordinators }: DoorPlan): string {
-  const guards = coordinators.map((coordinator) => `    server ${coordinator} ${coordinator}:5432 check port ${IN_STEP_PORT} ${RESOLVED}`);
-  return `${preamble(["instep.lua"])}
+function doorConfiguration(worker: string, { coordinator }: DoorPlan): string {
+  return `global
+    uid 99
+    gid 99
+    nbthread 1
+
+${preamble(["instep.lua"])}
 frontend outside
     bind *:${DOOR_PORT}
     default_backend nodes
@@ -33,6 +37,6 @@ backend nodes
 backend leader
     timeout connect 1s
     default-server inter 1s fastinter 250ms downinter 250ms fall 1 rise 1
-${guards.join("\n")}
+    server ${coordinator} ${coordinator}:5432 check port ${IN_STEP_PORT} ${RESOLVED}
 `;
 }

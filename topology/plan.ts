@@ -54,8 +54,8 @@ export interface FencerPlan {
 
 /** What a holder needs to know to be the door of its member. */
 export interface DoorPlan {
-  /** The database members of which one is the coordinator: the guard beside it is asked. */
-  readonly coordinators: readonly string[];
+  /** The cluster's own coordinator: the guard beside it is asked. */
+  readonly coordinator: string;
 }
 
 /** One container as it should be. */

@@ -18,10 +18,11 @@ local function ask(address)
   return in_step
 end
 
--- Whether checks of all who could lead had no answer, not even a refusal.
+-- Whether nobody who could lead answers a check, not even by a refusal, which comes where only the guard is away.
 local function is_cut_off()
   for _, server in pairs(core.backends["leader"].servers) do
-    if not (server:get_stats()["check_status"] or ""):match("L4TOUT") then return false end
+    local stats = server:get_stats()
+    if (stats["check_status"] or ""):match("L4OK") or (stats["last_chk"] or ""):match("refused") then return false end
   end
   return true
 end

@@ -103,6 +103,8 @@ function commonTests(get: () => Run): void {
       const fencer = ["python3", "/fencer.py", inputs["name"], "/service/citusap/0", "etcd-1:2379", "etcd-2:2379", "etcd-3:2379"];
       const door = (holder.inputs["ports"] as { internal: number }[] | undefined)?.[0]?.internal === 5433;
       expect(watcher, "Patroni's members have a lease, workers with a port of their own a door").toEqual(isPatroni(inputs) ? fencer : door ? ["haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"] : []);
+      // HAProxy's image has another one, at which a holder would end before its member.
+      expect(holder.inputs["stopSignal"], name).toBe(door ? "SIGTERM" : undefined);
       expect(door, name).toBe(/^worker_/.test(String(inputs["name"])));
       expect(holder.inputs["capabilities"]).toEqual(isPatroni(inputs) ? { adds: ["CAP_NET_ADMIN"] } : undefined);
     }

@@ -355,6 +355,7 @@ test.each<[string, Record<string, unknown>]>([
   ["PostgreSQL's major as the image tells it", aa({ postgresMajor: 17 })],
   ["kept data with passwords", aa({ dataOnDestroy: "keep", superuserPassword: "x" })],
   ["kept data with all passwords", ap({ dataOnDestroy: "keep", superuserPassword: "x", replicationPassword: "y", rewindPassword: "z" })],
+  ["no fsync that every role has otherwise", aa({ parameters: { fsync: "off" }, coordinatorParameters: { fsync: "on" }, workerParameters: { fsync: "on" } })],
   ["no fsync without the fence", aa({ tenantFence: false, parameters: { fsync: "off" } })],
   ["no fsync without tenants", aa({ schema: { tables: {} }, parameters: { fsync: "off" } })],
   ["commits that do not wait, which a move does not go by", aa({ parameters: { synchronous_commit: "off", fsync: "on" } })],

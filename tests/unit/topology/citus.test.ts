@@ -13,7 +13,7 @@ describe("a Citus cluster with a coordinator of its own", () => {
         held: true,
         // A worker that a guard watches publishes its door.
         ports: [{ internal: index === 0 ? 5432 : 5433, external: 5432 + index, ip: "127.0.0.1" }],
-        door: index === 0 ? undefined : { coordinators: ["coord_a"] },
+        door: index === 0 ? undefined : { coordinator: "coord_a" },
         volume: { name: `${name}-data`, path: "/var/lib/postgresql/data" },
       })),
     );
@@ -22,6 +22,7 @@ describe("a Citus cluster with a coordinator of its own", () => {
   test.each([
     ["without copies", { port: 5432 }],
     ["without a guard", { port: 5432, replicationFactor: 2, guard: false }],
+    ["without a guard beside a coordinator of its own", { port: 5432, replicationFactor: 2, coordinator: { host: "h", port: 5000, members: ["coord-1"] } }],
     ["without a published port", { replicationFactor: 2, coordinator: { host: "h", port: 5000, members: ["coord-1"] } }],
   ])("a worker has no door %s", (_, options) => {
     for (const { door, ports } of planCitus("a", options).workers) expect([door, ports.map(({ internal }) => internal).filter((port) => port !== 5432)]).toEqual([undefined, []]);

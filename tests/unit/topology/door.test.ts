@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { doorFiles } from "../../../topology/door";
 
-const [configuration, task, ...more] = doorFiles({ name: "worker_a1" }, { coordinators: ["coord_a"] }, "-- guard");
+const [configuration, task, ...more] = doorFiles({ name: "worker_a1" }, { coordinator: "coord_a" }, "-- guard");
 
 test("a door leads to its worker at the address on the network, and begins shut", () => {
   expect(configuration?.content).toContain("bind *:5433\n    default_backend nodes\n");
@@ -11,7 +11,10 @@ test("a door leads to its worker at the address on the network, and begins shut"
 
 test("a door asks the guard beside the coordinator", () => {
   expect(configuration?.content).toMatch(/backend leader\n(.*\n)+ {4}server coord_a coord_a:5432 check port 8010 /);
-  expect(doorFiles({ name: "w" }, { coordinators: ["c-1", "c-2"] }, "")[0]?.content.match(/server c-\d /g)).toHaveLength(2);
+});
+
+test("a door that clients reach is not root's", () => {
+  expect(configuration?.content).toMatch(/^global\n {4}uid 99\n {4}gid 99\n/);
 });
 
 test("a door's task decides for its worker alone, in the worker's own network", () => {
