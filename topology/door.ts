@@ -18,7 +18,7 @@ export function doorFiles({ name }: Pick<ContainerPlan, "name">, door: DoorPlan,
 
 /**
  * haproxy.cfg. The worker is reached at its address on the network: on 127.0.0.1 PostgreSQL's image trusts whoever comes.
- * It runs as nobody's user but HAProxy's own in its image: the holder is root's. A check waits as long as `inter` at most.
+ * It runs as HAProxy's own user of its image, by number: the holder is root's. A check waits as long as `inter` at most.
  */
 function doorConfiguration(worker: string, { coordinator }: DoorPlan): string {
   return `global
