@@ -159,11 +159,7 @@ function holderArguments(plan: ContainerPlan, { network, image, holderImage, doo
     // With `init` the holder reaps what the member's processes leave behind in the PID namespace that they share.
     init: true,
     sysctls: { "net.ipv4.tcp_syn_retries": SYN_RETRIES },
-    image: holderImage,
-    entrypoints: hold,
-    uploads: [uploaded(HOLD, "assets/holder/hold.sh")],
-    ...(fencer && fencing(plan, fencer, image, hold)),
-    ...(door && doorImage !== undefined && doorkeeping(plan, door, doorImage, hold)),
+    ...(fencer ? fencing(plan, fencer, image, hold) : door && doorImage !== undefined ? doorkeeping(plan, door, doorImage, hold) : { image: holderImage, entrypoints: hold, uploads: [uploaded(HOLD, "assets/holder/hold.sh")] }),
     // Longer than its member, which it lets stop first; alone it ends at once.
     stopTimeout: plan.stopGraceSeconds + 5,
     destroyGraceSeconds: plan.stopGraceSeconds + 5,
