@@ -1,5 +1,5 @@
 import type { NodeAddress } from "../topology/plan";
-import { recoverOn, type NotRecovered } from "../topology/recovery";
+import { recoverOn } from "../topology/recovery";
 import type { Coordinator } from "./coordinator";
 import type { Deadline } from "./deadline";
 import type { NodeState } from "./nodeState";
@@ -103,8 +103,8 @@ async function activate(coordinator: Coordinator, node: NodeAddress, groupId: nu
   await untilTakenOut(coordinator, deadline);
   const attempt = async (): Promise<void> => {
     // A transaction that was prepared on the worker before it went keeps locks that its activation, and the copies after it, would wait for.
-    const [problem] = await coordinator.query<NotRecovered>(recoverOn(groupId));
-    if (problem !== undefined) throw new Error(`${problem.node}: ${problem.problem}`);
+    const [failed] = await coordinator.query<{ problem: string }>(recoverOn(groupId));
+    if (failed !== undefined) throw new Error(failed.problem);
     await coordinator.query("SELECT citus_activate_node($1, $2)", [node.host, node.port]);
   };
   // A connection that Citus has kept is of the time before the worker was restarted: it fails once.

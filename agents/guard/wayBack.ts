@@ -4,7 +4,7 @@ import { leaveToCleanup } from "../../topology/citusCleanup";
 import { COPY_PROGRESS } from "../../topology/copyProgress";
 import { ARM_NODES } from "../../topology/fence";
 import { SET_UP_LOCK } from "../../topology/locks";
-import { recoverOn, type NotRecovered } from "../../topology/recovery";
+import { recoverOn } from "../../topology/recovery";
 import { sparseTables, type RegisteredWorker, type SparseTables } from "./coordinator";
 import { abandon, openCoordinator, reason } from "./session";
 
@@ -66,8 +66,8 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
 }
 
 async function finishPrepared(session: Client, groupId: number): Promise<void> {
-  const { rows } = await session.query<NotRecovered>(recoverOn(groupId));
-  if (rows[0] !== undefined) throw new Error(`${rows[0].node}: ${rows[0].problem}`);
+  const { rows } = await session.query<{ problem: string }>(recoverOn(groupId));
+  if (rows[0] !== undefined) throw new Error(rows[0].problem);
 }
 
 /** Works out the fence's marks for the copies of ring and records that the workers have got. Where that fails, each write there is looked at closer until the next set-up, and nothing else. */
