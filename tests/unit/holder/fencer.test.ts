@@ -156,7 +156,7 @@ describe.skipIf(!canUnshare)("the fencer (needs root and unshare)", () => {
 
   test("waits for whoever has entered the holder", async () => {
     etcd.leader = undefined;
-    members.push(spawn("nsenter", ["-t", first, "-p", "-m", "sleep", String(QUIET_MS / 1000 + 1)], { stdio: "ignore" }));
+    members.push(spawn("nsenter", ["-t", first, "-p", "-m", "sleep", String(QUIET_MS / 1000 + 4)], { stdio: "ignore" }));
     await delay(500);
     etcd.leader = "coord-1";
     await delay(QUIET_MS - 500);
