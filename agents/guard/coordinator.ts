@@ -1,5 +1,5 @@
 import type { Client } from "pg";
-import { TAKING_OUT_LOCK } from "../../topology/locks";
+import { LEAVING_LOCK_CLASS, TAKING_OUT_LOCK } from "../../topology/locks";
 import { APPLICATION_NAME } from "./session";
 
 /** A worker as the coordinator has it registered. */
@@ -8,6 +8,8 @@ export interface RegisteredWorker {
   readonly host: string;
   readonly port: number;
   readonly active: boolean;
+  /** An update is about to take it out of service. */
+  readonly leaving: boolean;
 }
 
 /** What the coordinator tells of itself and of its workers. */
@@ -25,7 +27,10 @@ export async function readRegistry(client: Client): Promise<Registry> {
   const { rows } = await client
     .query<Registry>(
       `SELECT pg_is_in_recovery() AS recovering, (
-         SELECT coalesce(json_agg(json_build_object('groupId', groupid, 'host', nodename, 'port', nodeport, 'active', isactive) ORDER BY nodename, nodeport), '[]')
+         SELECT coalesce(json_agg(json_build_object('groupId', groupid, 'host', nodename, 'port', nodeport, 'active', isactive, 'leaving', EXISTS (
+             SELECT FROM pg_locks JOIN pg_database d ON d.oid = database
+             WHERE locktype = 'advisory' AND datname = current_database() AND classid = ${LEAVING_LOCK_CLASS} AND objid = groupid AND objsubid = 2 AND granted
+           )) ORDER BY nodename, nodeport), '[]')
          FROM pg_dist_node WHERE groupid <> 0 AND noderole = 'primary') AS workers`,
     )
     .catch((error: unknown) => {

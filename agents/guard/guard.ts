@@ -75,7 +75,7 @@ export class Guard {
   /** The workers that have every write, for as long as their coordinator says so; undefined where another guard knows. */
   inStep(): readonly string[] | undefined {
     if (this.coordinator !== "primary") return undefined;
-    return this.registry.workers.filter(({ host, active }) => active && host !== this.leaving).map(({ host }) => host);
+    return this.registry.workers.filter(({ host, active, leaving }) => active && !leaving && host !== this.leaving).map(({ host }) => host);
   }
 
   /** Learns which workers there are, and watches exactly those. */

@@ -15,7 +15,7 @@ export class PsqlSession {
   private waiting: { resolve: (answer: string) => void; reject: (error: Error) => void } | undefined;
   private readonly child: ChildProcessWithoutNullStreams;
 
-  constructor(private readonly container: string) {
+  constructor(readonly container: string) {
     this.child = spawn("docker", ["exec", "--interactive", container, "psql", "-U", "postgres", "-XqAt"]);
     this.child.stdin.on("error", () => undefined); // Its end is told by `close`.
     this.child.on("error", ({ message }) => this.end(message));

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { COPY_PROGRESS } from "../../topology/copyProgress";
-import { SET_UP_LOCK } from "../../topology/locks";
+import { IN_STEP_PORT } from "../../topology/guard";
+import { LEAVING_LOCK_CLASS, SET_UP_LOCK } from "../../topology/locks";
 import type { NodeAddress, TurnGroup } from "../../topology/plan";
 import { Deadline } from "../deadline";
 import { docker, EXEC_TIMEOUT_MS } from "../docker";
@@ -13,7 +14,7 @@ import { PsqlSession } from "./psqlSession";
 /** What the coordinator has registered. */
 export interface Registered {
   /** Those with the fewest placements first. */
-  readonly workers: readonly { readonly host: string; readonly port: number; readonly active: boolean }[];
+  readonly workers: readonly { readonly groupId: number; readonly host: string; readonly port: number; readonly active: boolean }[];
   /** Shards that have fewer usable placements than they should, and than there are workers for. */
   readonly missing: number;
 }
@@ -68,6 +69,10 @@ const STOP_SECONDS = 60;
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** How long a guard takes to see that a worker is gone, in milliseconds. */
 const GUARD_SEES_MS = 700;
+/** How long a guard has to answer that a worker is no longer to be read, in milliseconds: it looks every 500. */
+const TOLD_MS = 4000;
+/** How long the proxies that ask the guard take to have done what it says, in milliseconds: they ask every 250. */
+const SHUT_MS = 600;
 
 /** What Docker says of a guard that runs. */
 const RUNNING: ReadonlySet<string> = new Set(["healthy", "starting", "unhealthy"]);
@@ -75,7 +80,7 @@ const RUNNING: ReadonlySet<string> = new Set(["healthy", "starting", "unhealthy"
 const REGISTERED = `
   SELECT json_build_object(
     'workers', (
-      SELECT coalesce(json_agg(json_build_object('host', nodename, 'port', nodeport, 'active', isactive) ORDER BY placements, nodename), '[]') FROM (
+      SELECT coalesce(json_agg(json_build_object('groupId', groupid, 'host', nodename, 'port', nodeport, 'active', isactive) ORDER BY placements, nodename), '[]') FROM (
         SELECT *, (SELECT count(*) FROM pg_dist_placement p WHERE p.groupid = n.groupid) AS placements FROM pg_dist_node n WHERE groupid <> 0 AND noderole = 'primary') AS node),
     'missing', (
       SELECT count(*) FROM (
@@ -116,7 +121,8 @@ export function workersGroup(member: string, { cluster, coordinators, workers, g
     async leave() {
       const registered = session && (JSON.parse(await session.ask(REGISTERED)) as Registered);
       const { host, port } = address(member);
-      if (session === undefined || registered?.workers.some((worker) => worker.host === host && worker.active) !== true) return;
+      const worker = registered?.workers.find((other) => other.host === host && other.active);
+      if (session === undefined || worker === undefined) return;
       if (![...(await healthOf(guards)).values()].includes("healthy")) {
         report.found(member, "is replaced without being taken out of service before: no guard of its cluster is healthy, which would bring it back");
         return;
@@ -128,6 +134,9 @@ export function workersGroup(member: string, { cluster, coordinators, workers, g
         () => `The guard, or another set-up of ${cluster}, was still at work after ${PATIENCE_SECONDS} s. ${member} and those after it were not touched; run the update again`,
       );
       report.activity = `taking ${member} out of service`;
+      await lock.ask(`SELECT pg_advisory_lock(${LEAVING_LOCK_CLASS}, ${worker.groupId})`);
+      if (await isToldToShut(lock.container, host)) await delay(SHUT_MS);
+      else report.found(member, "may be read for up to a second after it is out of service: its guard, perhaps of an older version, does not keep readers away before");
       try {
         await lock.ask(`SET statement_timeout = '10s'; SELECT citus_disable_node('${host}', ${port}, true)`, 2 * EXEC_TIMEOUT_MS);
       } catch (error) {
@@ -155,6 +164,23 @@ async function openCoordinator(coordinators: readonly string[]): Promise<PsqlSes
     session.close();
   }
   return undefined;
+}
+
+/** Whether the guard beside a coordinator says in time that a worker is not to be read. */
+async function isToldToShut(coordinator: string, host: string): Promise<boolean> {
+  for (const endsAt = performance.now() + TOLD_MS; performance.now() < endsAt; await delay(100)) {
+    if ((await inStep(coordinator))?.includes(host) === false) return true;
+  }
+  return false;
+}
+
+/** The workers of which the guard beside a coordinator says that they may be read; undefined where it does not answer. */
+async function inStep(coordinator: string): Promise<string[] | undefined> {
+  // The images have no program for HTTP.
+  const ask = `exec 3<>/dev/tcp/127.0.0.1/${IN_STEP_PORT} && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3`;
+  const { code, stdout } = await docker(["exec", coordinator, "bash", "-c", ask], "", EXEC_TIMEOUT_MS);
+  const [, names] = /^HTTP\/1\.\d 200[^]*?\r\n\r\n([^]*)$/.exec(stdout) ?? [];
+  return code === 0 ? names?.split("\n") : undefined;
 }
 
 /** Where the copies of shards on a node have got to; undefined if it takes no statements. */

@@ -66,6 +66,26 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("active-passive, one member
     expect(await leader()).toBeDefined();
   });
 
+  test("no member is touched while etcd is away, and the update goes on when it is back", async () => {
+    const etcd = `${PREFIX}etcd-1`;
+    const before = ids(COORDINATORS);
+    const writers = new SteadyWriters(uris["leader"] as string, WRITE, [1, 2, 3, 4]);
+    project.configure({ limits: { coordinator: { shm: "302 MB" } } });
+    docker("pause", etcd);
+    const update = project.pulumi("up", "--yes", "--skip-preview");
+    // Its failure is taken where it is awaited.
+    update.catch(() => undefined);
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 25_000));
+      expect(ids(COORDINATORS)).toEqual(before);
+    } finally {
+      docker("unpause", etcd);
+    }
+    await update;
+    expect((await writers.stop()).longestMs).toBeLessThan(LONGEST_GAP_MS);
+    expect(COORDINATORS.map(shm)).toEqual([302, 302, 302]);
+  });
+
   test("a value that does not start stops after the first member, and the others serve", async () => {
     const [first, ...others] = COORDINATORS as [string, ...string[]];
     const before = ids(others);
@@ -106,6 +126,56 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("active-passive, one member
   });
 });
 
+/** Counts up in a row by one URI, and reads it by others, all the time: each read has to find what was acknowledged before it began. */
+class Readers {
+  private acknowledged = 0;
+  private stopping = false;
+  private readonly stale: string[] = [];
+  private readonly reads: number[];
+  private readonly running: Promise<unknown>;
+
+  constructor(write: string, from: readonly string[]) {
+    this.reads = from.map(() => 0);
+    this.running = Promise.all([this.loop(write, (client) => this.count(client)), ...from.map((uri, index) => this.loop(uri, (client) => this.read(client, index)))]);
+  }
+
+  async stop(): Promise<{ readonly stale: readonly string[]; readonly reads: readonly number[] }> {
+    this.stopping = true;
+    await this.running;
+    return { stale: this.stale, reads: this.reads };
+  }
+
+  private async loop(uri: string, step: (client: Client) => Promise<void>): Promise<void> {
+    while (!this.stopping) {
+      const client = await connected(uri).catch(() => undefined);
+      try {
+        while (client !== undefined && !this.stopping) {
+          await step(client);
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+      } catch {
+        // It lost its server, and connects anew.
+      }
+      await client?.end().catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  private async count(client: Client): Promise<void> {
+    const next = this.acknowledged + 1;
+    await client.query("INSERT INTO rooms (room_id, name) VALUES (77, $1) ON CONFLICT (room_id) DO UPDATE SET name = $1", [String(next)]);
+    this.acknowledged = next;
+  }
+
+  private async read(client: Client, index: number): Promise<void> {
+    const { acknowledged } = this;
+    const { rows } = await client.query<{ name: string }>("SELECT name FROM rooms WHERE room_id = 77");
+    const found = Number(rows[0]?.name ?? 0);
+    if (found < acknowledged) this.stale.push(`reader ${index}: ${found} for ${acknowledged}`);
+    (this.reads[index] as number) += 1;
+  }
+}
+
 describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("workers with copies, one after the other", () => {
   const PREFIX = "e2e-rw-";
   const WORKERS = [1, 2].map((number) => `${PREFIX}worker_a${number}`);
@@ -122,14 +192,38 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("workers with copies, one a
     const { uris } = await project.outputs<{ uris: Record<string, string> }>();
     const uri = uris["a"] as string;
     const writers = new SteadyWriters(uri, WRITE, [1, 2, 3, 4, 5, 6]);
+    const readers = new Readers(uri, WORKERS.map((_, index) => uri.replace(":16620", `:${16621 + index}`)));
     project.configure({ limits: { worker: { shm: "300 MB" } } });
     const out = await project.pulumi("up", "--yes", "--skip-preview");
     expect((await writers.stop()).longestMs).toBeLessThan(LONGEST_GAP_MS);
+    const { stale, reads } = await readers.stop();
+    expect(stale).toEqual([]);
+    expect(Math.min(...reads)).toBeGreaterThan(50);
     expect(inOrderOfCreation(WORKERS)).toEqual(WORKERS);
     expect(WORKERS.map(shm)).toEqual([300, 300]);
     for (const worker of WORKERS) expect(out).toContain(`${worker}: out of service; its guard brings it back when it is another one`);
     await eventually(60_000, async () =>
       expect(await query(uri, "SELECT bool_and(isactive) AS active FROM pg_dist_node", "SELECT DISTINCT count(*)::int AS copies FROM citus_shards WHERE citus_table_type = 'distributed' GROUP BY shardid")).toEqual([[{ active: true }], [{ copies: 2 }]]),
     );
+  });
+
+  test("are replaced one after the other also by the update that brings their guard, and keep what was acknowledged", async () => {
+    const { uris } = await project.outputs<{ uris: Record<string, string> }>();
+    const uri = uris["a"] as string;
+    project.configure({ guard: false });
+    await project.up();
+    expect(ids([`${PREFIX}coord_a`])).toHaveLength(1);
+    expect(() => ids([`${PREFIX}guard_a`])).toThrow();
+    const writers = new SteadyWriters(uri, "INSERT INTO rooms (room_id, name) VALUES ($1, '0') ON CONFLICT (room_id) DO UPDATE SET name = rooms.name::int + 1", [101, 102, 103, 104]);
+    project.configure({ guard: true, limits: { worker: { shm: "301 MB" } } });
+    const out = await project.pulumi("up", "--yes", "--skip-preview");
+    const { acknowledged } = await writers.stop();
+    for (const worker of WORKERS) expect(out).toContain(`${worker}: is replaced without waiting for others: no guard of its cluster runs`);
+    expect(inOrderOfCreation(WORKERS)).toEqual(WORKERS);
+    expect(WORKERS.map(shm)).toEqual([301, 301]);
+    const [rooms = []] = await query(uri, "SELECT room_id::int AS id, name::int + 1 AS written FROM rooms WHERE room_id BETWEEN 101 AND 104 ORDER BY 1");
+    expect(rooms.map(({ id }) => id)).toEqual([101, 102, 103, 104]);
+    for (const { id, written } of rooms) expect(written).toBeGreaterThanOrEqual(acknowledged.get(id as number) ?? 0);
+    expect(await query(uri, "SELECT bool_and(isactive) AS active FROM pg_dist_node", "SELECT DISTINCT count(*)::int AS copies FROM citus_shards WHERE citus_table_type = 'distributed' GROUP BY shardid")).toEqual([[{ active: true }], [{ copies: 2 }]]);
   });
 });

@@ -17,7 +17,7 @@ describe("a member of etcd", () => {
 describe("a worker", () => {
   const workers = ["w1", "w2", "w3"];
   const view = (more: object = {}) => ({ member: "w2", workers, answering: new Set(workers), guarded: false, guardRuns: false, copies: "7 bytes", ...more });
-  const registered = (inactive: readonly string[] = [], missing = 0): Registered => ({ workers: workers.map((host) => ({ host, port: 5432, active: !inactive.includes(host) })), missing });
+  const registered = (inactive: readonly string[] = [], missing = 0): Registered => ({ workers: workers.map((host, index) => ({ groupId: index + 1, host, port: 5432, active: !inactive.includes(host) })), missing });
   const guarded = (more: object = {}) => view({ guarded: true, guardRuns: true, registered: registered(), ...more });
   test.each([
     ["with one copy goes where the others take statements", view(), { kind: "go" }],

@@ -4,26 +4,32 @@ import { Report } from "../../../../setup/report";
 import { workersGroup } from "../../../../setup/turn/workersGroup";
 
 const WORKERS = ["w1", "w2"];
+const inStep = (...workers: string[]): string => `HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n${workers.map((name) => `${name}\n`).join("")}`;
+const STAYS = inStep(...WORKERS);
 /** What is asked of Docker to do, in its order. */
 let done: string[];
 let guard: string;
 let stop: () => Promise<Partial<DockerResult>>;
 let copies: string;
+/** What the guard answers, once the worker is said to leave. */
+let answer: string;
 
 vi.mock("../../../../setup/docker", async (original) => ({
   ...(await original<object>()),
   docker: async ([command = "", ...args]: readonly string[]): Promise<DockerResult> => {
-    const answer = { code: 0, stdout: "", stderr: "" };
-    if (command === "exec") return { ...answer, stdout: args.some((arg) => arg.includes("pg_stat_activity")) ? "0" : `steps: ${copies}` };
+    const result = { code: 0, stdout: "", stderr: "" };
+    if (args.includes("bash")) return { ...result, stdout: done.includes("w1 leaves") ? answer : STAYS };
+    if (command === "exec") return { ...result, stdout: args.some((arg) => arg.includes("pg_stat_activity")) ? "0" : `steps: ${copies}` };
     done.push([command, args.at(-1)].join(" "));
-    return command === "stop" ? { ...answer, ...(await stop()) } : answer;
+    return command === "stop" ? { ...result, ...(await stop()) } : result;
   },
   inspected: (_: string, __: string, [name = ""]: readonly string[]) => Promise.resolve(name === "guard" ? guard : "id"),
 }));
 vi.mock("../../../../setup/turn/psqlSession", () => ({
   PsqlSession: class {
     ask(statement: string): Promise<string> {
-      if (statement.includes("json_build_object")) return Promise.resolve(JSON.stringify({ workers: WORKERS.map((host) => ({ host, port: 5432, active: true })), missing: 1 }));
+      if (statement.includes("json_build_object")) return Promise.resolve(JSON.stringify({ workers: WORKERS.map((host, index) => ({ groupId: index + 1, host, port: 5432, active: true })), missing: 1 }));
+      if (statement === "SELECT pg_advisory_lock(7780, 1)") done.push("w1 leaves");
       if (statement.includes("citus_disable_node")) done.push("disable w1");
       return Promise.resolve(statement.includes("try_advisory_lock") ? "t" : "f");
     }
@@ -35,7 +41,7 @@ vi.mock("../../../../setup/turn/psqlSession", () => ({
 vi.mock("node:timers/promises", () => ({ setTimeout: () => new Promise((resolve) => setImmediate(resolve)) }));
 
 beforeEach(() => {
-  [done, guard, copies] = [[], "healthy", ""];
+  [done, guard, copies, answer] = [[], "healthy", "", inStep("w2")];
   stop = () => Promise.resolve({});
 });
 
@@ -52,19 +58,28 @@ async function leave(): Promise<string[]> {
 }
 
 test("a worker is taken out of service and stopped, for its guard to bring back", async () => {
-  expect(await leave()).toEqual(["disable w1", "stop w1"]);
+  expect(await leave()).toEqual(["w1 leaves", "disable w1", "stop w1"]);
+});
+
+test.each(["", STAYS, "HTTP/1.1 503 Service Unavailable\r\n\r\n"])("a worker goes on leaving where its guard does not keep readers away: %j", async (says) => {
+  vi.spyOn(performance, "now").mockImplementation(() => (now += 50));
+  let now = 0;
+  answer = says;
+  expect(await leave()).toEqual(["w1 leaves", "disable w1", "stop w1"]);
+  expect(lines.some((line) => line.startsWith("w1: may be read for up to a second after it is out of service"))).toBe(true);
+  vi.restoreAllMocks();
 });
 
 test("a worker that Docker does not stop is started again", async () => {
   stop = () => Promise.resolve({ code: 1, stderr: "no" });
   await expect(leave()).rejects.toThrow("Docker could not stop w1, which the guard brings back now: no. Run the update again");
-  expect(done).toEqual(["disable w1", "stop w1", "restart w1"]);
+  expect(done).toEqual(["w1 leaves", "disable w1", "stop w1", "restart w1"]);
 });
 
 test("a worker is started again where the update is told to end while it stops", async () => {
   stop = () => new Promise(() => process.emit("SIGHUP", "SIGHUP"));
   await expect(leave()).rejects.toThrow("The update was told to end while w1 was being stopped");
-  expect(done).toEqual(["disable w1", "stop w1", "restart w1"]);
+  expect(done).toEqual(["w1 leaves", "disable w1", "stop w1", "restart w1"]);
   expect(process.listenerCount("SIGHUP")).toBe(0);
 });
 
