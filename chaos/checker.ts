@@ -109,6 +109,7 @@ interface Moved {
   readonly to: number;
   readonly client: number;
   readonly at: number;
+  readonly ms: number;
 }
 
 /**
@@ -390,11 +391,16 @@ export class Checker {
   private comparePlacements({ placements = {}, orphans = [], at: readAt }: FinalEvent): void {
     for (const [shard, move] of this.moves) {
       const groups = Object.hasOwn(placements, shard) ? (placements[shard] as readonly number[]) : [];
-      if (move === undefined || (groups.includes(move.to) && !groups.includes(move.from))) continue;
+      if (move === undefined || (groups.includes(move.to) && !groups.includes(move.from)) || this.mayBeCopiedAnew(move, groups)) continue;
       const { from, to, client, at } = move;
       this.find("lostMoves", { key: shard, client, at, sentence: `should be in group ${to} and no more in group ${from}, since its move was acknowledged; is in ${groups.length === 0 ? "none" : groups.join(", ")}` });
     }
     for (const orphan of orphans) this.find("orphans", { key: orphan, at: readAt, sentence: "should have a placement, or a record that it is to be removed; has neither" });
+  }
+
+  /** Whether a shard may be elsewhere by now: one that has copies gets them anew, wherever there is room, after a worker was out of service. */
+  private mayBeCopiedAnew({ at, ms }: Moved, groups: readonly number[]): boolean {
+    return this.copies !== undefined && this.copies > 1 && groups.length === this.copies && this.faults.some(({ until }) => until > at + ms);
   }
 
   /** Compares counters with what clients were told; gives how many acknowledged increments are missing at the least. */

@@ -237,6 +237,10 @@ describe("moves of shards", () => {
     ["that took place", [move(1, 2)], [2], ""],
     ["that were acknowledged and did not", [move(1, 2)], [1], "s1 should be in group 2 and no more in group 1, since its move was acknowledged; is in 1"],
     ["that left a placement behind", [move(1, 2)], [1, 2], "s1 should be in group 2 and no more in group 1, since its move was acknowledged; is in 1, 2"],
+    ["that left a placement behind, before it a fault", [run({ copies: 2 }), fault(1, 0), healed(1, 1), move(1, 2, { at: 2 })], [1, 2], "s1 should be in group 2 and no more in group 1, since its move was acknowledged; is in 1, 2"],
+    ["whose shard was copied anew during a fault", [run({ copies: 2 }), fault(1, 0), move(1, 2, { at: 2 }), healed(1, 10)], [1, 2], ""],
+    ["whose shard has a copy too many after a fault", [run({ copies: 2 }), fault(1, 0), move(1, 2, { at: 2 }), healed(1, 10)], [1, 2, 3], "s1 should be in group 2 and no more in group 1, since its move was acknowledged; is in 1, 2, 3"],
+    ["whose shard cannot have been copied anew during a fault", [run({ copies: 1 }), fault(1, 0), move(1, 2, { at: 2 }), healed(1, 10)], [1], "s1 should be in group 2 and no more in group 1, since its move was acknowledged; is in 1"],
     ["that failed and did not take place", [move(1, 2), move(2, 1, { outcome: "refused" })], [2], ""],
     ["whose outcome is unknown", [move(1, 2), move(2, 1, { outcome: "unknown" })], [1], ""],
   ])("%s", (_, events, groups, sentence) => {
