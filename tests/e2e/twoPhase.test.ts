@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import * as path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SteadyWriters } from "../steadyWriters";
 import { docker, eventually, hasImage, Project } from "./project";
 
 const PREFIX = "e2e-2p-";
@@ -38,8 +39,9 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a transaction over two wor
   });
   afterAll(() => project.dispose(PREFIX));
 
+  const connect = (container: string, name: string): string => docker("exec", "-e", `PGAPPNAME=${name}`, container, "psql", "-U", "postgres", "-XAtqc", "SELECT pg_is_in_recovery()");
+
   test("a member in recovery refuses Citus, and nobody else", () => {
-    const connect = (container: string, name: string): string => docker("exec", "-e", `PGAPPNAME=${name}`, container, "psql", "-U", "postgres", "-XAtqc", "SELECT pg_is_in_recovery()");
     for (const name of ["citus_internal gpid=10000000001", "citus_rebalancer gpid=10000000001", "citus_run_command gpid=10000000001"]) {
       expect(() => connect(standby, name)).toThrow(/FATAL: {2}this member is in recovery/);
       expect(connect(leader, name)).toBe("f");
@@ -112,5 +114,25 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("a transaction over two wor
     expect([otherCoordinator, leader].map((container) => sql(container, "SELECT to_regclass('decided') IS NULL"))).toEqual(["t", "t"]);
     docker("start", coordinator);
     await eventually(60_000, () => Promise.resolve(expect(sql(otherCoordinator, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")).toBe("1")));
+  });
+
+  test("an update replaces the members of worker groups one after the other, and who leads afterwards takes Citus, and who follows refuses it", async () => {
+    const { uris } = await project.outputs<{ uris: Record<string, string> }>();
+    const members = [1, 2].flatMap((group) => [1, 2].map((number) => `${PREFIX}worker${group}-${number}`));
+    const inspect = (format: string): string[] => members.map((name) => docker("inspect", "--format", format, name));
+    const writers = new SteadyWriters(uris["leader"] as string, "INSERT INTO rooms (room_id, name) VALUES ($1, 'turn') ON CONFLICT (room_id) DO UPDATE SET name = rooms.name", [1, 2, 3, 4, 5, 6]);
+    project.configure({ limits: { worker: { shm: "300 MB" } } });
+    const out = await project.pulumi("up", "--yes", "--skip-preview");
+    // A machine that runs tests is slower than one that is measured.
+    expect((await writers.stop()).longestMs).toBeLessThan(4000);
+    expect(inspect("{{.HostConfig.ShmSize}}")).toEqual(members.map(() => String(300 * 1024 ** 2)));
+    const created = inspect("{{.Created}}");
+    for (const first of [0, 2]) expect((created[first] as string) < (created[first + 1] as string)).toBe(true);
+    for (const group of [1, 2]) expect(out).toMatch(new RegExp(`${PREFIX}worker${group}-[12]: leads now, after ${PREFIX}worker${group}-[12]`));
+    for (const member of members) {
+      const isStandby = sql(member, "SELECT pg_is_in_recovery()") === "t";
+      if (isStandby) expect(() => connect(member, "citus_internal gpid=10000000001")).toThrow(/FATAL: {2}this member is in recovery/);
+      else expect(connect(member, "citus_internal gpid=10000000001")).toBe("f");
+    }
   });
 });
