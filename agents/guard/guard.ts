@@ -7,7 +7,7 @@ import { judge, retryMs, stalledRetryMs, type Judgement, type Ward } from "./jud
 import { Poller } from "./poller";
 import { abandon, openCoordinator, reason } from "./session";
 import { writeState, type GuardedWorker, type GuardState } from "./state";
-import { bringBack, Busy, Stalled } from "./wayBack";
+import { bringBack, Busy, Stalled, type FormerTables } from "./wayBack";
 
 const REFRESH_MS = 500;
 const CONTROL_TIMEOUT_MS = 5000;
@@ -40,6 +40,7 @@ export class Guard {
   private copying: GuardState["copying"];
   private returnFailures = 0;
   private returnAt = 0;
+  private readonly former: FormerTables = new Map();
   private note: string | undefined;
   /** What the guard cannot do on this machine. */
   private inability: string | undefined;
@@ -134,7 +135,7 @@ export class Guard {
 
   /** Judges what is known now, and begins what there is to do. */
   private consider(): void {
-    if (this.coordinator === "primary") this.act(judge(this.wards(), this.missing, performance.now(), this.patienceMs));
+    if (this.coordinator === "primary") this.act(judge(this.wards(), this.missing > 0 || this.returnFailures > 0, performance.now(), this.patienceMs));
     this.tell();
   }
 
@@ -206,7 +207,7 @@ export class Guard {
   private async takeBack(names: readonly string[]): Promise<void> {
     this.returning = names;
     const startedAt = performance.now();
-    const subject = names.length === 0 ? "shards without all their placements" : names.join(", ");
+    const subject = names.length === 0 ? "the rest of a way back" : names.join(", ");
     try {
       const workers = this.registry.workers.filter(({ host, active }) => names.includes(host) && !active);
       for (const worker of workers) if (!(await this.isItself(worker))) return;
@@ -215,7 +216,7 @@ export class Guard {
         this.copying = { done, total };
         this.tell();
       };
-      await bringBack(workers, { did: (what) => this.log(`${subject}: ${what}`), copied }, this.stallMs);
+      await bringBack(workers, { did: (what) => this.log(`${subject}: ${what}`), copied }, this.stallMs, this.former);
       this.returnFailures = 0;
       this.returnAt = 0;
       if (this.control !== undefined) {

@@ -112,7 +112,7 @@ export type Judgement =
   | { readonly kind: "disable"; readonly worker: string; readonly problem: string }
   /** Workers are dead or frozen, and disabling one would be wrong. */
   | { readonly kind: "hold"; readonly because: string }
-  /** Workers that are disabled answer again, or shards lack placements, while all active workers answer. */
+  /** Workers that are disabled answer again, or shards lack placements, or a way back has not come to its end, while all active workers answer. */
   | { readonly kind: "bringBack"; readonly workers: readonly string[] };
 
 /** Whether a worker is alive without serving yet: it says so, and has not said so for longer than anybody wants to wait. */
@@ -133,10 +133,10 @@ function isGone(ward: Ward, active: readonly Ward[], now: number, patienceMs: nu
  * that began later than the first one that failed: otherwise it may be the guard's own network that is gone. One that
  * answers that it recovers is waited for: a disabled worker's shards are all copied anew, and meanwhile there is one copy.
  *
- * @param missing shards that have fewer placements than they should, as far as is known.
+ * @param incomplete whether shards have fewer placements than they should, as far as is known, or a way back has not come to its end.
  * @param patienceMs how long a worker that recovers is waited for.
  */
-export function judge(wards: readonly Ward[], missing: number, now: number, patienceMs = RECOVERY_PATIENCE_MS): Judgement {
+export function judge(wards: readonly Ward[], incomplete: boolean, now: number, patienceMs = RECOVERY_PATIENCE_MS): Judgement {
   const active = wards.filter((ward) => ward.active);
   const gone = active.filter((ward) => isGone(ward, active, now, patienceMs));
   const [first] = gone;
@@ -151,8 +151,8 @@ export function judge(wards: readonly Ward[], missing: number, now: number, pati
     const back = wards.filter((ward) => !ward.active && ward.empty !== true && ward.pulse.answers >= ANSWERS).map(({ name }) => name);
     const known = active.every(({ pulse }) => pulse.answers > 0);
     // While a worker is disabled its shards are not copied elsewhere: it is mostly back sooner than they are.
-    const sparse = missing > 0 && active.length === wards.length;
-    return known && (back.length > 0 || sparse) ? { kind: "bringBack", workers: back } : { kind: "watch" };
+    const rest = incomplete && active.length === wards.length;
+    return known && (back.length > 0 || rest) ? { kind: "bringBack", workers: back } : { kind: "watch" };
   }
   if (gone.length > 1) return { kind: "hold", because: `${gone.map(({ name }) => name).join(", ")} do not answer: more than one at once may be the network, or everything` };
   const ask = askedBefore(active, [first]);

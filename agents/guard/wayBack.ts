@@ -22,6 +22,19 @@ export interface Progress {
   copied(done: number, total: number): void;
 }
 
+/** A shard's table on a worker. */
+interface ShardTable {
+  readonly shardId: string;
+  readonly name: string;
+  readonly group: number;
+}
+
+/**
+ * The tables that workers held before they were activated, by group and name. The activation forgets them, so that a table which is dropped from then on
+ * leaves its shards there. Whoever calls {@link bringBack} keeps it from one attempt to the next.
+ */
+export type FormerTables = Map<string, ShardTable>;
+
 const CONNECT_TIMEOUT_MS = 2000;
 const WATCH_MS = 200;
 /** Bytes of a shard, with those colocated with it, up to which writes may wait for its copy: some 0.3 s. */
@@ -38,9 +51,10 @@ const LOOK_MS = 1000;
  * fails in between: it is begun again.
  *
  * @param stallMs how long a copy may stand still.
+ * @param former what workers held that earlier attempts activated; empty once all is done.
  * @throws {@link Busy} if a set-up of the cluster runs; {@link Stalled} if a copy stands still; the server's error, if a step fails.
  */
-export async function bringBack(workers: readonly RegisteredWorker[], progress: Progress, stallMs: number): Promise<void> {
+export async function bringBack(workers: readonly RegisteredWorker[], progress: Progress, stallMs: number, former: FormerTables): Promise<void> {
   const session = await openCoordinator(CONNECT_TIMEOUT_MS, ["lock_timeout=2s", "statement_timeout=30s"]);
   try {
     // A set-up restarts, activates and copies on purpose; it takes the same lock.
@@ -49,6 +63,7 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
     for (const { host, port, groupId } of workers) {
       // A transaction that was prepared on a worker before it went keeps locks that its activation, and the copies after it, would wait for.
       await timed(progress, `finished what was prepared on ${host}`, () => finishPrepared(session, groupId));
+      for (const table of await shardTables(session, groupId)) former.set(`${table.group} ${table.name}`, table);
       await timed(progress, `activated ${host}`, () => session.query("SELECT citus_activate_node($1, $2)", [host, port]));
     }
     await session.query("SELECT replicate_reference_tables('block_writes')");
@@ -60,6 +75,9 @@ export async function bringBack(workers: readonly RegisteredWorker[], progress: 
     await armFence(session);
     const superseded = await leaveSuperseded(session);
     if (superseded > 0) progress.did(`left ${superseded} tables of shards that are on other workers now to Citus' cleanup`);
+    const dropped = await leaveDropped(session, former);
+    if (dropped > 0) progress.did(`left ${dropped} tables of shards that were dropped meanwhile to Citus' cleanup`);
+    former.clear();
   } finally {
     abandon(session);
   }
@@ -104,6 +122,25 @@ async function leaveSuperseded(session: Client): Promise<number> {
          AND NOT EXISTS (SELECT FROM pg_dist_cleanup WHERE object_name = name AND node_group_id = "group")`,
     ),
     [JSON.stringify(names)],
+  );
+  return rowCount ?? 0;
+}
+
+/** The tables of shards that a worker has by the coordinator's metadata. */
+async function shardTables(session: Client, groupId: number): Promise<ShardTable[]> {
+  const { rows } = await session.query<ShardTable>(
+    `SELECT shardid::text AS "shardId", shard_name(logicalrelid, shardid, false) AS name, groupid AS "group"
+     FROM pg_dist_placement JOIN pg_dist_shard USING (shardid) JOIN pg_dist_partition USING (logicalrelid) WHERE partmethod = 'h' AND groupid = $1`,
+    [groupId],
+  );
+  return rows;
+}
+
+/** Leaves tables to Citus' cleanup that workers held before their activation, and whose shards are known to nobody any more. @returns how many. */
+async function leaveDropped(session: Client, former: FormerTables): Promise<number> {
+  const { rowCount } = await session.query(
+    leaveToCleanup("name", '"group"', `json_to_recordset($1) AS former ("shardId" bigint, name text, "group" int) WHERE NOT EXISTS (SELECT FROM pg_dist_shard WHERE shardid = "shardId")`),
+    [JSON.stringify([...former.values()])],
   );
   return rowCount ?? 0;
 }

@@ -166,6 +166,26 @@ describe.skipIf(!hasImage("citusdata/citus:13.2.0"))("copies of shards and the g
     await sql("drop table uneven");
   });
 
+  test("a table that is dropped while a worker is being brought back leaves nothing there", async () => {
+    await isWhole();
+    await sql("create table zz_dropped (key int primary key)");
+    await sql("select create_distributed_table('zz_dropped', 'key', colocate_with := 'none', shard_count := 4)");
+    const left = (): string => docker("exec", "-e", "PGOPTIONS=-c citus.override_table_visibility=off", `${PREFIX}worker1`, "psql", "-X", "-U", "postgres", "-At", "-c", "select count(*) from pg_class where relname ~ '^zz_dropped_[0-9]+$'");
+    const had = left();
+    expect(Number(had)).toBeGreaterThan(0);
+    docker("kill", `${PREFIX}worker1`);
+    await eventually(30_000, async () => expect(await workers()).toMatchObject({ [`${PREFIX}worker1`]: false }));
+    docker("start", `${PREFIX}worker1`);
+    // In the moment of the activation: copies of other tables, by their names, come first.
+    await sql(`do $$ begin
+      while not (select isactive from pg_dist_node where nodename = '${PREFIX}worker1') loop perform pg_sleep(0.005); end loop;
+      drop table zz_dropped;
+    end $$`);
+    expect(left()).toBe(had);
+    await isWhole();
+    await eventually(60_000, () => Promise.resolve(expect(left()).toBe("0")));
+  });
+
   test("a worker that is back is taken back as soon as a dead one with the only copies is there: Citus activates none before", async () => {
     await isWhole();
     docker("pause", `${PREFIX}worker1`);

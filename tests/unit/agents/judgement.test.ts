@@ -31,26 +31,26 @@ describe("a worker's pulse", () => {
 describe("the judgement", () => {
   const well = (name: string): Ward => active(name, answer(0), answer(300));
 
-  test.each<[string, Ward[], number, Judgement]>([
-    ["all answer", [well("w1"), well("w2")], 0, { kind: "watch" }],
-    ["no workers yet", [], 0, { kind: "watch" }],
-    ["one failed once", [active("w1", answer(0), failure(250)), well("w2")], 0, { kind: "suspect", ask: [] }],
-    ["one failed once, and the other was not asked since", [active("w1", answer(0), failure(250)), active("w2", answer(200))], 0, { kind: "suspect", ask: ["w2"] }],
-    ["one failed twice, the others answer", [well("w1"), active("w2", answer(0), failure(250), failure(350)), well("w3")], 0, { kind: "disable", worker: "w2", problem: "refused" }],
-    ["one never answered", [well("w1"), active("w2", failure(0), failure(100))], 0, { kind: "disable", worker: "w2", problem: "refused" }],
-    ["the other answered last before the failure: the network may be gone", [active("w1", answer(0), failure(250), failure(350)), active("w2", answer(200))], 0, { kind: "suspect", ask: ["w2"] }],
-    ["the other fails as well, once so far", [active("w1", answer(0), failure(250), failure(350)), active("w2", answer(200), failure(400))], 0, { kind: "suspect", ask: [] }],
-    ["one is gone, a disabled one does not answer either", [well("w1"), active("w2", failure(0), failure(100)), disabled("w3", failure(0), failure(100))], 0, { kind: "disable", worker: "w2", problem: "refused" }],
-    ["a disabled one that is away", [well("w1"), disabled("w2", failure(0), failure(100))], 0, { kind: "watch" }],
-    ["a disabled one that answered once", [well("w1"), disabled("w2", failure(0), answer(500))], 0, { kind: "watch" }],
-    ["a disabled one that answers", [well("w1"), disabled("w2", answer(0), answer(250))], 0, { kind: "bringBack", workers: ["w2"] }],
-    ["a disabled one that lost its data", [well("w1"), { ...disabled("w2", answer(0), answer(250)), empty: true }], 0, { kind: "watch" }],
-    ["a disabled one answers while another fails", [active("w1", failure(300)), disabled("w2", answer(0), answer(250))], 0, { kind: "suspect", ask: [] }],
-    ["a disabled one answers, an active one was not asked yet", [active("w1"), disabled("w2", answer(0), answer(250))], 0, { kind: "watch" }],
-    ["shards lack placements", [well("w1"), well("w2")], 3, { kind: "bringBack", workers: [] }],
-    ["shards lack placements because a worker is away", [well("w1"), disabled("w2", failure(0))], 3, { kind: "watch" }],
-  ])("%s", (_, wards, missing, expected) => {
-    expect(judge(wards, missing, 1000)).toEqual(expected);
+  test.each<[string, Ward[], boolean, Judgement]>([
+    ["all answer", [well("w1"), well("w2")], false, { kind: "watch" }],
+    ["no workers yet", [], false, { kind: "watch" }],
+    ["one failed once", [active("w1", answer(0), failure(250)), well("w2")], false, { kind: "suspect", ask: [] }],
+    ["one failed once, and the other was not asked since", [active("w1", answer(0), failure(250)), active("w2", answer(200))], false, { kind: "suspect", ask: ["w2"] }],
+    ["one failed twice, the others answer", [well("w1"), active("w2", answer(0), failure(250), failure(350)), well("w3")], false, { kind: "disable", worker: "w2", problem: "refused" }],
+    ["one never answered", [well("w1"), active("w2", failure(0), failure(100))], false, { kind: "disable", worker: "w2", problem: "refused" }],
+    ["the other answered last before the failure: the network may be gone", [active("w1", answer(0), failure(250), failure(350)), active("w2", answer(200))], false, { kind: "suspect", ask: ["w2"] }],
+    ["the other fails as well, once so far", [active("w1", answer(0), failure(250), failure(350)), active("w2", answer(200), failure(400))], false, { kind: "suspect", ask: [] }],
+    ["one is gone, a disabled one does not answer either", [well("w1"), active("w2", failure(0), failure(100)), disabled("w3", failure(0), failure(100))], false, { kind: "disable", worker: "w2", problem: "refused" }],
+    ["a disabled one that is away", [well("w1"), disabled("w2", failure(0), failure(100))], false, { kind: "watch" }],
+    ["a disabled one that answered once", [well("w1"), disabled("w2", failure(0), answer(500))], false, { kind: "watch" }],
+    ["a disabled one that answers", [well("w1"), disabled("w2", answer(0), answer(250))], false, { kind: "bringBack", workers: ["w2"] }],
+    ["a disabled one that lost its data", [well("w1"), { ...disabled("w2", answer(0), answer(250)), empty: true }], false, { kind: "watch" }],
+    ["a disabled one answers while another fails", [active("w1", failure(300)), disabled("w2", answer(0), answer(250))], false, { kind: "suspect", ask: [] }],
+    ["a disabled one answers, an active one was not asked yet", [active("w1"), disabled("w2", answer(0), answer(250))], false, { kind: "watch" }],
+    ["shards lack placements, or a way back has not come to its end", [well("w1"), well("w2")], true, { kind: "bringBack", workers: [] }],
+    ["shards lack placements because a worker is away", [well("w1"), disabled("w2", failure(0))], true, { kind: "watch" }],
+  ])("%s", (_, wards, incomplete, expected) => {
+    expect(judge(wards, incomplete, 1000)).toEqual(expected);
   });
 
   test.each<[string, Ward[], number, Judgement["kind"]]>([
@@ -60,7 +60,7 @@ describe("the judgement", () => {
     ["is given five seconds at most", [active("w1", answer(4900, 150)), active("w2", silence(0), silence(500))], 5000, "disable"],
     ["is gone at once if it refuses, however slow the others are", [active("w1", answer(900, 150)), active("w2", failure(0), failure(500))], 900, "disable"],
   ])("a worker that is silent %s", (_, wards, now, kind) => {
-    expect(judge(wards, 0, now).kind).toBe(kind);
+    expect(judge(wards, false, now).kind).toBe(kind);
   });
 
   test.each<[string, Ward[], number, Judgement]>([
@@ -70,12 +70,12 @@ describe("the judgement", () => {
     ["keeps another from being disabled, which would fail", [active("w1", answer(0), failure(250), failure(300)), active("w2", answer(0), recovery(250), recovery(300))], 1000, { kind: "suspect", ask: [] }],
     ["keeps none from being brought back but by its turn", [active("w1", answer(0), recovery(250), recovery(300)), disabled("w2", answer(0), answer(250))], 1000, { kind: "hold", because: "w1 recovers (the database system is in recovery mode); it is waited for up to 30 s" }],
   ])("a worker that recovers %s", (_, wards, now, expected) => {
-    expect(judge(wards, 0, now)).toEqual(expected);
+    expect(judge(wards, false, now)).toEqual(expected);
   });
 
   test("never gives up two at once", () => {
     const gone = (name: string): Ward => active(name, failure(0), failure(100));
-    expect(judge([gone("w1"), gone("w2"), well("w3")], 0, 1000)).toMatchObject({ kind: "hold", because: expect.stringContaining("w1, w2 do not answer") as string });
+    expect(judge([gone("w1"), gone("w2"), well("w3")], false, 1000)).toMatchObject({ kind: "hold", because: expect.stringContaining("w1, w2 do not answer") as string });
   });
 
   test("follows a worker from its death to its return", () => {
@@ -88,7 +88,7 @@ describe("the judgement", () => {
       [disabled("w2", failure(1550), answer(2050))],
       [disabled("w2", failure(1550), answer(2050), answer(2300))],
       [active("w2", answer(2050), answer(2300), answer(2550))],
-    ].map((second) => judge([...others, ...second], 0, 3000).kind);
+    ].map((second) => judge([...others, ...second], false, 3000).kind);
     expect(kinds).toEqual(["watch", "suspect", "disable", "watch", "watch", "bringBack", "watch"]);
   });
 });
